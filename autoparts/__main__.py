@@ -1,0 +1,5 @@
+"""The command ``autoparts``."""
+
+
+def main() -> None:
+    """Run the command line."""
