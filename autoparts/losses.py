@@ -1,0 +1,189 @@
+"""Distances between embeddings, the losses made of them, and the objectives that training minimises.
+
+Each loss returns one value per pair, triplet, quadruplet or anchor; the mean is taken by who trains. B is the number of
+photos in a batch, D the embedding size, P, T and Q the number of pairs, triplets and quadruplets.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+DISTANCES = ("euclidean", "squared", "cosine", "manhattan")
+
+
+def distance(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
+    """Distance between corresponding rows (2.6, section 6.3).
+
+    Args:
+        left: (..., D) float.
+        right: (..., D) float, broadcast against `left`.
+        kind: one of `DISTANCES`.
+
+    Returns:
+        (...) float. All gradients are finite, also where both rows are equal: the Euclidean norm has
+        the subgradient zero there.
+
+    Raises:
+        ValueError: for an unknown kind.
+    """
+    if kind == "euclidean":
+        return torch.linalg.vector_norm(left - right, dim=-1)
+    if kind == "squared":
+        return (left - right).square().sum(dim=-1)
+    if kind == "manhattan":
+        return (left - right).abs().sum(dim=-1)
+    if kind == "cosine":
+        return 1 - F.cosine_similarity(left, right, dim=-1)
+    raise ValueError(f"distance {kind!r} is unknown; choose one of {', '.join(DISTANCES)}")
+
+
+def distance_matrix(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
+    """Distance of every row of `left` to every row of `right`.
+
+    Args:
+        left: (M, D) float.
+        right: (N, D) float.
+        kind: one of `DISTANCES`.
+
+    Returns:
+        (M, N) float32. Squared distances come from one matrix product, |a|² - 2ab + |b|², and are cut at zero
+        since rounding can take them below; the root's gradient is that of zero where the distance is zero.
+    """
+    if kind == "manhattan":
+        return torch.cdist(left, right, p=1)
+    if kind == "cosine":
+        return 1 - F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T
+    if kind not in DISTANCES:
+        raise ValueError(f"distance {kind!r} is unknown; choose one of {', '.join(DISTANCES)}")
+    squared = left.square().sum(1)[:, None] - 2 * left @ right.T + right.square().sum(1)[None, :]
+    squared = squared.clamp(min=0)
+    if kind == "squared":
+        return squared
+    zero = squared == 0
+    # The root's slope is infinite at zero: put a 1 there, which keeps the gradient finite, and mask it out.
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
+
+
+def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Tensor:
+    """Contrastive loss (2.9) with the hinge inside the square, as in Hadsell et al. (2006).
+
+    The thesis prints max(0, (m - D)²), which would go on punishing dissimilar pairs beyond the margin.
+
+    Args:
+        distances: (P,) float, Euclidean distance of each pair.
+        same: (P,) bool, True for a similar pair (the thesis's Y = 0).
+        margin: distance beyond which a dissimilar pair costs nothing (not stated in the thesis).
+
+    Returns:
+        (P,) float, half the squared distance, or half the squared shortfall to the margin.
+    """
+    similar = distances.square()  # (P,)
+    dissimilar = (margin - distances).clamp(min=0).square()  # (P,)
+    return torch.where(same, similar, dissimilar) / 2
+
+
+def triplet_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
+    """Triplet loss (2.11) with the hinge of Schroff et al. (2015), which the thesis leaves out.
+
+    Args:
+        positive: (T,) float, distance of anchor and positive.
+        negative: (T,) float, distance of anchor and negative.
+        margin: by how much the negative has to be farther away (not stated in the thesis).
+
+    Returns:
+        (T,) float, zero for triplets that satisfy (2.10).
+    """
+    return (positive - negative + margin).clamp(min=0)
+
+
+def soft_margin_triplet_loss(positive: Tensor, negative: Tensor) -> Tensor:
+    """Triplet loss with ln(1 + exp(positive - negative)) for the hinge (Hermans et al. 2017, section 2).
+
+    Args:
+        positive: (T,) float, distance of anchor and positive.
+        negative: (T,) float, distance of anchor and negative.
+
+    Returns:
+        (T,) float; ln 2 where both distances are equal.
+    """
+    return F.softplus(positive - negative)
+
+
+def quadruplet_loss(
+    positive: Tensor, negative: Tensor, between: Tensor, margin: float = 1.0, second_margin: float = 0.5
+) -> Tensor:
+    """Quadruplet loss (Chen et al. 2017, equation 5): a triplet loss and a push between two other categories.
+
+    Args:
+        positive: (Q,) float, distance of anchor and positive.
+        negative: (Q,) float, distance of anchor and first negative.
+        between: (Q,) float, distance of the first and the second negative, of a third category.
+        margin: for the anchor's own negative.
+        second_margin: for the pair of negatives; smaller, since that push is the weaker one.
+
+    Returns:
+        (Q,) float.
+    """
+    return triplet_loss(positive, negative, margin) + triplet_loss(positive, between, second_margin)
+
+
+def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, valid: Tensor, temperature: float = 0.1) -> Tensor:
+    """Supervised contrastive loss, the L_out of Khosla et al. (2020), equation 2.
+
+    Args:
+        embeddings: (B, D) float, normalised here.
+        labels: (B,) int64, category of each photo.
+        valid: (B, B) bool, False where two places hold the same photo, which is nobody's positive or negative.
+        temperature: divides the cosine similarities.
+
+    Returns:
+        (B,) float, zero for an anchor without a positive in the batch.
+    """
+    unit = F.normalize(embeddings, dim=-1)  # (B, D)
+    logits = (unit @ unit.T / temperature).masked_fill(~valid, -math.inf)  # (B, B)
+    # An anchor may be alone with its copies: a row of -inf has no logsumexp, so give it any finite value.
+    logits = logits.masked_fill(~valid.any(dim=1, keepdim=True), 0.0)
+    log_share = logits - logits.logsumexp(dim=1, keepdim=True)  # (B, B)
+    positive = valid & (labels[:, None] == labels[None, :])  # (B, B)
+    summed = log_share.masked_fill(~positive, 0.0).sum(dim=1)  # (B,)
+    # At least 1, so that an anchor without a positive gives 0 and not 0/0.
+    return -summed / positive.sum(dim=1).clamp(min=1)
+
+
+def classification(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Cross-entropy and hits of a classifier. (B, C) float logits and (B,) int64 labels to (B,) values."""
+    return {
+        "loss": F.cross_entropy(logits, labels, reduction="none"),
+        "accuracy": logits.argmax(dim=1) == labels,
+    }
+
+
+def verification(
+    embeddings: Tensor, left: Tensor, right: Tensor, same: Tensor, *, margin: float = 2.0
+) -> dict[str, Tensor]:
+    """Contrastive loss of pairs (2.9). (U, D) embeddings, (P,) positions and truth to (P,) values."""
+    distances = distance(embeddings.index_select(0, left), embeddings.index_select(0, right))
+    return {"loss": contrastive_loss(distances, same, margin)}
+
+
+def ranking(
+    embeddings: Tensor, anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 1.0
+) -> dict[str, Tensor]:
+    """Triplet loss (2.11) on squared distances, and how triplets fare. (U, D), three (T,) positions to (T,) values.
+
+    `accuracy` is the thesis's, with the margin (2.10); `ranked` is without; `active` triplets still cost something.
+    """
+    anchors = embeddings.index_select(0, anchor)
+    near = distance(anchors, embeddings.index_select(0, positive), "squared")
+    far = distance(anchors, embeddings.index_select(0, negative), "squared")
+    loss = triplet_loss(near, far, margin)
+    return {
+        "loss": loss,
+        "accuracy": near + margin < far,
+        "ranked": near < far,
+        "active": loss > 0,
+        "positive_distance": near,
+        "negative_distance": far,
+    }

@@ -1,0 +1,175 @@
+"""Which photos meet in a batch: seeded index samplers for photos, pairs, triplets and P×K batches.
+
+Nothing here touches a pixel. A sampler gets the category label of every candidate photo and a generator, and
+returns positions among the candidates. All draws are vectorised and take the same time for any category size:
+none tries again until a draw fits, so none can hang on a tiny category, and no photo is paired with itself.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """One step of training: the photos that go through the network, each once, and what the loss is told of them."""
+
+    photos: Tensor  # (U,) int64, rows of the prepared array, without repetition
+    target: tuple[Tensor, ...]  # labels, or positions among `photos`
+
+
+class Groups(NamedTuple):
+    """Candidates ordered by category, so that a category is a run `start, start + count` of `order`."""
+
+    order: Tensor  # (N,) int64, candidates sorted by category
+    start: Tensor  # (N,) int64, for each place in `order`: where its category begins
+    count: Tensor  # (N,) int64, for each place in `order`: how many photos its category has
+
+
+def group(labels: Tensor) -> Groups:
+    """Order candidates by category.
+
+    Args:
+        labels: (N,) int64, category of each candidate.
+
+    Returns:
+        The candidates in category order.
+
+    Raises:
+        ValueError: if there are fewer than two categories, or none with two photos.
+    """
+    order = labels.argsort(stable=True)
+    _, inverse, counts = labels[order].unique_consecutive(return_inverse=True, return_counts=True)
+    if len(counts) < 2 or counts.max() < 2:
+        raise ValueError(
+            f"pairs and triplets need two categories, one of them with two photos; "
+            f"these {len(labels)} photos form {len(counts)} categories of at most {int(counts.max())} photos"
+        )
+    return Groups(order, (counts.cumsum(0) - counts)[inverse], counts[inverse])
+
+
+def draw_below(limits: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw for each limit n a whole number 0..n-1, all equally likely. (M,) int64 to (M,) int64."""
+    # float64 has 53 random bits, so the unevenness is below 2**-30 for a million candidates.
+    draws = torch.rand(len(limits), generator=generator, dtype=torch.float64) * limits
+    return torch.minimum(draws.long(), limits - 1)
+
+
+def draw_anchors(groups: Groups, count: int, generator: torch.Generator, draw_by: str) -> Tensor:
+    """Draw places of photos that have a second photo in their category.
+
+    Args:
+        groups: candidates in category order.
+        count: how many.
+        generator: source of randomness.
+        draw_by: "photo" makes all photos equally likely, "category" all categories (not stated in the thesis).
+
+    Returns:
+        (count,) int64, places in `groups.order`.
+    """
+    if draw_by not in ("photo", "category"):
+        raise ValueError(f"draw_by is {draw_by!r}; expected 'photo' or 'category'")
+    places = torch.arange(len(groups.order))
+    if draw_by == "photo":
+        eligible = places[groups.count > 1]
+        return eligible[torch.randint(len(eligible), (count,), generator=generator)]
+    eligible = places[(groups.count > 1) & (places == groups.start)]
+    first = eligible[torch.randint(len(eligible), (count,), generator=generator)]
+    return first + draw_below(groups.count[first], generator)
+
+
+def draw_positives(groups: Groups, anchor: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw for each anchor another photo of its category. (M,) places to (M,) places."""
+    start, count = groups.start[anchor], groups.count[anchor]
+    step = 1 + draw_below(count - 1, generator)  # going round the category by 1..count-1 never comes home
+    return start + (anchor - start + step) % count
+
+
+def draw_negatives(groups: Groups, anchor: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw for each anchor a photo of another category, all equally likely. (M,) places to (M,) places."""
+    start, count = groups.start[anchor], groups.count[anchor]
+    place = draw_below(len(groups.order) - count, generator)
+    return torch.where(place >= start, place + count, place)  # leap over the anchor's own category
+
+
+def random_pairs(
+    labels: Tensor, count: int, generator: torch.Generator, draw_by: str = "photo"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw pairs as in section 3.3: similar and dissimilar in turn, each dissimilar one reusing a photo of the last.
+
+    Args:
+        labels: (N,) int64, category of each candidate photo.
+        count: number of pairs; of an odd number the last one is similar.
+        generator: source of randomness.
+        draw_by: what is equally likely for a similar pair, "photo" or "category" (not stated in the thesis).
+
+    Returns:
+        left (count,) int64, right (count,) int64, same (count,) bool; positions among the candidates.
+    """
+    groups = group(labels)
+    half = (count + 1) // 2
+    left = draw_anchors(groups, half, generator, draw_by)
+    right = draw_positives(groups, left, generator)
+    reuse_left = torch.randint(2, (half,), generator=generator, dtype=torch.bool)
+    reused = torch.where(reuse_left, left, right)
+    other = draw_negatives(groups, reused, generator)
+    pairs = torch.stack([left, right, reused, other], dim=1).view(-1, 2)[:count]  # similar, dissimilar, ...
+    same = torch.arange(count) % 2 == 0
+    return groups.order[pairs[:, 0]], groups.order[pairs[:, 1]], same
+
+
+def random_triplets(
+    labels: Tensor, count: int, generator: torch.Generator, draw_by: str = "photo"
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw triplets at random, as the thesis does (section 4.3; it calls this online mining, but nothing is mined).
+
+    Args:
+        labels: (N,) int64, category of each candidate photo.
+        count: number of triplets.
+        generator: source of randomness.
+        draw_by: what is equally likely for an anchor, "photo" or "category" (not stated in the thesis).
+
+    Returns:
+        anchor, positive, negative, each (count,) int64; positions among the candidates.
+    """
+    groups = group(labels)
+    anchor = draw_anchors(groups, count, generator, draw_by)
+    positive = draw_positives(groups, anchor, generator)
+    negative = draw_negatives(groups, anchor, generator)
+    return groups.order[anchor], groups.order[positive], groups.order[negative]
+
+
+def tuple_batches(rows: Tensor, columns: tuple[Tensor, ...], extra: tuple[Tensor, ...], size: int) -> Iterator[Batch]:
+    """Cut pairs or triplets into batches in which each photo goes through the network once.
+
+    Args:
+        rows: (N,) int64, rows of the candidates in the prepared array.
+        columns: positions among the candidates, each (M,) int64: left and right; or anchor, positive, negative.
+        extra: further (M,) tensors to hand to the loss, such as `same`.
+        size: tuples per batch.
+
+    Yields:
+        Batches whose target is the columns as positions among the batch's photos, then the extras.
+    """
+    for first in range(0, len(columns[0]), size):
+        part = torch.stack([column[first : first + size] for column in columns])  # (columns, size)
+        unique, places = part.unique(return_inverse=True)
+        yield Batch(rows[unique], (*places, *(values[first : first + size] for values in extra)))
+
+
+def photo_batches(rows: Tensor, labels: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+    """Cut photos into batches for a classifier, shuffled if there is a generator.
+
+    Args:
+        rows: (N,) int64, rows of the prepared array.
+        labels: (N,) int64, category of each.
+        size: photos per batch.
+        generator: source of the order; None keeps the order, for evaluation.
+
+    Yields:
+        Batches whose target is the labels.
+    """
+    order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
+    for places in order.split(size):
+        yield Batch(rows[places], (labels[places],))
