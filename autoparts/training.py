@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,8 @@ def fit(
         say(f"going on after epoch {len(run.history)} of {epochs}")
     for epoch in range(len(run.history) + 1, epochs + 1):
         started = time.perf_counter()
-        rates = lambda done, epoch=epoch: learning_rate * schedule((epoch - 1 + done) / epochs)
-        means = _train_epoch(run, data, objective, rates, augment)
+        rate = partial(_rate, learning_rate, schedule, epoch, epochs)
+        means = _train_epoch(run, data, objective, rate, augment)
         if not math.isfinite(means["loss"]):
             raise TrainingError(
                 f"the training loss became {means['loss']} in epoch {epoch}; a likely cause is a learning rate "
@@ -161,7 +162,7 @@ def _train_epoch(
     run: _Run,
     data: Data,
     objective: Objective,
-    rates: Callable[[float], float],
+    rate: Callable[[float], float],
     augment: Callable[[Tensor, torch.Generator], Tensor] | None,
 ) -> dict[str, float]:
     """Take one optimiser step per batch; return the sample-weighted mean of each value."""
@@ -170,7 +171,7 @@ def _train_epoch(
     batches = list(data.batches(run.generator))
     for step, batch in enumerate(batches):
         for group in run.optimiser.param_groups:
-            group["lr"] = rates(step / len(batches))
+            group["lr"] = rate(step / len(batches))
         inputs = photo_input(data.photos[batch.photos.to(data.photos.device)])
         inputs = augment(inputs, run.generator) if augment else inputs
         values = _forward(run.network, inputs, batch.target, objective)
