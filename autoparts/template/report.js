@@ -1,0 +1,108 @@
+"use strict";
+// The pages are complete without this script; it adds the controls that need one.
+
+const percent = (share) => (share === null ? "–" : (100 * share).toFixed(1) + "%");
+const dataOf = (section) => JSON.parse(section.querySelector("script").textContent);
+
+function element(name, properties, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+// One control for all folded code.
+function foldAll(button) {
+  const folds = document.querySelectorAll("details.code");
+  if (!folds.length) return;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    const open = button.getAttribute("aria-pressed") !== "true";
+    folds.forEach((fold) => { fold.open = open; });
+    button.setAttribute("aria-pressed", String(open));
+  });
+}
+
+// The threshold on Fig 4.4. "Similar" is the positive class.
+function thresholdSlider(section) {
+  const { same, different } = dataOf(section);
+  const slide = section.querySelector(".slide");
+  const range = slide.querySelector("input");
+  const marker = section.querySelector(".marker");
+  const share = (part, whole) => (whole ? part / whole : null);
+
+  function show(threshold) {
+    const hit = same.filter((d) => d <= threshold).length;
+    const falseAlarm = different.filter((d) => d <= threshold).length;
+    const counts = {
+      hit, miss: same.length - hit, false_alarm: falseAlarm, rejection: different.length - falseAlarm,
+    };
+    const measures = {
+      accuracy: share(hit + counts.rejection, same.length + different.length),
+      precision: share(hit, hit + falseAlarm),
+      recall: share(hit, same.length),
+      f1: share(2 * hit, 2 * hit + counts.miss + falseAlarm),
+    };
+    for (const cell of section.querySelectorAll("[data-count]")) {
+      cell.textContent = counts[cell.dataset.count].toLocaleString("en");
+    }
+    for (const cell of section.querySelectorAll("[data-measure]")) {
+      cell.textContent = percent(measures[cell.dataset.measure]);
+    }
+    for (const pair of section.querySelectorAll(".pairs li")) {
+      const similar = Number(pair.dataset.distance) <= threshold;
+      const right = similar === (pair.dataset.same === "yes");
+      pair.className = right ? "right" : "wrong";
+      pair.querySelector(".verdict").textContent = `${right ? "✓" : "✗"} called ${similar ? "similar" : "dissimilar"}`;
+    }
+    const x = 640 * (threshold - range.min) / (range.max - range.min);
+    marker.setAttribute("x1", x);
+    marker.setAttribute("x2", x);
+    slide.querySelector("output").textContent = threshold.toFixed(2);
+  }
+
+  slide.hidden = false;
+  range.addEventListener("input", () => show(Number(range.value)));
+  for (const button of slide.querySelectorAll("button")) {
+    button.addEventListener("click", () => {
+      range.value = button.dataset.threshold;
+      show(Number(button.dataset.threshold));
+    });
+  }
+}
+
+// The look-alike browser: a radio button per test photo, so that the arrow keys work.
+function lookAlikes(section) {
+  const data = dataOf(section);
+  const picture = (index, alt, size) =>
+    element("img", { src: data.thumbnails[index], alt, width: size, height: size });
+
+  function answer(query) {
+    const asked = element("p", { className: "asked" }, picture(query.image, "", 72),
+      element("span", {}, "Test photo: ", element("strong", {}, query.category)));
+    const rows = data.models.map((model) => element("div", { className: "row" },
+      element("p", { className: "model" }, model),
+      element("ol", {}, ...query.neighbours[model].map((found) => {
+        const right = found.category === query.category;
+        return element("li", { className: right ? "right" : "wrong" }, picture(found.image, "", 56),
+          element("span", { className: "verdict" }, `${right ? "✓" : "✗"} ${found.category}`),
+          element("small", {}, found.distance.toFixed(2)));
+      }))));
+    section.querySelector(".answers").replaceChildren(element("div", { className: "answer" }, asked, ...rows));
+  }
+
+  const queries = section.querySelector(".queries");
+  data.queries.forEach((query, position) => {
+    const radio = element("input", { type: "radio", name: "query", checked: position === 0 });
+    radio.addEventListener("change", () => answer(query));
+    queries.append(element("label", { title: query.category }, radio, picture(query.image, query.category, 56)));
+  });
+  queries.hidden = false;
+  if (data.queries.length) answer(data.queries[0]);
+}
+
+document.querySelectorAll(".all-code").forEach(foldAll);
+document.querySelectorAll(".live.threshold").forEach(thresholdSlider);
+document.querySelectorAll(".live.lookalikes").forEach(lookAlikes);
+if (matchMedia("(max-width: 75rem)").matches) {
+  document.querySelectorAll(".contents details").forEach((contents) => { contents.open = false; });
+}
