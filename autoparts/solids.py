@@ -1,0 +1,227 @@
+"""Solids for the generated catalogue: primitives of a parametric model, and the renderer that draws them.
+
+A model is a list of `Piece`, each a few grids of vertices (x to the right, y up, z towards the viewer) or a flat face
+with holes. The renderer lets Pillow fill the faces of a piece, farthest first, with their numbers; numpy then keeps the
+nearest piece of each pixel and lights the pixel with its own normal (a deferred shader).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Material(NamedTuple):
+    """How a surface answers light: colour (RGB, 0-1), highlight, its sharpness, mirror share, grain, opacity."""
+
+    colour: tuple[float, float, float]
+    shine: float = 0.2
+    gloss: float = 20.0
+    mirror: float = 0.0
+    grain: float = 0.0
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One surface: `points` (copies, rows, columns, 3) float; `contours` replaces the grid by a flat face per copy.
+
+    A closed piece shows only the faces turned towards the viewer; an open one (a sheet, a bowl) shows both sides.
+    """
+
+    points: np.ndarray
+    material: Material
+    closed: bool = True
+    wraps: bool = False
+    contours: tuple[tuple[np.ndarray, ...], ...] = ()
+
+
+Model = list[Piece]
+
+
+def circle(radius: float, sides: int = 48, centre: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
+    """Return a circle as (sides, 2) points, anticlockwise."""
+    angle = np.linspace(0, 2 * np.pi, sides, endpoint=False)
+    return radius * np.stack([np.cos(angle), np.sin(angle)], 1) + centre
+
+
+def around(count: int, radius: float, hole: float, sides: int = 14, start: float = 0.0) -> list[np.ndarray]:
+    """Return `count` round holes on a bolt circle."""
+    angles = start + np.arange(count) * 2 * np.pi / max(count, 1)
+    return [circle(hole, sides, (radius * np.cos(a), radius * np.sin(a))) for a in angles]
+
+
+def rounded(width: float, height: float, corner: float = 0.1, power: float | None = None) -> np.ndarray:
+    """Return a rectangle with round corners (or a superellipse of the given power) as (40, 2) points."""
+    if power is not None:
+        cos, sin = circle(1, 40).T
+        shape = [np.sign(cos) * np.abs(cos) ** (2 / power), np.sign(sin) * np.abs(sin) ** (2 / power)]
+        return np.stack(shape, 1) * (width / 2, height / 2)
+    corner = min(corner, width / 2 - 1e-3, height / 2 - 1e-3)
+    turn = circle(corner, 36).reshape(4, 9, 2)
+    turn = np.concatenate([turn, np.roll(turn, -1, 0)[:, :1]], 1)
+    shift = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (width / 2 - corner, height / 2 - corner)
+    return (turn + shift[:, None]).reshape(-1, 2)
+
+
+def toothed(count: int, inner: float, outer: float, duty: float = 0.5, slope: float = 0.15) -> np.ndarray:
+    """Return the outline of a gear, a splined bore or a fan: `count` teeth between two radii."""
+    marks = np.array([-duty / 2 - slope / 2, -duty / 2 + slope / 2, 0, duty / 2 - slope / 2, duty / 2 + slope / 2])
+    angle = (np.arange(count)[:, None] + marks).ravel() * 2 * np.pi / count
+    radius = np.tile([inner, outer, outer, outer, inner], count)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1)
+
+
+def lathe(profile: Sequence[tuple[float, float]], material: Material, sides: int = 48, closed: bool = True) -> Model:
+    """Turn a profile of (radius, z) points about the z axis; a closed profile encloses the material."""
+    line = np.asarray(profile, float)
+    if closed:
+        after = np.roll(line, -1, 0)
+        area = (line[:, 0] * after[:, 1] - after[:, 0] * line[:, 1]).sum()
+        line = np.concatenate([line, line[:1]])[:: 1 if area > 0 else -1]
+    angle = np.linspace(0, 2 * np.pi, sides + 1)
+    grid = np.stack([np.outer(line[:, 0], np.cos(angle)), np.outer(line[:, 0], np.sin(angle))], -1)
+    grid = np.concatenate([grid, np.broadcast_to(line[:, 1, None, None], (*grid.shape[:2], 1))], -1)
+    return [Piece(grid[None], material, closed, True)]
+
+
+def cylinder(radius: float, z0: float, z1: float, material: Material, bevel: float = 0.02, sides: int = 40) -> Model:
+    """Return a solid cylinder along z with broken edges."""
+    b = min(bevel, radius / 2, abs(z1 - z0) / 3)
+    return lathe(
+        [(0, z0), (radius - b, z0), (radius, z0 + b), (radius, z1 - b), (radius - b, z1), (0, z1)], material, sides
+    )
+
+
+def sphere(radius: float, material: Material, squash: float = 1.0) -> Model:
+    """Return a ball, or an ellipsoid shortened along z."""
+    angle = np.linspace(-np.pi / 2, np.pi / 2, 17)
+    return lathe(list(zip(radius * np.cos(angle), squash * radius * np.sin(angle), strict=True)), material, 32)
+
+
+def torus(radius: float, tube: float, material: Material, squash: float = 1.0) -> Model:
+    """Return a ring of round section about the z axis."""
+    r, z = circle(tube, 20).T
+    return lathe(list(zip(radius + r, z * squash, strict=True)), material, 56)
+
+
+def extrude(
+    outline: np.ndarray,
+    depth: float,
+    material: Material,
+    holes: Sequence[np.ndarray] = (),
+    bevel: float = 0.015,
+) -> Model:
+    """Give an outline (n, 2), with holes one sees through, a depth along z centred on zero."""
+    pieces, rims = [], []
+    for hole, line in [(False, outline), *((True, h) for h in holes)]:
+        after = np.roll(line, -1, 0)
+        area = (line[:, 0] * after[:, 1] - after[:, 0] * line[:, 1]).sum()
+        line = line[:: 1 if (area > 0) != hole else -1]
+        tangent = np.roll(line, -1, 0) - np.roll(line, 1, 0)
+        inward = np.stack([-tangent[:, 1], tangent[:, 0]], 1) / (np.linalg.norm(tangent, axis=1)[:, None] + 1e-9)
+        rim = line + inward * bevel
+        rows = [(rim, -depth / 2), (line, bevel - depth / 2), (line, depth / 2 - bevel), (rim, depth / 2)]
+        grid = np.stack([np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows])
+        pieces.append(Piece(np.concatenate([grid, grid[:, :1]], 1)[None], material, wraps=True))
+        rims.append(rim)
+    (x0, y0), (x1, y1) = outline.min(0), outline.max(0)
+    for z, flip in ((-depth / 2, -1), (depth / 2, 1)):
+        corners = np.array([[[x0, y0, z], [x1, y0, z]], [[x0, y1, z], [x1, y1, z]]])[:, ::flip]
+        face = tuple(np.column_stack([rim, np.full(len(rim), z)]) for rim in rims)
+        pieces.append(Piece(corners[None], material, contours=(face,)))
+    return pieces
+
+
+def box(width: float, height: float, depth: float, material: Material, corner: float = 0.06) -> Model:
+    """Return a box with rounded edges about the origin."""
+    return extrude(rounded(width, height, corner), depth, material, bevel=min(0.03, depth / 4, corner))
+
+
+def sweep(
+    path: np.ndarray,
+    radius: float | np.ndarray,
+    material: Material,
+    section: np.ndarray | None = None,
+    solid: bool = True,
+) -> Model:
+    """Carry a section (default: a circle) along a path (n, 3); a radius may vary along the path."""
+    section = circle(1, 14) if section is None else section
+    tangent = np.gradient(path, axis=0)
+    tangent /= np.linalg.norm(tangent, axis=1)[:, None] + 1e-9
+    axis = np.eye(3)[np.argmin(np.abs(tangent).mean(0))]
+    side = np.cross(axis, tangent)
+    side /= np.linalg.norm(side, axis=1)[:, None] + 1e-9
+    up = np.cross(tangent, side)
+    scale = np.broadcast_to(radius, len(path))[:, None, None]
+    ring = np.concatenate([section, section[:1]])
+    grid = path[:, None] + scale * (ring[None, :, :1] * side[:, None] + ring[None, :, 1:] * up[:, None])
+    if solid:
+        ends = [np.broadcast_to(path[i], (1, len(ring), 3)) for i in (0, -1)]
+        grid = np.concatenate([ends[0], grid, ends[1]])
+    return [Piece(grid[None], material, solid, True)]
+
+
+def curve(points: Sequence[Sequence[float]], steps: int = 40) -> np.ndarray:
+    """Return a smooth path (steps, 3) through control points (Catmull-Rom)."""
+    p = np.asarray(points, float)
+    p = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
+    t = np.linspace(0, len(p) - 3 - 1e-9, steps)
+    i, t = t.astype(int), (t % 1)[:, None]
+    a, b, c, d = p[i], p[i + 1], p[i + 2], p[i + 3]
+    return b + t * (c - a) / 2 + t**2 * (a - 2.5 * b + 2 * c - d / 2) + t**3 * (1.5 * (b - c) + (d - a) / 2)
+
+
+def helix(radius: float | np.ndarray, pitch: float, turns: float, steps_per_turn: int = 26) -> np.ndarray:
+    """Return a helix (n, 3) about the z axis, centred on zero."""
+    turn = np.linspace(0, turns, int(turns * steps_per_turn))
+    angle = 2 * np.pi * turn
+    radius = np.interp(turn, np.linspace(0, turns, np.size(radius)), np.atleast_1d(radius))
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), (turn - turns / 2) * pitch], 1)
+
+
+def sheet(x: np.ndarray, y: np.ndarray, z: np.ndarray, material: Material) -> Model:
+    """Return a thin curved panel from three (rows, columns) arrays of coordinates."""
+    return [Piece(np.stack(np.broadcast_arrays(x, y, z), -1)[None], material, closed=False)]
+
+
+def place(
+    model: Model, at: Sequence[float] = (0, 0, 0), turn: Sequence[float] = (0, 0, 0), scale: float | Sequence[float] = 1
+) -> Model:
+    """Scale a model, turn it about x, then y, then z (degrees), and move it."""
+    matrix = rotation(*turn) * np.broadcast_to(np.asarray(scale, float), 3)
+
+    def moved(points: np.ndarray) -> np.ndarray:
+        return points @ matrix.T + np.asarray(at, float)
+
+    return [
+        replace(p, points=moved(p.points), contours=tuple(tuple(moved(line) for line in face) for face in p.contours))
+        for p in model
+    ]
+
+
+def repeat(model: Model, places: Sequence[Sequence[float]], turns: Sequence[Sequence[float]] | None = None) -> Model:
+    """Copy a model to several places (and turns); the copies of a piece stay one piece."""
+    copies = [place(model, at, turns[i] if turns is not None else (0, 0, 0)) for i, at in enumerate(places)]
+    return [
+        replace(
+            group[0], points=np.concatenate([p.points for p in group]), contours=sum((p.contours for p in group), ())
+        )
+        for group in zip(*copies, strict=True)
+    ]
+
+
+def ring(model: Model, count: int, radius: float = 0.0, start: float = 0.0) -> Model:
+    """Copy a model `count` times about the z axis, each turned to face outwards along x."""
+    angles = start + np.arange(count) * 360 / count
+    spots = [(radius * np.cos(a), radius * np.sin(a), 0) for a in np.radians(angles)]
+    return repeat(model, spots, [(0, 0, a) for a in angles])
+
+
+def rotation(x: float, y: float, z: float) -> np.ndarray:
+    """Return the 3×3 matrix that turns about x, then y, then z (degrees)."""
+    (a, b, c), (s, t, u) = np.cos(np.radians((x, y, z))), np.sin(np.radians((x, y, z)))
+    about_x = np.array([[1, 0, 0], [0, a, -s], [0, s, a]])
+    about_y = np.array([[b, 0, t], [0, 1, 0], [-t, 0, b]])
+    return np.array([[c, -u, 0], [u, c, 0], [0, 0, 1]]) @ about_y @ about_x

@@ -1,0 +1,243 @@
+"""The embedded default data: a generated catalogue of car-part photos that stands in for photos nobody may ship.
+
+A category is an archetype with proportions fixed by its name, a product varies them, a photo shows a product from one
+side. The path `synthetic:<seed>/<category>/<product>-<view>.jpg` alone determines a photo, down to its bytes.
+"""
+
+import hashlib
+import io
+import re
+from concurrent.futures import ProcessPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
+
+from autoparts.archetypes import PARTS, Traits
+from autoparts.catalog import EXCLUDED_WORDS, CatalogueError
+from autoparts.files import whole_file
+from autoparts.rendering import render
+from autoparts.solids import rotation
+
+SPREAD = 0.55  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
+LONG_SIDE = 400  # pixels drawn along a photo's longer side, whatever size the photo is then given
+
+REALISM = """These photos are drawn, not taken. True to a parts catalogue are the long tail of categories, families of parts
+that differ in a detail, products that vary within a category, strong turns between views of one product, plain
+backgrounds, and the look of metal, rubber, glass and paint under studio light. Not true to life are the clean, unworn
+surfaces, the absence of lettering, hands, cars and workshops around the part, fewer kinds of part than names for them,
+and independent variation where real parts follow a vehicle model. Read results on them as a rehearsal of the study; what
+recognition is worth on a real catalogue, only photos of that catalogue can tell."""
+
+LARGEST = {"Bumper Cover": 952, "Mirror": 920, "Headlight": 761, "Brake Disc": 741, "Fender Liner": 557}
+SMALLEST = ("Flashlight", "Tire Pressure Gauge", "Trailer Brake Control", "Transfer Case Chain", "Headlight Guard")
+COMMON = (
+    "Radiator,Tail Light,Hood,Wheel,Alternator,Fender,Oxygen Sensor,Grille Assembly,Coil Spring,Muffler,Fuel Pump,"
+    "Shock Absorber,Water Pump,Oil Filter,Brake Caliper,Air Filter,Ignition Coil,Door Handle,Radiator Fan,Spark Plug,"
+    "Engine Mount,Exhaust Manifold,Brake Pad,Valve Cover Gasket,Battery,Leaf Spring,Piston,Fuel Injector,Drive Pulley,"
+    "Brake Drum,Headlight Bulb,Gas Cap,Coolant Reservoir,Timing Gear,Temperature Gauge,Window Switch,Engine Valve,Tire"
+).split(",")
+SYSTEMS = (
+    "Engine,Transmission,Fuel,Ignition,Clutch,Brake,Power Steering,Cooling Fan,Turbocharger,Oil,Heater,Air Intake,Exhaust,"
+    "EGR,Door,Hood,Tailgate,Trunk,Wiper,Fender,Bumper,Seat,Window,Transfer Case,Differential,Axle,Wheel,Suspension,Throttle,"
+    "Blower Motor,Cruise Control,Washer,Spare Tire,Camshaft,Crankshaft,Sway Bar,Drive,Parking Brake"
+).split(",")
+
+
+def _generator(*key: object) -> np.random.Generator:
+    """Return the generator that belongs to a key, the same on every machine."""
+    digest = hashlib.blake2b("/".join(map(str, key)).encode(), digest_size=16).digest()
+    return np.random.default_rng(int.from_bytes(digest, "little"))
+
+
+def _excluded(name: str) -> bool:
+    return any(word.lower() in name.lower() for word in EXCLUDED_WORDS)
+
+
+@lru_cache(maxsize=1)
+def _names() -> tuple[list[str], list[str]]:
+    """Return names that the cleaning rule keeps, the common ones first, and names it removes."""
+    pairs = sorted({f"{s} {n}" for s in SYSTEMS for n in PARTS if " " not in n and n not in SYSTEMS})
+    pairs = [pairs[i] for i in _generator("names").permutation(len(pairs))]
+    known = [*LARGEST, *COMMON]
+    kept = [n for n in dict.fromkeys([*known, *PARTS, *pairs]) if not _excluded(n) and n not in SMALLEST]
+    plain = [n for n in PARTS if _excluded(n)]
+    dropped = [f"{s} {n}" for s in SYSTEMS for n in PARTS if n in EXCLUDED_WORDS]
+    return kept, [*plain, *[dropped[i] for i in _generator("dropped").permutation(len(dropped))]]
+
+
+def _shares(total: int, shape: np.ndarray) -> np.ndarray:
+    """Return whole numbers in the proportions of `shape`, largest first, that add up to `total`."""
+    edges = np.round(np.cumsum(shape) / shape.sum() * total).astype(int)
+    return np.sort(np.diff(edges, prepend=0))[::-1]
+
+
+def _counts(scale: str) -> dict[str, int]:
+    """Return the number of photos of each category."""
+    kept, dropped = _names()
+    if scale == "thesis":
+        middle = _shares(2098, np.geomspace(178, 31, 25))
+        rest = _shares(9126, np.interp(np.arange(317), [0, 285, 316], [30.6, 29.4, 3]))
+        named = dict(zip(kept[5:], [*middle, *rest], strict=False))
+        words = dict(zip(dropped, _shares(9217, np.geomspace(260, 1.2, 338)), strict=False))
+        return LARGEST | named | dict.fromkeys(SMALLEST, 2) | words | dict.fromkeys(kept[347:647], 1)
+    if scale == "demo":
+        named = dict(zip(kept, _shares(2000, np.geomspace(240, 2.2, 38)), strict=False))
+        return named | dict(zip(dropped, (90, 60, 40, 25, 12), strict=False)) | dict.fromkeys(SMALLEST[:2], 1)
+    if not (match := re.fullmatch(r"(\d+)x(\d+)", scale)):
+        raise ValueError(
+            f"Unknown scale {scale!r}: expected 'demo', 'thesis' or '<categories>x<photos>' such as '8x120'."
+        )
+    categories, photos = map(int, match.groups())
+    if not 1 <= categories <= len(kept) or photos < 2 * categories:
+        raise ValueError(f"Scale {scale!r}: give 1 to {len(kept)} categories and at least two photos of each.")
+    counts = 2 + _shares(photos - 2 * categories, np.linspace(1.6, 0.4, categories))
+    return dict(zip(kept, counts.tolist(), strict=False))
+
+
+def catalogue(scale: str = "demo", seed: int = 0) -> pd.DataFrame:
+    """Return the generated catalogue; nothing is drawn yet.
+
+    Args:
+        scale: "demo", "thesis" (the thesis's counts, Table 3.1) or "<categories>x<photos>", such as "8x120".
+        seed: another seed gives other parts under the same names.
+
+    Returns:
+        Columns path, category, product, sorted by path.
+
+    Raises:
+        ValueError: an unknown scale.
+    """
+    rows = []
+    for category, count in _counts(scale).items():
+        views = _generator("views", category).integers(1, 5, count)
+        product = np.repeat(np.arange(count), views)[:count]
+        view = np.arange(count) - np.searchsorted(product, product)
+        rows += [
+            (f"synthetic:{seed}/{category}/{p:04d}-{v}.jpg", category, f"{category} {p:04d}")
+            for p, v in zip(product.tolist(), view.tolist(), strict=True)
+        ]
+    return pd.DataFrame(sorted(rows), columns=["path", "category", "product"])
+
+
+def _light(rng: np.random.Generator) -> dict:
+    """Return a studio: where the light comes from, its power and what a mirror sees from below to above."""
+    key = np.array([rng.uniform(-0.8, 0.8), rng.uniform(0.3, 1.0), rng.uniform(0.4, 1.0)])
+    key /= np.linalg.norm(key)
+    half = key + (0, 0, 1)
+    up = np.linspace(-1, 1, 128)
+    floor, sky, edge = rng.uniform(0.25, 0.7), rng.uniform(0.8, 1.15), rng.uniform(-0.25, 0.15)
+    studio = np.where(up < edge, floor * (1 + 0.5 * up), sky - 0.25 * np.abs(up - 0.5))
+    studio -= rng.uniform(0.3, 0.6) * np.exp(-(((up - edge) / 0.12) ** 2))
+    return {
+        "key": key.astype(np.float32),
+        "half": (half / np.linalg.norm(half)).astype(np.float32),
+        "power": rng.uniform(0.45, 0.75),
+        "ambient": rng.uniform(0.3, 0.5),
+        "strip": rng.uniform(-0.8, 0.8),
+        "studio": studio.astype(np.float32),
+    }
+
+
+def _backdrop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Return a background (height, width, 3): mostly white, else grey, graded, dark or a plain surface."""
+    width, height = size
+    kind = rng.random()
+    if kind < 0.68:
+        return np.ones((height, width, 3), np.float32)
+    ramp = np.linspace(rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1), height, dtype=np.float32)[:, None, None]
+    level = (
+        rng.uniform(0.85, 0.97) if kind < 0.84 else rng.uniform(0.45, 0.8) if kind < 0.92 else rng.uniform(0.05, 0.3)
+    )
+    tint = np.float32(level) + rng.normal(0, 0.02, 3).astype(np.float32)
+    return np.broadcast_to(tint + ramp, (height, width, 3))
+
+
+def jpeg(path: str) -> bytes:
+    """Draw the photo that a path names.
+
+    Args:
+        path: `synthetic:<seed>/<category>/<product>-<view>.jpg`.
+
+    Returns:
+        A JPEG file of 160 to 600 pixels.
+
+    Raises:
+        ValueError: a path of another form, or a category whose name ends in no part the package knows.
+    """
+    match = re.fullmatch(r"synthetic:(-?\d+)/([^/]+)/(\d+)-(\d+)\.jpg", path)
+    if not match:
+        raise ValueError(f"{path}: expected synthetic:<seed>/<category>/<product>-<view>.jpg.")
+    seed, category, product, view = match.groups()
+    part = max((n for n in PARTS if f" {category}".endswith(f" {n}")), key=len, default=None)
+    part = part or sorted(PARTS)[_generator(category).integers(len(PARTS))]
+    traits = Traits(_generator(seed, category), _generator(seed, category, product), SPREAD)
+    model = PARTS[part](traits)
+    rng = _generator(seed, category, product, view)
+    return _photo(model, rng)
+
+
+def _photo(model: list, rng: np.random.Generator) -> bytes:
+    """Turn, light, place and encode a model."""
+    long = round(float(np.exp(rng.uniform(np.log(160), np.log(600)))))
+    aspect = [1.0, 1.0, 4 / 3, 3 / 2, 3 / 4][rng.integers(5)]
+    width, height = round(LONG_SIDE * min(1, aspect)), round(LONG_SIDE * min(1, 1 / aspect))
+    roll = rng.normal(0, 8) if rng.random() < 0.6 else rng.uniform(-180, 180)
+    yaw, pitch = rng.uniform(-75, 75) + (180 if rng.random() < 0.15 else 0), rng.uniform(-25, 60)
+    turn = rotation(0, 0, roll) @ rotation(pitch, 0, 0) @ rotation(0, yaw, 0)
+    fill = rng.uniform(0.78, 0.97)
+    inner = round(width * fill), round(height * fill)
+    colour, alpha, _ = render(model, turn, inner, _light(rng), rng)
+    photo = np.array(_backdrop(rng, (width, height)))
+    left, top = rng.integers(0, width - inner[0] + 1), rng.integers(0, height - inner[1] + 1)
+    region = photo[top : top + inner[1], left : left + inner[0]]
+    region *= 1 - alpha[..., None]
+    region += colour
+    photo = photo * rng.uniform(0.92, 1.04)
+    image = Image.fromarray((np.clip(photo, 0, 1) * 255).astype(np.uint8))
+    image = image.resize((round(width * long / LONG_SIDE), round(height * long / LONG_SIDE)), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=int(rng.integers(60, 95)))
+    return file.getvalue()
+
+
+def _save(job: tuple[str, Path]) -> None:
+    path, file = job
+    file.write_bytes(jpeg(path))
+
+
+def write(
+    folder: str | Path, scale: str = "demo", seed: int = 0, workers: int = 2, progress: bool = True
+) -> pd.DataFrame:
+    """Write the generated photos as JPEG files in one folder per category, with a manifest.csv.
+
+    Args:
+        folder: a folder that is empty or does not exist yet.
+        scale: as for `catalogue`.
+        seed: as for `catalogue`.
+        workers: number of processes that draw.
+        progress: show a progress bar.
+
+    Returns:
+        The manifest: path (relative to the folder), category, product.
+
+    Raises:
+        CatalogueError: the folder is not empty.
+        ValueError: an unknown scale.
+    """
+    folder, photos = Path(folder), catalogue(scale, seed)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CatalogueError(f"{folder} is not an empty folder; name a new one, so that no file is overwritten.")
+    manifest = photos.assign(path=photos["path"].str.partition("/")[2])
+    for category in photos["category"].unique():
+        (folder / category).mkdir(parents=True)
+    jobs = [(path, folder / name) for path, name in zip(photos["path"], manifest["path"], strict=True)]
+    with ProcessPoolExecutor(workers) as pool:
+        done = pool.map(_save, jobs, chunksize=16)
+        list(tqdm(done, total=len(jobs), desc="Drawing photos", unit="photo", disable=not progress))
+    with whole_file(folder / "manifest.csv") as file:
+        manifest.to_csv(file, index=False)
+    return manifest
