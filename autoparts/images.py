@@ -1,17 +1,18 @@
-"""Photos: the one door through which every photo is opened, and the prepared array of a whole catalogue."""
+"""A whole catalogue of photos: prepared once into one memory-mapped array, and searched for near-duplicates."""
 
 import hashlib
-import io
 import os
 import shutil
-import stat
+import signal
 import sys
 import tempfile
 import threading
 import time
+import warnings
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import count
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -19,22 +20,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from tqdm import tqdm
 
 from autoparts.catalog import CatalogueError
+from autoparts.decoding import FORMATS, decode, open_photo, prepare_photo, read_bytes, reason
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
-MAX_BYTES = 256 * 2**20  # of a file
-MAX_PIXELS = 64 * 2**20  # of a decoded photo: 256 MiB in colour
-PREPARATION_VERSION = 1  # part of the cache key: raise it whenever prepared pixels change
-CHUNK = 64  # photos handed to a worker at once
+__all__ = ["Prepared", "cache_folder", "near_duplicates", "open_photo", "prepare", "prepare_photo", "read_bytes"]
 
-with suppress(ImportError):  # optional: pip install 'autoparts[heic]'
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
-    FORMATS += ("HEIF",)
+PREPARATION_VERSION = 1  # part of a cache entry's name: raise it whenever prepared pixels change
+CHUNK = 16  # photos handed to a worker at once
 
 
 class Prepared(NamedTuple):
@@ -43,206 +38,6 @@ class Prepared(NamedTuple):
     catalogue: pd.DataFrame  # with `content` (SHA-256 of the file) and `row` (in `pixels`)
     pixels: np.ndarray  # uint8 (photos, size, size), memory-mapped, read-only
     skipped: pd.DataFrame  # path, category, reason
-
-
-def read_bytes(path: str) -> bytes:
-    """Read a photo's file, or draw the photo that a `synthetic:` path names.
-
-    Raises:
-        OSError: The file cannot be read, is no regular file, or is larger than `MAX_BYTES`.
-    """
-    if path.startswith("synthetic:"):
-        from autoparts import synthetic  # only generated data needs the drawing code
-
-        return synthetic.jpeg(path)
-    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe or a device could wait for ever
-        raise OSError("not a regular file")
-    with open(path, "rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise OSError(f"larger than {MAX_BYTES >> 20} MiB")
-    return data
-
-
-def open_photo(path: str) -> Image.Image:
-    """Open a photo as one would look at it: first frame, turned by its EXIF tag, transparency on white.
-
-    The format is decided by content: JPEG, PNG, WebP, GIF, BMP, TIFF, and HEIC where pillow-heif is installed.
-    16-bit grey is scaled to 8 bits; colour profiles are not applied.
-
-    Returns:
-        Image of mode "L" for grey photos, else "RGB".
-
-    Raises:
-        OSError, ValueError and whatever else Pillow raises on files that are no photos.
-    """
-    return _decode(read_bytes(path))
-
-
-def _decode(data: bytes, grey_at_least: int | None = None) -> Image.Image:
-    """Decode a photo; with `grey_at_least`, only the luma of a JPEG, shrunk while both sides stay that long."""
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    progressive = "progressive" in image.info  # held whole in memory while it is decoded
-    pixels = image.width * image.height
-    if grey_at_least and image.format in ("JPEG", "MPO"):
-        longer = max(image.size)
-        image.draft("L", tuple(max(1, side * grey_at_least // longer) for side in image.size))
-    if (pixels if progressive else image.width * image.height) > MAX_PIXELS:
-        raise ValueError(f"{pixels:,} pixels, more than the limit of {MAX_PIXELS:,}")
-    image.load()
-    with suppress(Exception):  # a broken EXIF block does not make the pixels unreadable
-        ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I") or image.mode == "F":
-        image = _to_8_bits(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    if image.mode in ("L", "1"):
-        return image.convert("L")
-    return image.convert("RGB")
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey (0 to 65,535) and floating-point grey (0 to 1) to 8 bits."""
-    values = np.asarray(image, dtype=np.float64)
-    white = 1.0 if image.mode == "F" else 65535.0
-    if not (values.min() >= 0 and values.max() <= white):
-        raise ValueError(f"grey values outside 0 to {white:g}: no known white")
-    grey = np.round(values * (255 / white)).astype(np.uint8)
-    if isinstance(key := image.info.get("transparency"), int):  # the one transparent value
-        grey[values == key] = 255
-    return Image.fromarray(grey)
-
-
-def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
-    """Make a photo grey, white-padded to a square and `size` pixels wide (thesis, chapter 3).
-
-    Grey is ITU-R 601 luma. The photo is resized to fit before it is padded, which equals padding first up to
-    rounding and is cheaper. The filter (Hamming) averages over all pixels it replaces, so nothing aliases.
-
-    Args:
-        photo: Image of any size, mode "RGB" or "L".
-        size: Side of the square in pixels.
-
-    Returns:
-        uint8 array (size, size), 0 black to 255 white.
-    """
-    scale = size / max(photo.size)
-    width, height = (max(1, round(side * scale)) for side in photo.size)
-    grey = photo.convert("L").resize((width, height), Image.Resampling.HAMMING)
-    square = np.full((size, size), 255, dtype=np.uint8)
-    top, left = (size - height) // 2, (size - width) // 2
-    square[top : top + height, left : left + width] = np.asarray(grey)
-    return square
-
-
-def _reason(error: Exception) -> str:
-    """Why a photo was skipped: short, in plain characters, without paths."""
-    if isinstance(error, UnidentifiedImageError):
-        return "not a photo of a known format"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "".join(c if " " <= c <= "~" else "?" for c in text)[:120]
-
-
-def _prepare_chunk(paths: list[str], size: int) -> tuple[list[np.ndarray], list[tuple[str, str]]]:
-    """Prepare some photos: pixels of the readable ones; content hash and reason (or "") of each."""
-    pixels, notes = [], []
-    for path in paths:
-        content = ""
-        try:
-            data = read_bytes(path)
-            content = hashlib.sha256(data).hexdigest()
-            if not data:
-                raise ValueError("empty file")
-            pixels.append(prepare_photo(_decode(data, grey_at_least=2 * size), size))
-            notes.append((content, ""))
-        except Exception as error:  # a file may make Pillow raise anything; none may end the run
-            notes.append((content, _reason(error)))
-    return pixels, notes
-
-
-def _end_with_parent() -> None:
-    """Let a worker process end when its parent is killed."""
-    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
-
-
-def _pool(paths: list[str], workers: int | None) -> Executor:
-    """Threads for files (Pillow decodes without the interpreter lock), processes for drawing."""
-    workers = workers or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count()))
-    if any(path.startswith("synthetic:") for path in paths):  # "spawn": a fork would inherit torch's threads
-        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    return ThreadPoolExecutor(workers)
-
-
-def _in_order(pool: Executor, paths: list[str], size: int, ahead: int) -> Iterator:
-    """Results of all chunks in order, with only `ahead` chunks in memory."""
-    chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
-    waiting = []
-    for chunk in chunks:
-        waiting.append(pool.submit(_prepare_chunk, chunk, size))
-        if len(waiting) >= ahead:
-            yield waiting.pop(0).result()
-    for future in waiting:
-        yield future.result()
-
-
-def _key(paths: list[str], size: int) -> str:
-    """Name of a catalogue's cache entry: of its files' names, sizes and times, and how they are prepared."""
-    drawing = 0
-    if any(path.startswith("synthetic:") for path in paths):
-        from autoparts.synthetic import DRAWING_VERSION as drawing  # noqa: N811
-    key = hashlib.blake2b(f"{PREPARATION_VERSION} {drawing} {size} {FORMATS}\n".encode(), digest_size=16)
-    for path in paths:
-        state = (0, 0)
-        if not path.startswith("synthetic:"):
-            with suppress(OSError):
-                found = os.stat(path)
-                state = (found.st_size, found.st_mtime_ns)
-        key.update(f"{path}\0{state[0]}\0{state[1]}\n".encode(errors="surrogateescape"))
-    return key.hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where prepared arrays are kept: $AUTOPARTS_CACHE, else the user's cache folder."""
-    if own := os.environ.get("AUTOPARTS_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoparts"
-
-
-def _write(entry: Path, paths: list[str], size: int, workers: int | None, progress: bool) -> None:
-    """Prepare all photos into a temporary folder and rename it, so that no half-written entry is ever used."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in entry.parent.glob("*.part"):  # of runs that were killed
-        if time.time() - left_over.stat().st_mtime > 86400:
-            shutil.rmtree(left_over, ignore_errors=True)
-    part = Path(tempfile.mkdtemp(suffix=".part", dir=entry.parent))
-    notes: list[tuple[str, str]] = []
-    header = {"descr": "|u1", "fortran_order": False}
-    try:
-        show = progress and sys.stderr.isatty()
-        with (
-            (part / "pixels.npy").open("wb") as file,
-            _pool(paths, workers) as pool,
-            tqdm(total=len(paths), desc="Preparing photos", unit="photo", disable=not show) as bar,
-        ):
-            np.lib.format.write_array_header_1_0(file, header | {"shape": (0, size, size)})
-            for pixels, chunk in _in_order(pool, paths, size, ahead=64):
-                file.write(b"".join(array.tobytes() for array in pixels))
-                notes += chunk
-                bar.update(len(chunk))
-            file.seek(0)  # the header leaves room for a longer first axis
-            readable = sum(not reason for _, reason in notes)
-            np.lib.format.write_array_header_1_0(file, header | {"shape": (readable, size, size)})
-        pd.DataFrame(notes, columns=["content", "reason"]).to_csv(part / "photos.csv", index=False)
-        with suppress(OSError):  # another run may have finished the same entry first
-            part.rename(entry)
-    except OSError as error:
-        raise CatalogueError(
-            f"{entry.parent}: the cache cannot be written ({error.strerror}). Free some space there, or set "
-            "AUTOPARTS_CACHE to another folder."
-        ) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
 
 
 def prepare(
@@ -255,8 +50,9 @@ def prepare(
 ) -> Prepared:
     """Prepare every photo of a catalogue once, and find the result again later.
 
-    The cache entry is named by a hash of the files' names, sizes and times, of `size` and of this code's
-    version; it holds one uint8 array, which is memory-mapped, and the content hash of each file.
+    A cache entry is a folder named by a hash of the files' names, sizes and times, of `size` and of this code's
+    version. It holds one uint8 array, which is memory-mapped, and the content hash of each file. It appears
+    whole or not at all, so runs that prepare the same catalogue at the same time do not disturb each other.
 
     Args:
         catalogue: DataFrame with `path` and `category`.
@@ -274,60 +70,192 @@ def prepare(
     catalogue = catalogue.sort_values(["category", "path"], ignore_index=True)
     paths = catalogue["path"].tolist()
     entry = Path(cache or cache_folder()) / _key(paths, size)
-    if not entry.is_dir():
-        _write(entry, paths, size, workers, progress)
-    notes = pd.read_csv(entry / "photos.csv", dtype=str, keep_default_na=False)
+    was_there = entry.is_dir()
+    if (found := _load(entry)) is None:
+        if was_there:  # damaged, since an entry appears whole
+            shutil.rmtree(entry, ignore_errors=True)
+        _write(entry, paths, size, workers or os.cpu_count() or 1, progress)
+        found = _load(entry)
+    notes, pixels = found
     readable = notes["reason"] == ""
-    skipped = catalogue[["path", "category"]].assign(reason=notes["reason"])[~readable]
+    skipped = catalogue[["path", "category"]].assign(reason=notes["reason"])[~readable].reset_index(drop=True)
     if not readable.any():
-        first = skipped.iloc[0]
-        raise CatalogueError(
-            f"none of {len(paths)} files is a readable photo; first: {first['path']}: {first['reason']}."
-        )
+        first = f"; the first, {paths[0]}: {skipped['reason'][0]}" if paths else ""
+        raise CatalogueError(f"None of {len(paths)} files is a readable photo{first}.")
     kept = catalogue.assign(content=notes["content"])[readable].reset_index(drop=True)
-    pixels = np.load(entry / "pixels.npy", mmap_mode="r")
-    return Prepared(kept.assign(row=np.arange(len(kept))), pixels, skipped.reset_index(drop=True))
+    return Prepared(kept.assign(row=np.arange(len(kept))), pixels, skipped)
 
 
-def near_duplicates(pixels: np.ndarray, max_bits: int = 2) -> pd.DataFrame:
+def cache_folder() -> Path:
+    """Return the folder of prepared arrays: $AUTOPARTS_CACHE, else one in the user's cache folder."""
+    if own := os.environ.get("AUTOPARTS_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "autoparts"
+
+
+def _key(paths: list[str], size: int) -> str:
+    """Name of a catalogue's cache entry."""
+    drawing = 0
+    if _drawn(paths):
+        from autoparts import synthetic
+
+        drawing = synthetic.DRAWING_VERSION
+    key = hashlib.blake2b(f"{PREPARATION_VERSION} {drawing} {size} {FORMATS}".encode(), digest_size=16)
+    for path in paths:
+        state = None
+        if not path.startswith("synthetic:"):
+            with suppress(OSError):
+                file = os.stat(path)  # noqa: PTH116 (faster, for millions of files)
+                state = file.st_size, file.st_mtime_ns, os.access(path, os.R_OK)
+        key.update(f"\n{path}\0{state}".encode())
+    return key.hexdigest()
+
+
+def _drawn(paths: list[str]) -> bool:
+    return any(path.startswith("synthetic:") for path in paths)
+
+
+def _load(entry: Path) -> tuple[pd.DataFrame, np.ndarray] | None:
+    """Open a cache entry: `content, reason` of each photo, and pixels of the readable; None if it is not whole."""
+    try:
+        notes = pd.read_csv(entry / "photos.csv", dtype=str, keep_default_na=False)
+        pixels = np.load(entry / "pixels.npy", mmap_mode="r")
+        return (notes, pixels) if len(pixels) == (notes["reason"] == "").sum() else None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _write(entry: Path, paths: list[str], size: int, workers: int, progress: bool) -> None:
+    """Prepare photos in a stream into a temporary folder, and rename that to the cache entry."""
+    header = {"descr": "|u1", "fortran_order": False}
+    write_header = np.lib.format.write_array_header_1_0  # leaves room for the first axis to grow
+    notes: list[tuple[str, str]] = []
+    bar = tqdm(total=len(paths), desc="Photos", unit="", disable=not (progress and sys.stderr.isatty()))
+    try:
+        # Pillow warns of files that are slightly broken; they are read, or listed as skipped.
+        with _temporary_folder(entry.parent) as folder, bar, warnings.catch_warnings(action="ignore"):
+            with (folder / "pixels.npy").open("wb") as file:
+                write_header(file, header | {"shape": (0, size, size)})
+                for pixels, chunk in _prepared_in_order(paths, size, workers):
+                    file.write(pixels)
+                    notes += chunk
+                    bar.update(len(chunk))
+                file.seek(0)
+                write_header(file, header | {"shape": (sum(not why for _, why in notes), size, size)})
+            pd.DataFrame(notes, columns=["content", "reason"]).to_csv(folder / "photos.csv", index=False)
+            try:
+                folder.rename(entry)
+            except OSError:
+                if not entry.is_dir():  # else another run has finished the same entry first
+                    raise
+    except OSError as error:
+        raise CatalogueError(
+            f"{entry.parent}: the cache cannot be written ({error.strerror}). Free some space there, or set "
+            "AUTOPARTS_CACHE to another folder."
+        ) from error
+    except BrokenExecutor as error:
+        raise CatalogueError(
+            "A process that draws photos was killed, probably for lack of memory; run again."
+        ) from error
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A folder that is removed afterwards; those that killed runs have left are removed after a day."""
+    parent.mkdir(parents=True, exist_ok=True)
+    for left_over in parent.glob("*.part"):
+        with suppress(OSError):
+            if time.time() - left_over.stat().st_mtime > 86_400:
+                shutil.rmtree(left_over)
+    folder = Path(tempfile.mkdtemp(suffix=".part", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepared_in_order(paths: list[str], size: int, workers: int) -> Iterator[tuple[bytes, list[tuple[str, str]]]]:
+    """Prepare chunks at the same time and yield them in order, few at a time: memory stays flat.
+
+    Files go to threads, since Pillow decodes outside the interpreter's lock; drawing needs processes ("spawn",
+    since a fork would inherit the locks of torch's threads).
+    """
+    chunks = (paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK))
+    if _drawn(paths):
+        pool: Executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
+    else:
+        pool = ThreadPoolExecutor(workers)
+    waiting = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(_prepare_chunk, chunk, size))
+            if len(waiting) > 4 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Let a worker leave Ctrl-C to its parent, and end when the parent is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
+
+
+def _prepare_chunk(paths: list[str], size: int) -> tuple[bytes, list[tuple[str, str]]]:
+    """Prepare some photos: pixels of the readable ones; of each its content's hash, and the reason if skipped."""
+    pixels, notes = [], []
+    for path in paths:
+        content, why = "", ""
+        try:
+            data = read_bytes(path)
+            content = hashlib.sha256(data).hexdigest()
+            pixels.append(prepare_photo(decode(data, grey_at_least=2 * size), size).tobytes())
+        except Exception as error:  # a broken file may make Pillow raise anything; none may end the run
+            why = reason(error) or "unknown"
+        notes.append((content, why))
+    return b"".join(pixels), notes
+
+
+def near_duplicates(pixels: np.ndarray, max_bits: int = 2, most: int = 1_000_000) -> pd.DataFrame:
     """Find pairs of photos that look nearly the same, by 64-bit difference hashes.
 
-    A bit says whether one of 8×8 cells is darker than its right neighbour. Two hashes within `max_bits` agree
+    A bit says whether one of 8×8 cells is brighter than its left neighbour. Hashes within `max_bits` agree
     wholly in at least one of `max_bits + 1` parts, so only photos that share a part are compared: far from
     quadratic work. Photos with hardly any structure (fewer than 6 bits set) are left out.
 
     Args:
         pixels: uint8 array (photos, size, size).
         max_bits: Largest number of differing bits.
+        most: Stop searching at about this many pairs (a catalogue of copies has quadratically many).
 
     Returns:
         DataFrame `first, second, bits`: row numbers in `pixels` with first < second, sorted.
     """
-    hashes = difference_hashes(pixels)
+    hashes = _difference_hashes(pixels)
     rows = np.flatnonzero(np.bitwise_count(hashes) >= 6)
-    found = []
+    found = [np.empty((0, 3), dtype=np.int64)]
     for part in range(max_bits + 1):
-        mask = np.uint64(sum(1 << bit for bit in range(part, 64, max_bits + 1)))
-        order = rows[np.argsort(hashes[rows] & mask, kind="stable")]
-        keys = hashes[order] & mask
-        left = np.arange(len(order))
-        for shift in count(1):
-            left = left[left + shift < len(order)]
+        keys = hashes[rows] & np.uint64(sum(1 << bit for bit in range(part, 64, max_bits + 1)))
+        order = np.argsort(keys, kind="stable")
+        keys, numbers = keys[order], rows[order]
+        left = np.arange(len(rows))
+        for shift in count(1):  # compare each with the shift-th next while the part is the same
+            left = left[: np.searchsorted(left, len(rows) - shift)]
             left = left[keys[left] == keys[left + shift]]
-            if not len(left):
+            if not len(left) or sum(map(len, found)) > most:
                 break
-            bits = np.bitwise_count(hashes[order[left]] ^ hashes[order[left + shift]])
-            near = bits <= max_bits
-            found.append(np.stack([order[left], order[left + shift], bits], axis=1)[near].astype(np.int64))
-    pairs = np.concatenate(found) if found else np.empty((0, 3), dtype=np.int64)
-    pairs[:, :2] = np.sort(pairs[:, :2], axis=1)
-    return pd.DataFrame(np.unique(pairs, axis=0), columns=["first", "second", "bits"])
+            pairs = np.sort(np.stack([numbers[left], numbers[left + shift]], axis=1), axis=1)
+            bits = np.bitwise_count(hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]])
+            found.append(np.column_stack([pairs, bits])[bits <= max_bits])
+    return pd.DataFrame(np.unique(np.concatenate(found), axis=0), columns=["first", "second", "bits"])
 
 
-def difference_hashes(pixels: np.ndarray) -> np.ndarray:
-    """64-bit difference hash of each photo: uint8 (photos, size, size) → uint64 (photos,)."""
+def _difference_hashes(pixels: np.ndarray) -> np.ndarray:
+    """uint8 (photos, size, size) → uint64 (photos,)."""
     hashes = np.empty(len(pixels), dtype=np.uint64)
     for index, photo in enumerate(pixels):
-        small = np.asarray(Image.fromarray(photo).resize((9, 8), Image.Resampling.BOX))
+        small = np.asarray(Image.fromarray(photo).resize((9, 8), Image.Resampling.LANCZOS))
         hashes[index] = np.packbits(small[:, 1:] > small[:, :-1]).view(np.uint64)[0]
     return hashes

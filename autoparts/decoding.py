@@ -1,0 +1,130 @@
+"""One photo: the one door through which every photo is opened, and its way to a small grey square."""
+
+import io
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+MAX_BYTES = 256 * 2**20  # of a file
+MAX_PIXELS = 64 * 2**20  # of a decoded photo: 256 MiB in colour
+
+with suppress(ImportError):  # optional: pip install 'autoparts[heic]'
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    FORMATS += ("HEIF",)
+
+
+def read_bytes(path: str) -> bytes:
+    """Read a photo's file, or draw the photo that a `synthetic:` path names.
+
+    Raises:
+        OSError: The file cannot be read, is no regular file, or is larger than `MAX_BYTES`.
+    """
+    if path.startswith("synthetic:"):
+        from autoparts import synthetic  # only generated data needs the drawing code
+
+        return synthetic.jpeg(path)
+    kind = Path(path).stat().st_mode
+    if stat.S_ISDIR(kind):
+        raise OSError("a link to a folder, or a folder that may not be opened")
+    if not stat.S_ISREG(kind):  # opening a pipe or a device could wait for ever
+        raise OSError("not a regular file")
+    with Path(path).open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise OSError(f"larger than {MAX_BYTES >> 20} MiB")
+    return data
+
+
+def open_photo(path: str) -> Image.Image:
+    """Open a photo as one would look at it: first frame, turned by its EXIF tag, transparency on white.
+
+    The format is decided by content: JPEG, PNG, WebP, GIF, BMP, TIFF, and HEIC where pillow-heif is installed.
+    16-bit grey is scaled to 8 bits; colour profiles are not applied.
+
+    Returns:
+        Image of mode "L" for grey photos, else "RGB".
+
+    Raises:
+        OSError, ValueError and whatever else Pillow raises on files that are no photos.
+    """
+    return decode(read_bytes(path))
+
+
+def decode(data: bytes, grey_at_least: int | None = None) -> Image.Image:
+    """Decode a photo from its file's bytes, as `open_photo` describes.
+
+    Args:
+        data: Content of the file.
+        grey_at_least: Decode only the luma of a JPEG, and shrink it by 2, 4 or 8 while its longer side keeps
+            at least this many pixels: several times faster for large photos, nearly the same when resized.
+    """
+    if not data:
+        raise ValueError("empty file")
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    pixels = image.width * image.height
+    if grey_at_least and image.format in ("JPEG", "MPO"):
+        image.draft("L", tuple(max(1, side * grey_at_least // max(image.size)) for side in image.size))
+        if "progressive" not in image.info:  # else it is held whole in memory while it is decoded
+            pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+        raise ValueError(f"{pixels:,} pixels, more than the limit of {MAX_PIXELS:,}")
+    image.load()
+    with suppress(Exception):  # a broken EXIF block does not make the pixels unreadable
+        ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _to_8_bits(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L" if image.mode in ("L", "1") else "RGB")
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit grey (0 to 65,535) and floating-point grey (0 to 1) to 8 bits."""
+    values = np.asarray(image).astype(np.float32)
+    white = 1.0 if image.mode == "F" else 65535.0
+    if not (values.min() >= 0 and values.max() <= white):
+        raise ValueError(f"grey values outside 0 to {white:g}, so white is not known")
+    if isinstance(clear := image.info.get("transparency"), int):  # the one transparent value
+        values[values == clear] = white
+    values *= 255 / white
+    return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
+
+
+def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
+    """Make a photo grey, white-padded to a square and `size` pixels wide (thesis, chapter 3).
+
+    Grey is ITU-R 601 luma. The photo is resized to fit and then padded, which equals padding first up to
+    rounding and is cheaper. The filter (Hamming) averages over all pixels it replaces, so nothing aliases.
+
+    Args:
+        photo: Image of any size, mode "RGB" or "L".
+        size: Side of the square in pixels.
+
+    Returns:
+        uint8 array (size, size), 0 black to 255 white.
+    """
+    scale = size / max(photo.size)
+    width, height = (max(1, round(side * scale)) for side in photo.size)
+    grey = photo.convert("L").resize((width, height), Image.Resampling.HAMMING)
+    square = np.full((size, size), 255, dtype=np.uint8)
+    top, left = (size - height) // 2, (size - width) // 2
+    square[top : top + height, left : left + width] = grey
+    return square
+
+
+def reason(error: Exception) -> str:
+    """Say why a photo cannot be read: short, in plain characters, without its path."""
+    if isinstance(error, UnidentifiedImageError):
+        return "not a photo of a known format"
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno)
+    text = str(error) or type(error).__name__
+    return "".join(c if " " <= c <= "~" else "?" for c in text)[:120]
