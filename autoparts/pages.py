@@ -47,8 +47,9 @@ def mathml(latex: str, display: str = "inline") -> str:
     Returns:
         A `<math>` element; a formula that cannot be converted stays readable as `<code class="latex">`.
     """
-    # latex2mathml knows align* and split but not aligned, and \arg only within \argmax and \argmin.
-    source = latex.replace("{aligned}", "{align*}").replace(r"\arg\m", r"\argm")
+    # latex2mathml does not know aligned, would number the lines of align, and has \arg only in \argmax, \argmin.
+    source = re.sub(r"\{align(ed)?\}", "{align*}", latex).replace(r"\arg\m", r"\argm")
+    source = re.sub(r"\\(begin|end)\{equation\*?\}", "", source)
     try:
         element = convert(source.strip(), display=display)
         whole = "\\" not in "".join(ElementTree.fromstring(element).itertext())

@@ -51,7 +51,7 @@ from markupsafe import Markup
 
 from autoparts.display import figure_html
 from autoparts.files import whole_file
-from autoparts.pages import TEMPLATE, Page, read_page, scrub
+from autoparts.pages import TEMPLATE, read_page, scrub
 
 CHAPTERS = {
     "01_eda_pca": "Data and principal components",
@@ -186,7 +186,7 @@ def _live(jinja: Environment, results: Mapping[str, Any]) -> dict[str, Markup]:
 
 def _with_live(body: str, live: Mapping[str, Markup]) -> str:
     """Put the slider below Fig 4.4, wherever a page shows it."""
-    slider = live.get("threshold", "")
+    slider = str(live.get("threshold", ""))
     return re.sub(r'<figure id="fig_4_4">.*?</figure>', lambda found: found[0] + slider, body, flags=re.DOTALL)
 
 

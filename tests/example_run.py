@@ -144,7 +144,7 @@ def _results(random: np.random.Generator) -> dict[str, dict]:
         name: {"model": name, "title": title, "task": f"one of many {HOSTILE}", "chance": 0.02, "metrics": metrics}
         for name, title in (("cnn", "CNN"), ("contrastive", "Contrastive"), ("triplet", "Triplet"))
     }
-    same, different = (sorted(random.normal(mean, 0.4, 200).clip(0).round(4).tolist()) for mean in (1.1, 2.0))
+    same, different = (sorted(random.normal(mean, 0.4, 200).clip(0.01).round(4).tolist()) for mean in (1.1, 2.0))
     thresholds = np.linspace(0, 3, 31).round(2)
     hits = np.array([[sum(d <= t for d in group) for group in (same, different)] for t in thresholds])
     recall = hits[:, 0] / 200

@@ -1,7 +1,11 @@
 "use strict";
 // The pages are complete without this script; it adds the controls that need one.
 
-const percent = (share) => (share === null ? "–" : (100 * share).toFixed(1) + "%");
+// Ties are rounded as Python rounds them, so that a number does not change when the slider comes back to it.
+const format = new Intl.NumberFormat("en", {
+  style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1, roundingMode: "halfEven",
+});
+const percent = (share) => (share === null ? "–" : format.format(share));
 const dataOf = (section) => JSON.parse(section.querySelector("script").textContent);
 
 function element(name, properties, ...children) {
@@ -103,6 +107,10 @@ function lookAlikes(section) {
 document.querySelectorAll(".all-code").forEach(foldAll);
 document.querySelectorAll(".live.threshold").forEach(thresholdSlider);
 document.querySelectorAll(".live.lookalikes").forEach(lookAlikes);
+// What scrolls sideways can be reached by keyboard.
+for (const equation of document.querySelectorAll(".equation")) {
+  if (equation.scrollWidth > equation.clientWidth) equation.tabIndex = 0;
+}
 if (matchMedia("(max-width: 75rem)").matches) {
   document.querySelectorAll(".contents details").forEach((contents) => { contents.open = false; });
 }
