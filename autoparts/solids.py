@@ -94,6 +94,12 @@ def cylinder(radius: float, z0: float, z1: float, material: Material, bevel: flo
     )
 
 
+def tube(inner: float, outer: float, z0: float, z1: float, material: Material, sides: int = 40) -> Model:
+    """Return a hollow cylinder along z with a broken outer edge."""
+    b = 0.12 * (outer - inner)
+    return lathe([(inner, z0), (outer - b, z0), (outer, z0 + b), (outer, z1 - b), (outer - b, z1), (inner, z1)], material, sides)
+
+
 def sphere(radius: float, material: Material, squash: float = 1.0) -> Model:
     """Return a ball, or an ellipsoid shortened along z."""
     angle = np.linspace(-np.pi / 2, np.pi / 2, 17)
@@ -111,9 +117,10 @@ def extrude(
     depth: float,
     material: Material,
     holes: Sequence[np.ndarray] = (),
+    at: Sequence[float] = (0, 0, 0),
     bevel: float = 0.015,
 ) -> Model:
-    """Give an outline (n, 2), with holes one sees through, a depth along z centred on zero."""
+    """Give an outline (n, 2), with holes one sees through, a depth along z centred on `at`."""
     pieces, rims = [], []
     for hole, line in [(False, outline), *((True, h) for h in holes)]:
         after = np.roll(line, -1, 0)
@@ -131,12 +138,14 @@ def extrude(
         corners = np.array([[[x0, y0, z], [x1, y0, z]], [[x0, y1, z], [x1, y1, z]]])[:, ::flip]
         face = tuple(np.column_stack([rim, np.full(len(rim), z)]) for rim in rims)
         pieces.append(Piece(corners[None], material, contours=(face,)))
-    return pieces
+    return place(pieces, at)
 
 
-def box(width: float, height: float, depth: float, material: Material, corner: float = 0.06) -> Model:
-    """Return a box with rounded edges about the origin."""
-    return extrude(rounded(width, height, corner), depth, material, bevel=min(0.03, depth / 4, corner))
+def box(
+    width: float, height: float, depth: float, material: Material, at: Sequence[float] = (0, 0, 0), corner: float = 0.06
+) -> Model:
+    """Return a box with rounded edges about `at`."""
+    return extrude(rounded(width, height, corner), depth, material, (), at, min(0.03, depth / 4, corner))
 
 
 def sweep(

@@ -16,6 +16,7 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
+from autoparts import assemblies, bodywork  # noqa: F401 - they register their parts
 from autoparts.archetypes import PARTS, Traits
 from autoparts.catalog import EXCLUDED_WORDS, CatalogueError
 from autoparts.files import whole_file
@@ -46,6 +47,12 @@ SYSTEMS = (
     "Blower Motor,Cruise Control,Washer,Spare Tire,Camshaft,Crankshaft,Sway Bar,Drive,Parking Brake"
 ).split(",")
 
+NOUNS = (
+    "Bracket,Cap,Cover,Filter,Gasket,Housing,Module,Mount,Pump,Relay,Sensor,Solenoid,Switch,Valve,Pulley,Actuator,Bolt,Clip,"
+    "Cable,Pipe,Reservoir,Handle,Gear,Panel,Resistor,Spring,Support,Hinge,Plate,Motor,Lever,Line,Washer,Retainer,Regulator,"
+    "Shield,Ring,Nut,Control,Knob,Lock,Light,Cooler,Manifold,Duct"
+).split(",")
+
 
 def _generator(*key: object) -> np.random.Generator:
     """Return the generator that belongs to a key, the same on every machine."""
@@ -60,7 +67,7 @@ def _excluded(name: str) -> bool:
 @lru_cache(maxsize=1)
 def _names() -> tuple[list[str], list[str]]:
     """Return names that the cleaning rule keeps, the common ones first, and names it removes."""
-    pairs = sorted({f"{s} {n}" for s in SYSTEMS for n in PARTS if " " not in n and n not in SYSTEMS})
+    pairs = sorted({f"{s} {n}" for s in SYSTEMS for n in NOUNS})
     pairs = [pairs[i] for i in _generator("names").permutation(len(pairs))]
     known = [*LARGEST, *COMMON]
     kept = [n for n in dict.fromkeys([*known, *PARTS, *pairs]) if not _excluded(n) and n not in SMALLEST]
@@ -82,7 +89,7 @@ def _counts(scale: str) -> dict[str, int]:
         middle = _shares(2098, np.geomspace(178, 31, 25))
         rest = _shares(9126, np.interp(np.arange(317), [0, 285, 316], [30.6, 29.4, 3]))
         named = dict(zip(kept[5:], [*middle, *rest], strict=False))
-        words = dict(zip(dropped, _shares(9217, np.geomspace(260, 1.2, 338)), strict=False))
+        words = dict(zip(dropped, _shares(9217, np.geomspace(120, 6, 338)), strict=False))
         return LARGEST | named | dict.fromkeys(SMALLEST, 2) | words | dict.fromkeys(kept[347:647], 1)
     if scale == "demo":
         named = dict(zip(kept, _shares(2000, np.geomspace(240, 2.2, 38)), strict=False))
@@ -173,7 +180,8 @@ def jpeg(path: str) -> bytes:
         raise ValueError(f"{path}: expected synthetic:<seed>/<category>/<product>-<view>.jpg.")
     seed, category, product, view = match.groups()
     part = max((n for n in PARTS if f" {category}".endswith(f" {n}")), key=len, default=None)
-    part = part or sorted(PARTS)[_generator(category).integers(len(PARTS))]
+    if part is None:
+        raise ValueError(f"{path}: {category!r} ends in no part name of autoparts.archetypes.PARTS.")
     traits = Traits(_generator(seed, category), _generator(seed, category, product), SPREAD)
     model = PARTS[part](traits)
     rng = _generator(seed, category, product, view)
