@@ -12,9 +12,9 @@ Same input, same bytes: no dates, no random identifiers.
 
 import base64
 import io
+import re
 from collections.abc import Callable, Mapping
 from html import escape
-from numbers import Number
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,6 +32,9 @@ DENSITY = 2
 
 CSS_PIXELS_PER_INCH = 100
 """A figure 7.2 inches wide is shown 720 pixels wide, the width of the report's text."""
+
+FIGURES = re.compile(r"(?:[\d.,%±–−()\[\] -]|to|e[+-])*")
+"""Text of numbers, shares, intervals and missing values: columns of nothing else are right-aligned."""
 
 
 def figure_png(figure: Figure, caption: str, alt: str) -> bytes:
@@ -106,7 +109,7 @@ def table_html(
     """Write a table as HTML with a caption, header cells with a scope, and everything escaped.
 
     The index becomes the row headers; a frame with a plain RangeIndex has its first column there instead.
-    Columns of numbers are right-aligned. Missing values are shown as a dash.
+    Columns of figures are right-aligned. Missing values are shown as a dash.
 
     Args:
         frame: the table; column names are the headers.
@@ -122,29 +125,28 @@ def table_html(
     unknown = [column for column in [*formats, *best] if column not in frame.columns]
     if unknown:
         raise ValueError(f"table {caption!r} has no column {unknown[0]!r}; it has {list(frame.columns)}")
-    columns = list(frame.columns)
+    winners = {column: getattr(frame[column], goal)() for column, goal in best.items()}
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index(names=frame.index.name or "")
-    numeric = [pd.api.types.is_numeric_dtype(frame[column]) for column in frame.columns]
-    winners = {column: getattr(frame[column], best[column])() for column in columns if column in best}
+    texts = {column: [_shown(value, formats.get(column)) for value in frame[column]] for column in frame.columns}
+    right = {column: ' class="number"' if all(map(FIGURES.fullmatch, shown)) else "" for column, shown in texts.items()}
     head = "".join(
-        f'<th scope="col"{_aligned(right)}>{escape(str(column))}</th>' if str(column) else "<td></td>"
-        for column, right in zip(frame.columns, numeric, strict=True)
+        f'<th scope="col"{right[column]}>{escape(str(column))}</th>' if str(column) else "<td></td>" for column in texts
     )
-    body = []
-    for values in frame.itertuples(index=False, name=None):
-        cells = []
-        for position, (column, value) in enumerate(zip(frame.columns, values, strict=True)):
-            text = escape(_shown(value, formats.get(column)))
-            if column in winners and value == winners[column]:
+    body = ""
+    for row in range(len(frame)):
+        body += "<tr>"
+        for position, column in enumerate(texts):
+            text = escape(texts[column][row])
+            if column in winners and frame[column].iloc[row] == winners[column]:
                 text = f'<strong class="best">{text}<span aria-label=" (best)" role="img">\u2009★</span></strong>'
-            right = _aligned(numeric[position] or isinstance(value, Number))
-            cells.append(f'<th scope="row"{right}>{text}</th>' if position == 0 else f"<td{right}>{text}</td>")
-        body.append(f"<tr>{''.join(cells)}</tr>")
+            kind, scope = ("th", ' scope="row"') if position == 0 and text else ("td", "")
+            body += f"<{kind}{scope}{right[column]}>{text}</{kind}>"
+        body += "</tr>\n"
     title = escape(caption)
     return (
         f'<div class="table" role="region" aria-label="{title}" tabindex="0"><table><caption>{title}</caption>'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>{''.join(row + chr(10) for row in body)}</tbody></table></div>"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
 
 
@@ -159,10 +161,6 @@ def save_table(
 ) -> HTML:
     """Save a table as `folder/tables/<name>.csv` and `.html` and return it for display.
 
-    In the CSV, text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a carriage
-    return, and is not a number) gets an apostrophe in front, as OWASP advises; the shown table has the text as
-    it is, and numbers stay numbers.
-
     Args:
         folder: the run folder.
         name: the file's stem, such as `table_5_1`.
@@ -172,16 +170,27 @@ def save_table(
         best: see `table_html`.
     """
     shown = table_html(frame, caption, formats=formats, best=best)
-    safe = frame.map(_harmless).rename(columns=_harmless, index=_harmless)
-    csv = safe.to_csv(index=not isinstance(frame.index, pd.RangeIndex), lineterminator="\n")
-    for ending, text in (("csv", csv), ("html", shown)):
-        with whole_file(Path(folder) / "tables" / f"{name}.{ending}") as unfinished:
-            unfinished.write_bytes(text.encode("utf-8"))
+    save_csv(folder, name, frame)
+    with whole_file(Path(folder) / "tables" / f"{name}.html") as unfinished:
+        unfinished.write_text(shown, "utf-8")
     return HTML(shown)
 
 
-def _aligned(right: bool) -> str:
-    return ' class="number"' if right else ""
+def save_csv(folder: Path, name: str, frame: pd.DataFrame) -> None:
+    """Save a table as `folder/tables/<name>.csv` only, for lists too long to be shown.
+
+    Text that a spreadsheet would run as a formula (it begins with = + - @, a tab or a carriage return, and is not
+    a number) gets an apostrophe in front, as OWASP advises; numbers stay numbers. Pages show the text as it is.
+
+    Args:
+        folder: the run folder.
+        name: the file's stem.
+        frame: the table; its index is left out if it is a plain RangeIndex.
+    """
+    safe = frame.map(_harmless).rename(columns=_harmless, index=_harmless)
+    with whole_file(Path(folder) / "tables" / f"{name}.csv") as unfinished:
+        with_index = not isinstance(frame.index, pd.RangeIndex)
+        safe.to_csv(unfinished, index=with_index, lineterminator="\n", encoding="utf-8")
 
 
 def _shown(value: object, form: str | Callable[[object], str] | None) -> str:

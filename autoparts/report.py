@@ -14,7 +14,7 @@ is not shown. The index (template/index.html.j2) reads
 Results with a place on the index:
 
 `cnn`, `contrastive`, `triplet`: {"title", "task", "chance", "metrics": {"test_accuracy", "n_test",
-    "interval": [low, high], ...}}; shares between 0 and 1.
+    "test_interval": [low, high], ...}}; shares between 0 and 1, chance null if there is none.
 
 `recommended`: {"title", "reason", "metrics" (optional, as above)}, shown as the recommended model.
 

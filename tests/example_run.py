@@ -139,7 +139,7 @@ def _thumbnail(random: np.random.Generator) -> str:
 
 
 def _results(random: np.random.Generator) -> dict[str, dict]:
-    metrics = {"training_accuracy": 0.99, "test_accuracy": 0.612, "n_test": 410, "interval": [0.56, 0.66]}
+    metrics = {"training_accuracy": 0.99, "test_accuracy": 0.612, "n_test": 410, "test_interval": [0.56, 0.66]}
     results = {
         name: {"model": name, "title": title, "task": f"one of many {HOSTILE}", "chance": 0.02, "metrics": metrics}
         for name, title in (("cnn", "CNN"), ("contrastive", "Contrastive"), ("triplet", "Triplet"))
