@@ -4,7 +4,6 @@ import io
 import os
 import stat
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -30,16 +29,15 @@ def read_bytes(path: str) -> bytes:
         from autoparts import synthetic  # only generated data needs the drawing code
 
         return synthetic.jpeg(path)
-    kind = Path(path).stat().st_mode
-    if stat.S_ISDIR(kind):
+    state = os.stat(path)  # noqa: PTH116 (pathlib doubles the time of this function)
+    if stat.S_ISDIR(state.st_mode):
         raise OSError("a link to a folder, or a folder that may not be opened")
-    if not stat.S_ISREG(kind):  # opening a pipe or a device could wait for ever
+    if not stat.S_ISREG(state.st_mode):  # opening a pipe or a device could wait for ever
         raise OSError("not a regular file")
-    with Path(path).open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+    if state.st_size > MAX_BYTES:
         raise OSError(f"larger than {MAX_BYTES >> 20} MiB")
-    return data
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123
+        return file.read()
 
 
 def open_photo(path: str) -> Image.Image:
@@ -62,8 +60,9 @@ def decode(data: bytes, grey_at_least: int | None = None) -> Image.Image:
 
     Args:
         data: Content of the file.
-        grey_at_least: Decode only the luma of a JPEG, and shrink it by 2, 4 or 8 while its longer side keeps
-            at least this many pixels: several times faster for large photos, nearly the same when resized.
+        grey_at_least: Decode only the luma of a JPEG, shrunk by 2, 4 or 8 as far as its longer side keeps at
+            least this many pixels. The decoder shrinks by leaving out high frequencies, so this is faster,
+            above all for large photos, and as free of aliasing as a resize of the whole.
     """
     if not data:
         raise ValueError("empty file")
@@ -83,7 +82,8 @@ def decode(data: bytes, grey_at_least: int | None = None) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L" if image.mode in ("L", "1") else "RGB")
+    mode = "L" if image.mode in ("L", "1") else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -102,7 +102,7 @@ def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
     """Make a photo grey, white-padded to a square and `size` pixels wide (thesis, chapter 3).
 
     Grey is ITU-R 601 luma. The photo is resized to fit and then padded, which equals padding first up to
-    rounding and is cheaper. The filter (Hamming) averages over all pixels it replaces, so nothing aliases.
+    rounding and is cheaper. The filter (bicubic, widened by the scale) takes in all pixels, so little aliases.
 
     Args:
         photo: Image of any size, mode "RGB" or "L".
@@ -113,7 +113,8 @@ def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
     """
     scale = size / max(photo.size)
     width, height = (max(1, round(side * scale)) for side in photo.size)
-    grey = photo.convert("L").resize((width, height), Image.Resampling.HAMMING)
+    grey = photo if photo.mode == "L" else photo.convert("L")
+    grey = grey.resize((width, height), Image.Resampling.BICUBIC)
     square = np.full((size, size), 255, dtype=np.uint8)
     top, left = (size - height) // 2, (size - width) // 2
     square[top : top + height, left : left + width] = grey
