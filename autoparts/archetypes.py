@@ -10,7 +10,21 @@ from typing import Any
 import numpy as np
 
 from autoparts import solids as s
-from autoparts.solids import Material, Model, around, box, circle, curve, cylinder, extrude, lathe, place, repeat, ring, tube
+from autoparts.solids import (
+    Material,
+    Model,
+    around,
+    box,
+    circle,
+    curve,
+    cylinder,
+    extrude,
+    lathe,
+    place,
+    repeat,
+    ring,
+    tube,
+)
 
 STEEL = Material((0.62, 0.63, 0.65), 0.45, 25, 0.35, 0.02)
 CHROME = Material((0.85, 0.86, 0.88), 0.8, 120, 0.85)
@@ -82,7 +96,15 @@ def brake_disc(t: Traits) -> Model:
 def drum(t: Traits) -> Model:
     """Deep bowl with a bolt circle and a lipped rim."""
     deep, lip, face = t(0.35, 0.75), t(0.03, 0.1), t.pick(IRON, BLACKENED, MACHINED)
-    wall = [(0.9, 0), (0.98, 0), (0.98, deep - 0.1), (0.9, deep), (0.6, deep + 0.03), (0.6, deep - 0.04), (0.86, deep - 0.08)]
+    wall = [
+        (0.9, 0),
+        (0.98, 0),
+        (0.98, deep - 0.1),
+        (0.9, deep),
+        (0.6, deep + 0.03),
+        (0.6, deep - 0.04),
+        (0.86, deep - 0.08),
+    ]
     holes = [circle(t(0.15, 0.3), 40), *around(t.whole(4, 8), 0.44, 0.05)]
     return lathe(wall, face, 64) + extrude(circle(0.62, 60), 0.07, face, holes, (0, 0, deep)) + s.torus(0.98, lip, face)
 
@@ -124,7 +146,15 @@ def wheel(t: Traits) -> Model:
 def tire(t: Traits) -> Model:
     """Rubber ring with tread blocks."""
     hole, wide = t(0.55, 0.72), t(0.25, 0.45)
-    wall = [(hole, -wide * 0.7), (0.8, -wide), (0.95, -wide * 0.9), (0.97, 0), (0.95, wide * 0.9), (0.8, wide), (hole, wide * 0.7)]
+    wall = [
+        (hole, -wide * 0.7),
+        (0.8, -wide),
+        (0.95, -wide * 0.9),
+        (0.97, 0),
+        (0.95, wide * 0.9),
+        (0.8, wide),
+        (hole, wide * 0.7),
+    ]
     block = box(0.06, t(0.05, 0.1), wide * 0.5, RUBBER, corner=0.01)
     tread = ring(repeat(block, [(0, 0, -wide * 0.55), (0, t(-0.06, 0.06), wide * 0.1), (0, 0, wide * 0.68)]), 44, 0.97)
     return lathe(wall, RUBBER, 64) + tread + s.torus(0.88, 0.012, RUBBER)
@@ -135,7 +165,9 @@ def coil_spring(t: Traits) -> Model:
     """Cylindrical, conical or barrel-shaped coil."""
     shape = np.array(t.pick([1, 1], [0.7, 1], [0.7, 1, 0.7])) * 0.5
     line = s.helix(shape, t(0.22, 0.42), t(4, 9))
-    return place(s.sweep(line, t(0.05, 0.13), t.pick(GLOSS_BLACK, t.paint(), BLACKENED, STEEL), circle(1, 9)), turn=(90, 0, 0))
+    return place(
+        s.sweep(line, t(0.05, 0.13), t.pick(GLOSS_BLACK, t.paint(), BLACKENED, STEEL), circle(1, 9)), turn=(90, 0, 0)
+    )
 
 
 @part("Leaf Spring")
@@ -167,7 +199,11 @@ def muffler(t: Traits) -> Model:
 def piston(t: Traits) -> Model:
     """Crown with a bowl, ring grooves, skirt with a pin bore."""
     high, deep, metal = t(0.8, 1.4), t(0.02, 0.2), t.pick(ALUMINIUM, MACHINED, STEEL)
-    grooves = [(r, high - 0.1 - 0.1 * i - d) for i in range(t.whole(2, 4)) for r, d in ((0.6, 0), (0.55, 0.01), (0.55, 0.05), (0.6, 0.06))]
+    grooves = [
+        (r, high - 0.1 - 0.1 * i - d)
+        for i in range(t.whole(2, 4))
+        for r, d in ((0.6, 0), (0.55, 0.01), (0.55, 0.05), (0.6, 0.06))
+    ]
     crown = [(0, high - deep), (t(0.2, 0.45), high - deep), (t(0.46, 0.52), high), (0.6, high)]
     model = lathe([*crown, *grooves, (0.6, 0), (0.5, 0), (0.5, 0.5 * high), (0, 0.5 * high)], metal)
     pin = place(tube(0.11, 0.17, -0.63, 0.63, MACHINED), (0, 0, 0.4 * high), (0, 90, 0))
@@ -180,7 +216,10 @@ def engine_valve(t: Traits) -> Model:
     head, stem, long, metal = t(0.2, 0.42), t(0.035, 0.07), t(1.2, 2), t.pick(STEEL, BLACKENED, MACHINED, CHROME)
     flare = [(stem + (head - stem) * x**3, 0.45 * x - 0.45) for x in np.linspace(0, 0.97, 12)]
     groove = [(stem, 0.1 - long), (stem * 0.7, 0.09 - long), (stem * 0.7, 0.05 - long), (stem, 0.04 - long)]
-    model = lathe([(0, -long), (stem, -long), *reversed(groove), *flare, (head, 0), (head * 0.6, 0.03), (0, t(-0.05, 0.05))], metal)
+    model = lathe(
+        [(0, -long), (stem, -long), *reversed(groove), *flare, (head, 0), (head * 0.6, 0.03), (0, t(-0.05, 0.05))],
+        metal,
+    )
     return place(model, turn=(90, 0, 0))
 
 
@@ -192,7 +231,9 @@ def spark_plug(t: Traits) -> Model:
     model = lathe([(0, 0.3), (0.2, 0.3), *porcelain, (0.14, 1), (0.12, 1.3), (0, 1.3)], t.pick(WHITE, WHITE, GREY))
     model += cylinder(t(0.06, 0.1), 1.3, 1.5, STEEL) + extrude(circle(0.3, 6), 0.25, shell, (), (0, 0, 0.2))
     thread = [(0.19 if i % 2 else 0.165, 0.05 - 0.03 * i) for i in range(t.whole(14, 28))]
-    model += lathe([(0, 0.1), (0.24, 0.1), (0.24, 0.05), *thread, (0.12, thread[-1][1]), (0, thread[-1][1])][::-1], STEEL)
+    model += lathe(
+        [(0, 0.1), (0.24, 0.1), (0.24, 0.05), *thread, (0.12, thread[-1][1]), (0, thread[-1][1])][::-1], STEEL
+    )
     hook = curve([(0.14, 0, 0), (0.14, 0, -0.14), (0.1, 0, -0.18), (0, 0, -0.18)], 10)
     return place(model + place(s.sweep(hook, 0.03, STEEL), (0, 0, thread[-1][1])), turn=(-90, 0, 0))
 
@@ -201,9 +242,20 @@ def spark_plug(t: Traits) -> Model:
 def filter_canister(t: Traits) -> Model:
     """Spin-on canister: domed or fluted can, ported base plate with a gasket."""
     high, paint = t(0.9, 2), t.pick(t.paint(), WHITE, GLOSS_BLACK, t.paint())
-    can = [(0, 0), (0.35, 0.01), (0.48, 0.06), (0.5, 0.15), (0.5, high - 0.1), (0.53, high - 0.08), (0.53, high), (0, high)]
+    can = [
+        (0, 0),
+        (0.35, 0.01),
+        (0.48, 0.06),
+        (0.5, 0.15),
+        (0.5, high - 0.1),
+        (0.53, high - 0.08),
+        (0.53, high),
+        (0, high),
+    ]
     label = tube(0.49, 0.503, high * 0.3, high * t(0.5, 0.8), t.paint()) if t.pick(0, 1) else []
     flutes = ring(cylinder(0.05, 0.1, 0.35, paint, sides=10), 16, 0.46) if t.pick(0, 1) else []
     ports = [circle(0.14, 24), *around(t.whole(4, 8), 0.27, 0.05)]
-    base = extrude(circle(0.5, 40), 0.06, STEEL, ports, (0, 0, high + 0.03)) + place(s.torus(0.42, 0.045, RUBBER), (0, 0, high + 0.06))
+    base = extrude(circle(0.5, 40), 0.06, STEEL, ports, (0, 0, high + 0.03)) + place(
+        s.torus(0.42, 0.045, RUBBER), (0, 0, high + 0.06)
+    )
     return place(lathe(can, paint) + label + flutes + base, turn=(t.pick(90, -90), 0, 0))

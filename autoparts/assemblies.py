@@ -53,9 +53,13 @@ def alternator(t: Traits) -> Model:
     model += ring(place(box(0.26, 0.07, 0.1, BLACKENED), (0, 0, long)), t.whole(8, 14), 0.42)
     model += ring(place(box(0.1, 0.06, 0.22, BLACKENED), (0, 0, long - 0.12)), 14, 0.64)
     ear = extrude(s.rounded(0.5, 0.26, 0.12), 0.16, cast, [circle(0.06, 16, (0.12, 0))])
-    model += repeat(ear, [(0.75, 0, long * 0.85), (-0.75, 0.1, long * 0.85), (0.72, 0, 0.2)], [(0, 0, 0), (0, 0, 170), (0, 0, 0)])
+    model += repeat(
+        ear, [(0.75, 0, long * 0.85), (-0.75, 0.1, long * 0.85), (0.72, 0, 0.2)], [(0, 0, 0), (0, 0, 170), (0, 0, 0)]
+    )
     grooves = [(0.3 + 0.025 * (i % 2), long + 0.08 + 0.03 * i) for i in range(t.whole(6, 12))]
-    model += lathe([(0, long), (0.28, long + 0.03), *grooves, (0, grooves[-1][1])], STEEL) + cylinder(0.1, long, grooves[-1][1] + 0.12, ZINC)
+    model += lathe([(0, long), (0.28, long + 0.03), *grooves, (0, grooves[-1][1])], STEEL) + cylinder(
+        0.1, long, grooves[-1][1] + 0.12, ZINC
+    )
     return model + place(connector(t), (0.3, 0.62, 0.25), (-70, 0, 0))
 
 
@@ -64,18 +68,29 @@ def pump(t: Traits) -> Model:
     """Cast housing: flange of its own outline with bolt ears, a scroll, necks, a pulley or impeller."""
     cast, lobes, radius = t.pick(ALUMINIUM, IRON, ALUMINIUM, BLACKENED, PLASTIC), t.whole(3, 8), t(0.6, 0.95)
     angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-    rim = radius + t(0.04, 0.12) * np.cos(lobes * angle) + t(-0.2, 0.2) * np.cos(angle + 1) + t(-0.15, 0.15) * np.cos(2 * angle)
+    rim = (
+        radius
+        + t(0.04, 0.12) * np.cos(lobes * angle)
+        + t(-0.2, 0.2) * np.cos(angle + 1)
+        + t(-0.15, 0.15) * np.cos(2 * angle)
+    )
     flange = np.stack([rim * np.cos(angle), rim * np.sin(angle)], 1)
     holes = [0.85 * flange[int(i * 72 / lobes)] for i in range(lobes)]
     model = extrude(flange, t(0.1, 0.25), cast, [circle(0.05, 14, tuple(h)) for h in holes])
     swell, rise = t(0.35, 0.6), t(0.3, 0.9)
-    model += lathe([(0, 0), (swell, 0), (swell, rise * 0.5), (swell * 0.7, rise * 0.9), (swell * 0.4, rise), (0, rise)], cast)
+    model += lathe(
+        [(0, 0), (swell, 0), (swell, rise * 0.5), (swell * 0.7, rise * 0.9), (swell * 0.4, rise), (0, rise)], cast
+    )
     neck = curve([(0.2, 0, 0.2), (0.6, 0.1, 0.25), (t(0.8, 1.2), t(-0.3, 0.5), t(0.2, 0.6))], 14)
     pipe, bands = t(0.1, 0.2), np.where(np.arange(14) == 12, 1.12, 1.0)
     turns = [(0, 0, t(0, 360)) for _ in range(t.whole(1, 3))]
     model += repeat(s.sweep(neck, pipe * bands, cast, solid=False), [(0, 0, 0)] * len(turns), turns)
     model += ring(box(0.5, 0.04, rise * 0.8, cast, (0, 0, rise * 0.4)), t.whole(3, 7), swell)
-    top = t.pick(lambda: tube(0.1, t(0.4, 0.6), rise, rise + 0.14, STEEL), lambda: cylinder(0.12, rise, rise + 0.4, STEEL), lambda: place(connector(t), (0, 0, rise)))
+    top = t.pick(
+        lambda: tube(0.1, t(0.4, 0.6), rise, rise + 0.14, STEEL),
+        lambda: cylinder(0.12, rise, rise + 0.4, STEEL),
+        lambda: place(connector(t), (0, 0, rise)),
+    )
     return model + top() + cylinder(0.07, -0.5, rise + 0.2, STEEL)
 
 
@@ -85,11 +100,22 @@ def caliper(t: Traits) -> Model:
     cast, count, wide = t.pick(IRON, t.paint(), ALUMINIUM, ZINC), t.whole(1, 3), t(1.1, 1.6)
     x = np.linspace(-wide / 2, wide / 2, 24)
     arch = np.concatenate([np.stack([x, 0.5 - 0.5 * x**2], 1), np.stack([x[::-1], -0.05 - 0.5 * x[::-1] ** 2], 1)])
-    model = extrude(arch, t(0.7, 1), cast, bevel=0.06) + extrude(arch * (0.9, 1.3) - (0, 0.1), 0.25, cast, (), (0, 0, -0.45), 0.05)
+    model = extrude(arch, t(0.7, 1), cast, bevel=0.06) + extrude(
+        arch * (0.9, 1.3) - (0, 0.1), 0.25, cast, (), (0, 0, -0.45), 0.05
+    )
     bore = cylinder(0.3, -0.9, -0.4, cast, 0.06)
     model += repeat(bore, [(v, 0.05, 0) for v in (np.arange(count) - (count - 1) / 2) * 0.5])
-    carrier = extrude(s.rounded(wide + 0.6, 0.26, 0.13), 0.14, t.pick(IRON, ZINC, BLACKENED), [circle(0.06, 14, (v, 0)) for v in (-wide / 2 - 0.15, wide / 2 + 0.15)])
-    return model + place(carrier, (0, -0.25, -0.3)) + repeat(cylinder(0.06, -0.7, 0.1, RUBBER), [(-wide / 2 - 0.1, -0.2, 0), (wide / 2 + 0.1, -0.2, 0)])
+    carrier = extrude(
+        s.rounded(wide + 0.6, 0.26, 0.13),
+        0.14,
+        t.pick(IRON, ZINC, BLACKENED),
+        [circle(0.06, 14, (v, 0)) for v in (-wide / 2 - 0.15, wide / 2 + 0.15)],
+    )
+    return (
+        model
+        + place(carrier, (0, -0.25, -0.3))
+        + repeat(cylinder(0.06, -0.7, 0.1, RUBBER), [(-wide / 2 - 0.1, -0.2, 0), (wide / 2 + 0.1, -0.2, 0)])
+    )
 
 
 @part("Pad", "Shoe")
@@ -98,10 +124,16 @@ def brake_pad(t: Traits) -> Model:
     wide, bow = t(1.1, 1.7), t(0.1, 0.4)
     x = np.linspace(-wide / 2, wide / 2, 20)
     line = np.concatenate([np.stack([x, 0.5 - bow * x**2], 1), np.stack([x[::-1], -bow * x[::-1] ** 2], 1)])
-    plate = extrude(line + (0, 0), 0.08, t.pick(BLACKENED, STEEL, GREY)) + repeat(box(0.2, 0.2, 0.08, BLACKENED), [(wide / 2, 0.1, 0), (-wide / 2, 0.1, 0)])
-    block = extrude(line * (0.88, 0.85) + (0, 0.03), 0.16, Material((0.3, 0.29, 0.28), 0.05, 5, 0, 0.25), (), (0, 0, 0.1))
+    plate = extrude(line + (0, 0), 0.08, t.pick(BLACKENED, STEEL, GREY)) + repeat(
+        box(0.2, 0.2, 0.08, BLACKENED), [(wide / 2, 0.1, 0), (-wide / 2, 0.1, 0)]
+    )
+    block = extrude(
+        line * (0.88, 0.85) + (0, 0.03), 0.16, Material((0.3, 0.29, 0.28), 0.05, 5, 0, 0.25), (), (0, 0, 0.1)
+    )
     pad = plate + block + box(0.03, 0.6, 0.17, BLACKENED, (0, 0.15, 0.1))
-    places = t.pick([(0, 0, 0), (0.3, 0.75, -0.1)], [(0, 0, 0), (0, 0.7, 0), (wide + 0.3, 0, 0), (wide + 0.3, 0.7, 0)], [(0, 0, 0)])
+    places = t.pick(
+        [(0, 0, 0), (0.3, 0.75, -0.1)], [(0, 0, 0), (0, 0.7, 0), (wide + 0.3, 0, 0), (wide + 0.3, 0.7, 0)], [(0, 0, 0)]
+    )
     return repeat(pad, places, [(0, 180 * (i % 2) * t.pick(0, 1), t(-15, 15)) for i in range(len(places))])
 
 
@@ -110,12 +142,22 @@ def control_arm(t: Traits) -> Model:
     """One- or two-legged forged arm with bushes and a ball joint."""
     metal, reach = t.pick(BLACKENED, IRON, ALUMINIUM, GLOSS_BLACK), t(0.8, 1.4)
     legs = t.pick([(-reach, 0.1)], [(-reach, 0.5), (-reach * 0.8, -0.6)], [(-0.9, 0.7), (-1.0, -0.3)])
-    model = place(s.sphere(0.15, metal), (0.6, 0, 0)) + cylinder(0.17, -0.08, 0.1, metal) + place(cylinder(0.06, 0, 0.4, STEEL), (0.6, 0, 0))
-    bush = tube(0.06, 0.19, -0.17, 0.17, RUBBER) + tube(0.05, 0.09, -0.2, 0.2, STEEL) + tube(0.17, 0.22, -0.13, 0.13, metal)
+    model = (
+        place(s.sphere(0.15, metal), (0.6, 0, 0))
+        + cylinder(0.17, -0.08, 0.1, metal)
+        + place(cylinder(0.06, 0, 0.4, STEEL), (0.6, 0, 0))
+    )
+    bush = (
+        tube(0.06, 0.19, -0.17, 0.17, RUBBER)
+        + tube(0.05, 0.09, -0.2, 0.2, STEEL)
+        + tube(0.17, 0.22, -0.13, 0.13, metal)
+    )
     for x, y in legs:
         bend = t(-0.25, 0.25)
         path = curve([(0.6, 0, 0), (0.2, bend, t(-0.15, 0.15)), (x * 0.5, y * 0.6 + bend, 0.05), (x, y, 0)], 24)
-        model += s.sweep(path, t(0.8, 1.3), metal, s.rounded(t(0.1, 0.16), t(0.14, 0.3), 0.04)) + place(bush, (x, y, 0), t.pick((90, 0, 0), (0, 0, 0), (90, 0, 60)))
+        model += s.sweep(path, t(0.8, 1.3), metal, s.rounded(t(0.1, 0.16), t(0.14, 0.3), 0.04)) + place(
+            bush, (x, y, 0), t.pick((90, 0, 0), (0, 0, 0), (90, 0, 60))
+        )
     return model
 
 
@@ -123,17 +165,29 @@ def control_arm(t: Traits) -> Model:
 def hose(t: Traits) -> Model:
     """Bent tube with clamps or fittings, smooth or corrugated."""
     thick, skin = t(0.05, 0.2), t.pick(RUBBER, RUBBER, STEEL, GLOSS_BLACK, ALUMINIUM)
-    path = curve([(t(-1.2, -0.6), t(-0.8, 0.8), 0), (-0.4, t(-0.5, 0.5), t(-0.3, 0.3)), (0.3, t(-0.6, 0.6), t(-0.4, 0.4)), (t(0.5, 1.2), t(-0.9, 0.9), 0)], 90)
+    path = curve(
+        [
+            (t(-1.2, -0.6), t(-0.8, 0.8), 0),
+            (-0.4, t(-0.5, 0.5), t(-0.3, 0.3)),
+            (0.3, t(-0.6, 0.6), t(-0.4, 0.4)),
+            (t(0.5, 1.2), t(-0.9, 0.9), 0),
+        ],
+        90,
+    )
     girth = thick * (1 + t.pick(0, 0, 0.14) * np.sin(np.arange(90) * 1.4))
     ends, fitting = [path[:9], path[-9:]], t.pick(STEEL, ZINC, RUBBER, ALUMINIUM)
-    return s.sweep(path, girth, skin, solid=False) + sum((s.sweep(e, thick * t(1.1, 1.35), fitting, solid=False) for e in ends), [])
+    return s.sweep(path, girth, skin, solid=False) + sum(
+        (s.sweep(e, thick * t(1.1, 1.35), fitting, solid=False) for e in ends), []
+    )
 
 
 @part("Belt", "Chain", "Strap")
 def belt(t: Traits) -> Model:
     """Closed band with ribs or teeth inside."""
     a, wide, pinch, teeth = np.linspace(0, 2 * np.pi, 121), t(0.08, 0.4), t(-0.3, 0.4), t.pick(0, 1, 1)
-    loop = np.stack([np.cos(a) * (1 + pinch * np.cos(2 * a)), t(0.4, 1) * np.sin(a) * (1 - t(-0.2, 0.4) * np.cos(a)), 0 * a], 1)
+    loop = np.stack(
+        [np.cos(a) * (1 + pinch * np.cos(2 * a)), t(0.4, 1) * np.sin(a) * (1 - t(-0.2, 0.4) * np.cos(a)), 0 * a], 1
+    )
     model = s.sweep(loop, 1.0, t.pick(RUBBER, RUBBER, STEEL), s.rounded(0.05, wide, 0.02), solid=False)
     facing = np.degrees(np.arctan2(*np.gradient(loop[:, :2], axis=0).T[::-1]))
     tooth = box(t(0.02, 0.05), 0.05, wide * 0.96, t.pick(RUBBER, STEEL), (0, t(0.02, 0.04), 0), corner=0.01)
@@ -146,7 +200,11 @@ def bearing(t: Traits) -> Model:
     hole, wide = t(0.35, 0.6), t(0.2, 0.5)
     model = tube(hole, hole + 0.12, -wide / 2, wide / 2, STEEL) + tube(0.86, 1, -wide / 2, wide / 2, STEEL, 60)
     mid, ball = (hole + 0.98) / 2, (0.74 - hole) / 2
-    rollers = ring(s.sphere(ball, CHROME) if t.pick(0, 1) else cylinder(ball * 0.7, -wide * 0.4, wide * 0.4, CHROME, sides=14), t.whole(9, 14), mid)
+    rollers = ring(
+        s.sphere(ball, CHROME) if t.pick(0, 1) else cylinder(ball * 0.7, -wide * 0.4, wide * 0.4, CHROME, sides=14),
+        t.whole(9, 14),
+        mid,
+    )
     shield = extrude(circle(0.87, 50), wide * 0.8, t.pick(RUBBER, GLOSS_BLACK, ZINC), [circle(hole + 0.1, 40)])
     return model + t.pick(rollers, shield)
 
@@ -155,10 +213,26 @@ def bearing(t: Traits) -> Model:
 def bushing(t: Traits) -> Model:
     """Rubber in a steel sleeve, on a plate with bolts when it is a mount."""
     hole, wide, outer = t(0.12, 0.4), t(0.4, 1.4), t(0.6, 1)
-    rubber = [(hole, -wide / 2), (outer * 0.9, -wide / 2), (outer, -wide / 4), (outer * t(0.7, 1), 0), (outer, wide / 4), (outer * 0.9, wide / 2), (hole, wide / 2)]
-    model = lathe(rubber, t.pick(RUBBER, RUBBER, t.paint())) + tube(hole * 0.7, hole + 0.04, -wide * 0.6, wide * 0.6, t.pick(STEEL, ZINC))
+    rubber = [
+        (hole, -wide / 2),
+        (outer * 0.9, -wide / 2),
+        (outer, -wide / 4),
+        (outer * t(0.7, 1), 0),
+        (outer, wide / 4),
+        (outer * 0.9, wide / 2),
+        (hole, wide / 2),
+    ]
+    model = lathe(rubber, t.pick(RUBBER, RUBBER, t.paint())) + tube(
+        hole * 0.7, hole + 0.04, -wide * 0.6, wide * 0.6, t.pick(STEEL, ZINC)
+    )
     spots = [(-0.9, 0), (0.9, 0)]
-    plate = extrude(s.rounded(2.3, t(0.7, 1.6), t(0.1, 0.4)), 0.1, t.pick(BLACKENED, STEEL, ALUMINIUM, ZINC), [circle(0.1, 18, x) for x in spots], (0, 0, -wide / 2))
+    plate = extrude(
+        s.rounded(2.3, t(0.7, 1.6), t(0.1, 0.4)),
+        0.1,
+        t.pick(BLACKENED, STEEL, ALUMINIUM, ZINC),
+        [circle(0.1, 18, x) for x in spots],
+        (0, 0, -wide / 2),
+    )
     shell = tube(outer * 0.95, outer * 1.08, -wide * 0.4, wide * 0.4, t.pick(STEEL, ALUMINIUM, BLACKENED))
     return model + t.pick([], plate, plate + shell, shell)
 
@@ -167,8 +241,20 @@ def bushing(t: Traits) -> Model:
 def seal(t: Traits) -> Model:
     """Lipped ring, thin or thick."""
     hole, high, skin = t(0.5, 0.9), t(0.05, 0.3), t.pick(RUBBER, RUBBER, t.paint(), STEEL, COPPER)
-    lip = [(hole, 0), (hole + 0.04, high * 0.5), (0.9 * 1 + 0.02, high * 0.4), (0.93, high), (1, high), (1, -high), (hole + 0.05, -high)]
-    return t.pick(lathe(lip, skin, 64), s.torus(0.9, t(0.04, 0.12), skin), extrude(circle(1, 60), high * 0.4, skin, [circle(hole, 60)])) + tube(0.985, 1.01, -high * 0.9, high * 0.9, STEEL)
+    lip = [
+        (hole, 0),
+        (hole + 0.04, high * 0.5),
+        (0.9 * 1 + 0.02, high * 0.4),
+        (0.93, high),
+        (1, high),
+        (1, -high),
+        (hole + 0.05, -high),
+    ]
+    return t.pick(
+        lathe(lip, skin, 64),
+        s.torus(0.9, t(0.04, 0.12), skin),
+        extrude(circle(1, 60), high * 0.4, skin, [circle(hole, 60)]),
+    ) + tube(0.985, 1.01, -high * 0.9, high * 0.9, STEEL)
 
 
 @part("Shaft", "Axle", "Bolt", "Stud", "Nut", "Rod")
@@ -176,10 +262,22 @@ def shaft(t: Traits) -> Model:
     """Stepped bar with threads, splines, boots or a flange."""
     long, r, metal = t(1, 3), t(0.08, 0.2), t.pick(STEEL, IRON, BLACKENED, ZINC, MACHINED)
     steps = [(r * t(0.7, 1.4), z) for z in np.linspace(-long / 2, long / 2, 6)]
-    line = [(0, -long / 2)] + [(a, z) for (a, z0), (_, z1) in zip(steps, steps[1:], strict=False) for z in (z0, z1)] + [(0, long / 2)]
-    thread = lathe([(0, 0), *[(r * (1.0 if i % 2 else 0.86), 0.02 * i) for i in range(t.whole(12, 30))], (0, 0.6)], STEEL, 30)
-    boot = lathe([(r, 0), *[(r * (2.4 if i % 2 else 1.9) * (1 - 0.05 * i), 0.05 * i) for i in range(10)], (r, 0.5)], RUBBER)
-    head = [extrude(circle(r * t(1.6, 2.4), 6), r * 1.3, metal), extrude(circle(r * 2.6, 40), 0.08, metal, around(6, r * 1.9, 0.03)), boot]
+    line = (
+        [(0, -long / 2)]
+        + [(a, z) for (a, z0), (_, z1) in zip(steps, steps[1:], strict=False) for z in (z0, z1)]
+        + [(0, long / 2)]
+    )
+    thread = lathe(
+        [(0, 0), *[(r * (1.0 if i % 2 else 0.86), 0.02 * i) for i in range(t.whole(12, 30))], (0, 0.6)], STEEL, 30
+    )
+    boot = lathe(
+        [(r, 0), *[(r * (2.4 if i % 2 else 1.9) * (1 - 0.05 * i), 0.05 * i) for i in range(10)], (r, 0.5)], RUBBER
+    )
+    head = [
+        extrude(circle(r * t(1.6, 2.4), 6), r * 1.3, metal),
+        extrude(circle(r * 2.6, 40), 0.08, metal, around(6, r * 1.9, 0.03)),
+        boot,
+    ]
     model = lathe(line, metal) + place(thread, (0, 0, long / 2)) + place(t.pick(*head), (0, 0, -long / 2 + t(0, 0.4)))
     return place(model + (place(t.pick(*head), (0, 0, long / 2), (180, 0, 0)) if t.pick(0, 1) else []), turn=(0, 90, 0))
 
@@ -189,24 +287,42 @@ def bracket(t: Traits) -> Model:
     """Folded plate with holes, slots and a gusset."""
     metal, wide, bend = t.pick(STEEL, BLACKENED, ZINC, GLOSS_BLACK, PLASTIC), t(0.4, 1.1), t(50, 130)
     slot = [s.rounded(t(0.2, 0.5), 0.12, 0.06) + (t(-0.2, 0.2), 0.15), circle(t(0.05, 0.12), 18, (0.3, -0.25))]
-    first = extrude(s.rounded(1.2, wide, t(0.03, 0.25)), 0.07, metal, slot if wide > 0.7 else [circle(0.09, 18, (-0.3, 0))])
-    second = extrude(s.rounded(t(0.6, 1.2), wide, t(0.03, 0.25)), 0.07, metal, around(t.whole(1, 3), 0.2, t(0.05, 0.11)), (0.55, 0, 0))
+    first = extrude(
+        s.rounded(1.2, wide, t(0.03, 0.25)), 0.07, metal, slot if wide > 0.7 else [circle(0.09, 18, (-0.3, 0))]
+    )
+    second = extrude(
+        s.rounded(t(0.6, 1.2), wide, t(0.03, 0.25)),
+        0.07,
+        metal,
+        around(t.whole(1, 3), 0.2, t(0.05, 0.11)),
+        (0.55, 0, 0),
+    )
     model = first + place(second, (0.58, 0, 0), (0, -bend, 0))
     gusset = extrude(np.array([(0, 0), (0.5, 0), (0, 0.4)]), 0.05, metal, (), (0, 0, 0))
     third = place(second, (-0.58, 0, 0), (0, 180 + t(30, 120), t.pick(0, 90)))
-    return model + t.pick([], third, place(gusset, (0.1, 0, 0.05), (90, 0, 0)), place(cylinder(0.1, 0, 0.4, metal), (-0.3, 0, 0)))
+    return model + t.pick(
+        [], third, place(gusset, (0.1, 0, 0.05), (90, 0, 0)), place(cylinder(0.1, 0, 0.4, metal), (-0.3, 0, 0))
+    )
 
 
 @part("Gasket", "Plate", "Shim")
 def gasket(t: Traits) -> Model:
     """Flat outline with bores in a row or a frame, bolt holes all around."""
-    skin, bores, high = t.pick(RUBBER, GREY, COPPER, STEEL, Material((0.2, 0.35, 0.3), 0.1, 6)), t.whole(1, 6), t(0.5, 1)
+    skin, bores, high = (
+        t.pick(RUBBER, GREY, COPPER, STEEL, Material((0.2, 0.35, 0.3), 0.1, 6)),
+        t.whole(1, 6),
+        t(0.5, 1),
+    )
     wide = max(0.7, 0.62 * bores)
     spots = (np.arange(bores) - (bores - 1) / 2) * 0.6
-    frame = [s.rounded(wide - 0.16, high - 0.16, 0.1)]
-    holes = t.pick([circle(t(0.18, 0.26), 30, (x, 0)) for x in spots], frame, [s.rounded(0.35, high * 0.5, t(0.05, 0.17)) + (x, 0) for x in spots])
-    bolts = [circle(0.035, 10, (x, y)) for x in np.linspace(-wide / 2 + 0.045, wide / 2 - 0.045, bores + 1) for y in (-high / 2 + 0.045, high / 2 - 0.045)]
+    frame = [s.rounded(wide - 0.2, high - 0.2, 0.1)]
+    holes = t.pick(
+        [circle(t(0.18, 0.26), 30, (x, 0)) for x in spots],
+        frame,
+        [s.rounded(0.35, high * 0.5, t(0.05, 0.17)) + (x, 0) for x in spots],
+    )
     outline = s.rounded(wide, high, t(0.04, 0.3), t.pick(None, None, 3, 6))
+    bolts = [circle(0.03, 10, tuple(spot)) for spot in outline[:: t.whole(3, 6)] * (1 - 0.1 / wide, 1 - 0.1 / high)]
     return extrude(outline, t(0.015, 0.06), skin, [*holes, *bolts], bevel=0.004)
 
 
@@ -216,21 +332,34 @@ def manifold(t: Traits) -> Model:
     runners, metal, girth = t.whole(3, 6), t.pick(IRON, STEEL, ALUMINIUM, CHROME, GLOSS_BLACK), t(0.11, 0.17)
     out, drop, model = (t(-0.6, 0.6), t(-1.2, -0.6), t(0.5, 0.9)), t(0.3, 0.6), []
     for x in (np.arange(runners) - (runners - 1) / 2) * 0.5:
-        flange = extrude(s.rounded(0.44, 0.5, t(0.08, 0.2)), 0.08, metal, [circle(0.13, 20), circle(0.03, 8, (0.16, 0.19)), circle(0.03, 8, (-0.16, -0.19))])
+        flange = extrude(
+            s.rounded(0.44, 0.5, t(0.08, 0.2)),
+            0.08,
+            metal,
+            [circle(0.13, 20), circle(0.03, 8, (0.16, 0.19)), circle(0.03, 8, (-0.16, -0.19))],
+        )
         path = curve([(x, 0, 0), (x, 0, drop), (0.5 * x + 0.5 * out[0], out[1] * 0.4, drop + 0.2), out], 16)
         model += place(flange, (x, 0, 0)) + s.sweep(path, girth, metal, solid=False)
-    return model + place(s.sweep(curve([(0, 0.15, 0), (0, -0.3, 0), (0, -0.6, 0.1)], 8), girth * t(1.4, 1.8), metal, solid=False), out)
+    return model + place(
+        s.sweep(curve([(0, 0.15, 0), (0, -0.3, 0), (0, -0.6, 0.1)], 8), girth * t(1.4, 1.8), metal, solid=False), out
+    )
 
 
 @part("Shock Absorber", "Strut", "Damper", "Cylinder")
 def strut(t: Traits) -> Model:
     """Tube and rod with eyes or plates, some within a spring."""
     long, body = t(1.4, 2.6), t.pick(GLOSS_BLACK, t.paint(), STEEL, GREY, GLOSS_BLACK)
-    model = cylinder(0.2, 0, long * 0.55, body) + cylinder(0.065, 0, long, CHROME) + tube(0.18, t(0.2, 0.26), long * 0.5, long * t(0.56, 0.9), t.pick(body, RUBBER))
+    model = (
+        cylinder(0.2, 0, long * 0.55, body)
+        + cylinder(0.065, 0, long, CHROME)
+        + tube(0.18, t(0.2, 0.26), long * 0.5, long * t(0.56, 0.9), t.pick(body, RUBBER))
+    )
     eye = place(tube(0.07, 0.16, -0.15, 0.15, body) + tube(0.05, 0.12, -0.17, 0.17, RUBBER), turn=(90, 0, 0))
     top = t.pick(eye, extrude(circle(0.4, 40), 0.1, BLACKENED, around(3, 0.3, 0.04)), cylinder(0.05, 0, 0.2, STEEL))
     foot = t.pick(eye, box(0.3, 0.5, 0.6, body))
-    coil = place(s.sweep(s.helix(0.42, long * 0.1, 6), 0.05, t.paint(), circle(1, 8)), (0, 0, long * 0.65)) + tube(0.2, 0.5, long * 0.32, long * 0.35, body)
+    coil = place(s.sweep(s.helix(0.42, long * 0.1, 6), 0.05, t.paint(), circle(1, 8)), (0, 0, long * 0.65)) + tube(
+        0.2, 0.5, long * 0.32, long * 0.35, body
+    )
     return place(model + place(top, (0, 0, long)) + place(foot, (0, 0, -0.1)) + t.pick([], coil), turn=(-90, 0, 0))
 
 
@@ -242,5 +371,7 @@ def kit(t: Traits) -> Model:
     for i in range(count):
         piece = PARTS[t.pick(*small)](t)
         size = max(np.ptp(p.points.reshape(-1, 3), axis=0).max() for p in piece)
-        model += place(piece, (i % 3 - 1, i // 3 - 0.5, t(-0.1, 0.1)), (t(-20, 20), t(-20, 20), t(0, 90)), t(0.6, 0.95) / size)
+        model += place(
+            piece, (i % 3 - 1, i // 3 - 0.5, t(-0.1, 0.1)), (t(-20, 20), t(-20, 20), t(0, 90)), t(0.6, 0.95) / size
+        )
     return model

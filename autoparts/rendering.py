@@ -4,6 +4,7 @@ Pillow fills the faces of a piece, farthest first, with their numbers; numpy kee
 then lights every pixel once with its own normal (a deferred shader). Nothing but the two libraries is needed.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -63,27 +64,25 @@ def _planes(corners: np.ndarray, neighbours: np.ndarray, closed: np.ndarray) -> 
     return plane.astype(np.float32), (turn > 0) | (~closed & (turn != 0))
 
 
-def _keyhole(face: tuple[np.ndarray, ...]) -> np.ndarray:
-    """Join an outline and its holes into one line; filled even-odd, the joints cancel and the holes stay open."""
-    home = face[0][:1]
-    return np.concatenate([part for line in face for part in (line, line[:1], home)])
-
-
-def _cover(corners: np.ndarray, outlines: list[np.ndarray], order: np.ndarray, size: tuple[int, int]) -> tuple:
-    """Fill the faces `order` of a piece, farthest first; return the pixels (y, x) drawn and each one's face."""
+def _cover(
+    corners: np.ndarray, contours: list[list[np.ndarray]], order: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fill the faces `order` of a piece, farthest first; return the pixels (x, y) drawn and each one's face."""
     flat = corners[order, :, :2]
     low = np.maximum(np.floor(flat.min((0, 1))).astype(int) - 1, 0)
     high = np.minimum(np.ceil(flat.max((0, 1))).astype(int) + 2, size)
     if (high <= low).any():
-        return (np.zeros(0, int),) * 3
-    lines = [(outlines[i] - low).ravel().tolist() for i in order] if outlines else (flat - low).reshape(-1, 8).tolist()
+        return (np.zeros(0, np.int64),) * 3
     numbers = Image.new("I", tuple((high - low).tolist()), 0)
     polygon = ImageDraw.Draw(numbers).polygon
-    for number, line in zip((order + 1).tolist(), lines, strict=True):
-        polygon(line, fill=number)
+    for number, line in zip((order + 1).tolist(), (flat - low).reshape(-1, 8).tolist(), strict=True):
+        if not contours:
+            polygon(line, fill=number)
+        for hole, contour in enumerate(contours[number - 1] if contours else ()):
+            polygon((contour - low).ravel().tolist(), fill=0 if hole else number)
     drawn = np.asarray(numbers)
     y, x = np.nonzero(drawn)
-    return y + low[1], x + low[0], drawn[y, x] - 1
+    return x + low[0], y + low[1], drawn[y, x] - 1
 
 
 def _light(
@@ -117,9 +116,37 @@ def _light(
     return matt + tint * (mirror * studio)[:, None] + (shine * (spark + 0.25 * np.maximum(studio - 0.6, 0)))[:, None]
 
 
+def _occlusion(depth: np.ndarray) -> np.ndarray:
+    """Return how much of the light each pixel (height, width) keeps: hollows lie behind their surroundings."""
+    height, width = depth.shape
+    coarse = (max(width // 14, 2), max(height // 14, 2))
+    there = np.isfinite(depth).astype(np.float32)
+    depth = np.where(there > 0, depth, 0)
+    around, share = (Image.fromarray(a).resize(coarse, Image.Resampling.BOX) for a in (depth, there))
+    mean = Image.fromarray(np.asarray(around) / np.maximum(np.asarray(share), 0.02))
+    mean = np.asarray(mean.resize((width, height), Image.Resampling.BILINEAR))
+    return 1 - 0.55 * np.clip((mean - depth) / (0.05 * max(width, height)), 0, 1)
+
+
+def _camera(model: Model, view: np.ndarray, size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that takes points (..., 3) to pixels and depth, so that the model fills the frame."""
+    shape = [line for p in model for line in ([x for f in p.contours for x in f] or [p.points.reshape(-1, 3)])]
+    turned = np.concatenate(shape) @ view.T
+    middle, extent = (turned.min(0) + turned.max(0)) / 2, np.ptp(turned, axis=0).max() + 1e-9
+
+    def seen(turned: np.ndarray) -> np.ndarray:
+        x, y, z = np.moveaxis((turned - middle) / extent, -1, 0)
+        return np.stack([x / (1 - PERSPECTIVE * z), y / (1 - PERSPECTIVE * z), z], -1)
+
+    flat = seen(turned)[:, :2]
+    zoom = ((np.array(size) - 4) / (np.ptp(flat, axis=0) + 1e-6)).min()
+    shift = np.append(np.array(size) / 2 - zoom * (flat.min(0) + flat.max(0)) / 2, 0)
+    return lambda raw: seen(raw @ view.T) * zoom + shift
+
+
 def render(
     model: Model, view: np.ndarray, size: tuple[int, int], light: dict, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Draw a model that fills a frame.
 
     Args:
@@ -131,39 +158,23 @@ def render(
         rng: draws the grain of the surfaces.
 
     Returns:
-        colour (height, width, 3) float32 premultiplied with its alpha (height, width) float32, and the depth
-        (height, width) float32 in pixels, larger is nearer, -inf where there is nothing.
+        Colour (height, width, 3) float32, 0 to about 1, premultiplied with its alpha (height, width) float32.
     """
-    outlines = [[_keyhole(face) for face in p.contours] for p in model]
-    shape = np.concatenate(
-        [np.concatenate(o) if o else p.points.reshape(-1, 3) for p, o in zip(model, outlines, strict=True)]
-    )
-    turned = shape @ view.T
-    middle, extent = (turned.min(0) + turned.max(0)) / 2, np.ptp(turned, axis=0).max() + 1e-9
-
-    def camera(raw: np.ndarray) -> np.ndarray:
-        seen = (raw @ view.T - middle) / extent
-        return np.concatenate([seen[..., :2] / (1 - PERSPECTIVE * seen[..., 2:]), seen[..., 2:]], -1)
-
-    flat = camera(shape)[:, :2]
-    zoom = ((np.array(size) - 4) / (np.ptp(flat, axis=0) + 1e-6)).min()
-    shift = np.append(np.array(size) / 2 - zoom * (flat.min(0) + flat.max(0)) / 2, 0)
-
-    quads, neighbours, starts = [], [], [0]
+    camera, (width, height) = _camera(model, view, size), size
+    corners, neighbours, starts = [], [], [0]
     for p in model:
         quad, beside = _faces(*p.points.shape[:3], p.wraps)
-        quads.append(p.points.reshape(-1, 3)[quad])
+        corners.append(p.points.reshape(-1, 3)[quad])
         neighbours.append(beside + starts[-1])
         starts.append(starts[-1] + len(quad))
-    corners = camera(np.concatenate(quads)) * zoom + shift
+    corners = camera(np.concatenate(corners))
     closed = np.repeat([p.closed for p in model], np.diff(starts))
     plane, seen = _planes(corners, np.concatenate(neighbours), closed)
     look = np.array([(*p.material.colour, *p.material[1:]) for p in model], np.float32)
 
-    width, height = size
     depth = np.full(height * width, -np.inf, np.float32)
     colour, alpha = np.zeros((height * width, 3), np.float32), np.zeros(height * width, np.float32)
-    for glass in (False, True):
+    for glass in (False, True):  # what is behind glass must be there before the glass is laid over it
         front, owner = np.full(height * width, -1, np.int32), np.zeros(height * width, np.int32)
         for k, piece in enumerate(model):
             faces = slice(starts[k], starts[k + 1])
@@ -171,10 +182,9 @@ def render(
             if (piece.material.opacity < 1) != glass or not len(order):
                 continue
             order = order[np.argsort(plane[faces, 2][order])]
-            lines = [camera(line)[:, :2] * zoom + shift[:2] for line in outlines[k]]
-            y, x, face = _cover(corners[faces], lines, order, size)
-            spot = y * width + x
-            face = face + starts[k]
+            contours = [[camera(line)[:, :2] for line in face] for face in piece.contours]
+            x, y, face = _cover(corners[faces], contours, order, size)
+            spot, face = y * width + x, face + starts[k]
             p = plane[:, :6].take(face, axis=0)
             z = p[:, 2] + np.clip(p[:, 4] * (x - p[:, 0]) + p[:, 5] * (y - p[:, 1]), -p[:, 3], p[:, 3])
             nearer = z > depth[spot]
@@ -182,11 +192,12 @@ def render(
             depth[spot], front[spot], owner[spot] = z[nearer], face[nearer], k
         spot = np.flatnonzero(front >= 0)
         y, x = np.divmod(spot, width)
-        noise = rng.standard_normal(len(spot), np.float32)
         material = look.take(owner[spot], axis=0)
+        noise = rng.standard_normal(len(spot), np.float32)
         lit = _light(plane.take(front[spot], axis=0), x, y, material, light, noise)
+        if not glass:
+            lit *= _occlusion(depth.reshape(height, width)).ravel()[spot][:, None]
         opacity = material[:, 7]
         colour[spot] = lit * opacity[:, None] + colour[spot] * (1 - opacity[:, None])
         alpha[spot] = opacity + alpha[spot] * (1 - opacity)
-    shape = (height, width)
-    return colour.reshape(*shape, 3)[::-1], alpha.reshape(shape)[::-1], depth.reshape(shape)[::-1]
+    return colour.reshape(height, width, 3)[::-1], alpha.reshape(height, width)[::-1]

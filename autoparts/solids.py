@@ -97,7 +97,9 @@ def cylinder(radius: float, z0: float, z1: float, material: Material, bevel: flo
 def tube(inner: float, outer: float, z0: float, z1: float, material: Material, sides: int = 40) -> Model:
     """Return a hollow cylinder along z with a broken outer edge."""
     b = 0.12 * (outer - inner)
-    return lathe([(inner, z0), (outer - b, z0), (outer, z0 + b), (outer, z1 - b), (outer - b, z1), (inner, z1)], material, sides)
+    return lathe(
+        [(inner, z0), (outer - b, z0), (outer, z0 + b), (outer, z1 - b), (outer - b, z1), (inner, z1)], material, sides
+    )
 
 
 def sphere(radius: float, material: Material, squash: float = 1.0) -> Model:

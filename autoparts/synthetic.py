@@ -21,7 +21,7 @@ from autoparts.archetypes import PARTS, Traits
 from autoparts.catalog import EXCLUDED_WORDS, CatalogueError
 from autoparts.files import whole_file
 from autoparts.rendering import render
-from autoparts.solids import rotation
+from autoparts.solids import Model, rotation
 
 SPREAD = 0.55  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
 LONG_SIDE = 400  # pixels drawn along a photo's longer side, whatever size the photo is then given
@@ -150,17 +150,37 @@ def _light(rng: np.random.Generator) -> dict:
 
 
 def _backdrop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Return a background (height, width, 3): mostly white, else grey, graded, dark or a plain surface."""
+    """Return a background (height, width, 3): mostly white, else near-white, graded, dark or a worn surface."""
     width, height = size
     kind = rng.random()
-    if kind < 0.68:
+    if kind < 0.62:
         return np.ones((height, width, 3), np.float32)
-    ramp = np.linspace(rng.uniform(-0.1, 0.1), rng.uniform(-0.1, 0.1), height, dtype=np.float32)[:, None, None]
-    level = (
-        rng.uniform(0.85, 0.97) if kind < 0.84 else rng.uniform(0.45, 0.8) if kind < 0.92 else rng.uniform(0.05, 0.3)
+    low, high = (0.9, 1.0) if kind < 0.74 else (0.5, 0.9) if kind < 0.88 else (0.08, 0.35)
+    field = rng.uniform(low, high) + rng.normal(0, 0.025, 3) + rng.normal(0, 0.07, (4, 1, 1)) * np.ones((4, 4, 1))
+    if kind > 0.8 and rng.random() < 0.5:
+        field = field + rng.normal(0, 0.12, (4, 4, 1))
+    planes = [Image.fromarray(field[..., i].astype(np.float32)) for i in range(3)]
+    return np.stack([np.asarray(p.resize(size, Image.Resampling.BICUBIC)) for p in planes], -1)
+
+
+def _shadow(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return how much light a floor keeps (height, width): a soft shadow beneath the part, in about half of the photos."""
+    height, width = alpha.shape
+    kind, flat = rng.random(), Image.fromarray(alpha)
+    if kind < 0.5:
+        return np.ones_like(alpha)
+    rows = np.flatnonzero(alpha.max(1) > 0.5)
+    ground, soft = int(rows[-1]) if len(rows) else height, rng.uniform(0.04, 0.09) * width
+    squash = rng.uniform(0.12, 0.3) if kind < 0.85 else 1.0
+    tall = max(int(height * squash), 2)
+    cast = Image.new("F", (width, height))
+    cast.paste(
+        flat.resize((width, tall)), (int(rng.uniform(-0.06, 0.06) * width), ground - int(tall * rng.uniform(0.6, 0.95)))
     )
-    tint = np.float32(level) + rng.normal(0, 0.02, 3).astype(np.float32)
-    return np.broadcast_to(tint + ramp, (height, width, 3))
+    cast = cast.resize((max(int(width / soft), 3), max(int(height / soft), 3)), Image.Resampling.BOX)
+    return 1 - rng.uniform(0.2, 0.55) * np.clip(
+        np.asarray(cast.resize((width, height), Image.Resampling.BICUBIC)), 0, 1
+    )
 
 
 def jpeg(path: str) -> bytes:
@@ -188,25 +208,29 @@ def jpeg(path: str) -> bytes:
     return _photo(model, rng)
 
 
-def _photo(model: list, rng: np.random.Generator) -> bytes:
+def _photo(model: Model, rng: np.random.Generator) -> bytes:
     """Turn, light, place and encode a model."""
     long = round(float(np.exp(rng.uniform(np.log(160), np.log(600)))))
-    aspect = [1.0, 1.0, 4 / 3, 3 / 2, 3 / 4][rng.integers(5)]
+    aspect = rng.choice([1.0, 1.0, 1.0, 4 / 3, 3 / 2, 3 / 4])
     width, height = round(LONG_SIDE * min(1, aspect)), round(LONG_SIDE * min(1, 1 / aspect))
     roll = rng.normal(0, 8) if rng.random() < 0.6 else rng.uniform(-180, 180)
-    yaw, pitch = rng.uniform(-75, 75) + (180 if rng.random() < 0.15 else 0), rng.uniform(-25, 60)
+    yaw, pitch = rng.uniform(-75, 75) + 180 * (rng.random() < 0.15), rng.uniform(-25, 60)
     turn = rotation(0, 0, roll) @ rotation(pitch, 0, 0) @ rotation(0, yaw, 0)
-    fill = rng.uniform(0.78, 0.97)
+    fill = rng.uniform(0.82, 0.98)
     inner = round(width * fill), round(height * fill)
-    colour, alpha, _ = render(model, turn, inner, _light(rng), rng)
-    photo = np.array(_backdrop(rng, (width, height)))
+    colour, alpha = render(model, turn, inner, _light(rng), rng)
     left, top = rng.integers(0, width - inner[0] + 1), rng.integers(0, height - inner[1] + 1)
-    region = photo[top : top + inner[1], left : left + inner[0]]
-    region *= 1 - alpha[..., None]
-    region += colour
-    photo = photo * rng.uniform(0.92, 1.04)
+    margin = ((top, height - inner[1] - top), (left, width - inner[0] - left))
+    colour, alpha = np.pad(colour, (*margin, (0, 0))), np.pad(alpha, margin)
+    photo = _backdrop(rng, (width, height)) * _shadow(alpha, rng)[..., None] * (1 - alpha[..., None])
+    photo += colour * rng.uniform(0.85, 1.15)
+    if rng.random() < 0.35:  # a shop that crops to the part
+        rows, columns = (np.flatnonzero(alpha.max(i) > 0.3) for i in (1, 0))
+        edge = rng.integers(3, 24)
+        photo = photo[max(rows[0] - edge, 0) : rows[-1] + edge, max(columns[0] - edge, 0) : columns[-1] + edge]
     image = Image.fromarray((np.clip(photo, 0, 1) * 255).astype(np.uint8))
-    image = image.resize((round(width * long / LONG_SIDE), round(height * long / LONG_SIDE)), Image.Resampling.BICUBIC)
+    scale = long / max(image.size)
+    image = image.resize([max(round(n * scale), 40) for n in image.size], Image.Resampling.BICUBIC)
     file = io.BytesIO()
     image.save(file, "JPEG", quality=int(rng.integers(60, 95)))
     return file.getvalue()
