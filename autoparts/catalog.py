@@ -97,17 +97,20 @@ def split_catalogue(
                 "leave own_split off to have a split drawn."
             )
         return catalogue
-    unit = ["category", "product" if "product" in catalogue else "path"]
-    units = catalogue[unit].drop_duplicates().sort_values(unit, ignore_index=True)
-    units["draw"] = np.random.default_rng(seed).permutation(len(units))
-    units = units.sort_values(["category", "draw"], ignore_index=True)
-    sizes = units["category"].value_counts(sort=False).sort_index().to_numpy()
+    category = catalogue["category"].factorize()[0]  # 0, 0, 1, … since rows are sorted
+    if "product" in catalogue:
+        unit = catalogue.groupby(["category", "product"]).ngroup().to_numpy()
+    else:
+        unit = np.arange(len(catalogue))
+    of_unit = category[np.unique(unit, return_index=True)[1]]
+    sizes = np.bincount(of_unit)
     test = np.minimum(_apportion(sizes, 2, shares[2]), sizes - 1)
     validation = np.minimum(_apportion(sizes, 3, shares[1]), sizes - test - 1)
-    rank = units.groupby("category").cumcount().to_numpy()
-    test, validation = np.repeat(test, sizes), np.repeat(validation, sizes)
-    units["split"] = np.select([rank < test, rank < test + validation], ["test", "validation"], "train")
-    return catalogue.merge(units.drop(columns="draw"), on=unit, how="left")
+    drawn = np.lexsort((np.random.default_rng(seed).permutation(len(of_unit)), of_unit))
+    rank = np.empty_like(drawn)  # the place of each unit in its category's random order
+    rank[drawn] = np.arange(len(drawn)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    places = [rank < test[of_unit], rank < (test + validation)[of_unit]]
+    return catalogue.assign(split=np.select(places, ["test", "validation"], "train")[unit])
 
 
 def _apportion(sizes: np.ndarray, smallest: int, share: float) -> np.ndarray:
