@@ -8,7 +8,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # "JPEG" covers MPO
 MAX_BYTES = 256 * 2**20  # of a file
 MAX_PIXELS = 64 * 2**20  # of a decoded photo: 256 MiB in colour
 
