@@ -3,7 +3,7 @@
 Figures are means over samples, never means of batch means; nothing is chosen on test photos.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from autoparts.device import half_precision
 from autoparts.losses import distance
 from autoparts.models import photo_input
+from autoparts.sampling import Batch
 
 PAIR_MEASURES = ("accuracy", "precision", "recall", "f1")
 
@@ -62,6 +63,20 @@ def pair_distances(network: nn.Module, photos: Tensor, pairs: Pairs) -> Tensor:
     used, places = torch.stack(pairs[:2]).unique(return_inverse=True)
     embeddings = embed(network, photos, used)
     return distance(embeddings[places[0]], embeddings[places[1]])
+
+
+@torch.inference_mode()
+def values_of(
+    network: nn.Module, photos: Tensor, batches: Iterable[Batch], objective: Callable[..., dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Return what an objective says of every sample of the batches, in evaluation mode: name to (M,)."""
+    network.eval()
+    parts = []
+    for batch in batches:
+        with half_precision(photos.device):
+            outputs = network(photo_input(photos[batch.photos.to(photos.device)])).float().cpu()
+        parts.append(objective(outputs, *batch.target))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.DataFrame:
@@ -141,10 +156,24 @@ def wilson_interval(hits: int, samples: int, confidence: float = 0.95) -> tuple[
     return float(interval.low), float(interval.high)
 
 
-def share(hits: Tensor) -> dict[str, float | int | list[float]]:
-    """Summarise (M,) bool as a share with its 95 % interval: value, n, interval."""
-    count = int(hits.sum())
-    return {"value": count / len(hits), "n": len(hits), "interval": list(wilson_interval(count, len(hits)))}
+def accuracies(**hits: Tensor) -> dict[str, float | int | list[float]]:
+    """Summarise what was judged rightly in each part of the split.
+
+    Args:
+        **hits: part, such as test=, to (M,) bool.
+
+    Returns:
+        For each part `<part>_accuracy`, `n_<part>` and `<part>_interval` (Wilson, 95 %).
+    """
+    summary: dict[str, float | int | list[float]] = {}
+    for part, right in hits.items():
+        count = int(right.sum())
+        summary |= {
+            f"{part}_accuracy": count / len(right),
+            f"n_{part}": len(right),
+            f"{part}_interval": list(wilson_interval(count, len(right))),
+        }
+    return summary
 
 
 def accuracy_by_group(hits: Tensor, groups: pd.Series) -> pd.DataFrame:

@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from autoparts.evaluation import PAIR_MEASURES
+
 WIDTH = 7.2  # inches, the width of the report's text
 # Okabe and Ito (2008): eight colours that readers with any colour vision tell apart; the yellow is too pale for lines.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -189,7 +191,7 @@ def threshold_curves(curve: pd.DataFrame, thresholds: Mapping[str, float]) -> Fi
         thresholds: label and value of each vertical line.
     """
     figure, axes = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
-    for name, colour, style in zip(("accuracy", "precision", "recall", "f1"), PALETTE, LINE_STYLES, strict=True):
+    for name, colour, style in zip(PAIR_MEASURES, PALETTE, LINE_STYLES, strict=False):
         axes.plot(curve["threshold"], curve[name], style, color=colour, label=name if name != "f1" else "F1")
     for (label, value), style in zip(thresholds.items(), LINE_STYLES, strict=False):
         axes.axvline(value, color="0.35", linestyle=style, linewidth=1, label=f"{label}: {value:.2f}")

@@ -1,9 +1,19 @@
-"""Files that others read appear whole or not at all."""
+"""Files that others read appear whole or not at all; what users can mend is told without a traceback."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+class UserError(ValueError):
+    """Something the user can mend; the message names it, and says what was expected and what to do next."""
+
+    exit_code = 2
+
+    def _render_traceback_(self) -> list[str]:
+        """Have IPython show the message alone (its name for this hook)."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 """One convolutional trunk, shared by the classifier and the embedding networks."""
 
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -58,6 +62,34 @@ def thesis_network(outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, size
     trunk = thesis_trunk(filters)
     features = filters[-1] * (size // 2 ** len(filters)) ** 2
     return nn.Sequential(trunk, nn.Linear(features, outputs))
+
+
+def initialised(seed: int, build: Callable[..., nn.Module], *arguments: Any, **options: Any) -> nn.Module:
+    """Build a network whose initial weights follow from the seed alone, in memory order for fast convolutions.
+
+    Args:
+        seed: of the initial weights.
+        build: function that builds the network, such as `thesis_network`.
+        *arguments: handed to `build`.
+        **options: handed to `build`.
+    """
+    with torch.random.fork_rng(devices=[]):  # torch's initialisers only know the global generator
+        torch.manual_seed(seed)
+        return build(*arguments, **options).to(memory_format=torch.channels_last)
+
+
+def parameter_table(network: nn.Module) -> pd.DataFrame:
+    """List the layers that have weights: layer, shape of the weights, number of weights with biases."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    table = pd.DataFrame(
+        {
+            "layer": ["convolution" if isinstance(layer, nn.Conv2d) else "fully connected" for layer in layers],
+            "shape": [" × ".join(map(str, layer.weight.shape)) for layer in layers],
+            "weights": [count_parameters(layer) for layer in layers],
+        }
+    )
+    table.loc[len(table)] = ["all layers", "", count_parameters(network)]
+    return table
 
 
 def count_parameters(network: nn.Module) -> int:

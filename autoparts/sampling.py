@@ -5,7 +5,7 @@ returns positions among the candidates. All draws are vectorised and take the sa
 none tries again until a draw fits, so none can hang on a tiny category, and no photo is paired with itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -140,25 +140,41 @@ def random_triplets(
     return groups.order[anchor], groups.order[positive], groups.order[negative]
 
 
-def tuple_batches(rows: Tensor, columns: tuple[Tensor, ...], extra: tuple[Tensor, ...], size: int) -> Iterator[Batch]:
+def fixed_batches(rows: Sequence[Tensor], *extra: Tensor, size: int = 256) -> list[Batch]:
     """Cut pairs or triplets into batches in which each photo goes through the network once.
 
     Args:
-        rows: (N,) int64, rows of the candidates in the prepared array.
-        columns: positions among the candidates, each (M,) int64: left and right; or anchor, positive, negative.
-        extra: further (M,) tensors to hand to the loss, such as `same`.
+        rows: rows of the prepared array, each (M,) int64: left and right; or anchor, positive, negative.
+        *extra: further (M,) tensors for the loss, such as `same`.
         size: tuples per batch.
 
-    Yields:
-        Batches whose target is the columns as positions among the batch's photos, then the extras.
+    Returns:
+        Batches whose target is `rows` as positions among the batch's photos, then the extras.
     """
-    for first in range(0, len(columns[0]), size):
-        part = torch.stack([column[first : first + size] for column in columns])  # (columns, size)
-        unique, places = part.unique(return_inverse=True)
-        yield Batch(rows[unique], (*places, *(values[first : first + size] for values in extra)))
+    batches = []
+    for places in torch.arange(len(rows[0])).split(size):
+        photos, columns = torch.stack([column[places] for column in rows]).unique(return_inverse=True)
+        batches.append(Batch(photos, (*columns, *(values[places] for values in extra))))
+    return batches
 
 
-def photo_batches(rows: Tensor, labels: Tensor, size: int, generator: torch.Generator | None = None) -> Iterator[Batch]:
+def pair_batches(
+    rows: Tensor, labels: Tensor, count: int, size: int, draw_by: str, generator: torch.Generator
+) -> list[Batch]:
+    """Draw an epoch of random pairs among the candidates `rows` (N,) with `labels` (N,); see `random_pairs`."""
+    left, right, same = random_pairs(labels, count, generator, draw_by)
+    return fixed_batches((rows[left], rows[right]), same, size=size)
+
+
+def triplet_batches(
+    rows: Tensor, labels: Tensor, count: int, size: int, draw_by: str, generator: torch.Generator
+) -> list[Batch]:
+    """Draw an epoch of random triplets among the candidates `rows` (N,) with `labels` (N,); see `random_triplets`."""
+    triplets = random_triplets(labels, count, generator, draw_by)
+    return fixed_batches([rows[column] for column in triplets], size=size)
+
+
+def photo_batches(rows: Tensor, labels: Tensor, size: int, generator: torch.Generator | None = None) -> list[Batch]:
     """Cut photos into batches for a classifier, shuffled if there is a generator.
 
     Args:
@@ -167,9 +183,8 @@ def photo_batches(rows: Tensor, labels: Tensor, size: int, generator: torch.Gene
         size: photos per batch.
         generator: source of the order; None keeps the order, for evaluation.
 
-    Yields:
+    Returns:
         Batches whose target is the labels.
     """
     order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
-    for places in order.split(size):
-        yield Batch(rows[places], (labels[places],))
+    return [Batch(rows[places], (labels[places],)) for places in order.split(size)]

@@ -19,7 +19,7 @@ from torch import Tensor
 from autoparts import catalog, display, images, sampling
 from autoparts.device import choose_device
 from autoparts.evaluation import Pairs
-from autoparts.files import whole_file
+from autoparts.files import UserError, whole_file
 from autoparts.models import seeded
 
 CLEANING = {"substring": {}, "word": {"whole_word": True}, "none": {"words": (), "smallest": 1}}
@@ -27,7 +27,7 @@ SPLITS = ("train", "validation", "test")
 PACKAGE = Path(__file__).parent
 
 
-class StudyError(ValueError):
+class StudyError(UserError):
     """The study cannot go on; the message says why, and what to do."""
 
 
@@ -60,6 +60,24 @@ class Study:
         columns = self.catalogue[["content", "category", "split"]]
         return hashlib.blake2b(columns.to_csv(index=False).encode(), digest_size=16).hexdigest()
 
+    @property
+    def device(self) -> torch.device:
+        """Where the photos are, and networks belong."""
+        return self.photos.device
+
+    def pixels(self, photos: pd.DataFrame) -> list[np.ndarray]:
+        """Return the prepared photos of rows of `source` or `catalogue`: (S, S) uint8 each."""
+        return self.pixels_at(torch.from_numpy(photos["row"].to_numpy(np.int64, copy=True)))
+
+    def pixels_at(self, rows: Tensor) -> list[np.ndarray]:
+        """Return the prepared photos at these places: (S, S) uint8 each."""
+        return list(self.photos[rows.to(self.device)].cpu().numpy())
+
+    @property
+    def skipped_files(self) -> pd.DataFrame:
+        """Files that could not be read as photos: path below the catalogue, category, reason."""
+        return self.skipped.assign(path=_below_root(self.skipped["path"], self.source["path"]))
+
     def part(self, split: str) -> pd.DataFrame:
         """Return the photos of one split."""
         return self.catalogue[self.catalogue["split"] == split]
@@ -89,10 +107,16 @@ class Study:
         left, right, same = self._drawn(sampling.random_pairs, split, count, draw_by)
         return Pairs(rows[left], rows[right], same)
 
-    def triplets(self, split: str, count: int | None = None, draw_by: str = "photo") -> tuple[Tensor, Tensor, Tensor]:
-        """Return the split's fixed list of triplets, as positions among its photos (see `pairs`)."""
-        count = count or min(10 * len(self.rows(split)), 10_000)
-        return self._drawn(sampling.random_triplets, split, count, draw_by)
+    def triplets(self, split: str, count: int | None = None, draw_by: str = "photo") -> list[Tensor]:
+        """Return the split's fixed list of triplets (see `pairs`): rows of anchors, positives, negatives, (T,) each."""
+        rows = self.rows(split)
+        count = count or min(10 * len(rows), 10_000)
+        return [rows[column] for column in self._drawn(sampling.random_triplets, split, count, draw_by)]
+
+    def size_groups(self, split: str) -> pd.Series:
+        """Return head, middle or tail for each photo of one split, by its category's number of training photos."""
+        groups = catalog.size_groups(self.part("train")["category"].value_counts())
+        return self.part(split)["category"].map(groups)
 
     def _drawn(self, draw: Any, split: str, count: int, draw_by: str) -> tuple[Tensor, ...]:
         try:
@@ -142,7 +166,7 @@ class Study:
     def key(self, **parameters: Any) -> str:
         """Hash all that determines a training: data, seed, parameters, the code, torch, the device."""
         code = [(PACKAGE / f"{name}.py").read_bytes() for name in ("models", "losses", "sampling", "training")]
-        facts = (self.fingerprint, self.seed, sorted(parameters.items()), torch.__version__, str(self.photos.device))
+        facts = (self.fingerprint, self.seed, sorted(parameters.items()), torch.__version__, str(self.device))
         return hashlib.blake2b(repr(facts).encode() + b"".join(code), digest_size=16).hexdigest()
 
 
@@ -185,7 +209,9 @@ def open_study(
     photos = pixels.to(choose_device(device))
     study = Study(str(data), run_folder(run), seed, prepared.catalogue, prepared.skipped, removed, catalogue, photos)
     study.save_result("data", **_facts(study))
-    display.save_table(study.folder, "split", _relative(catalogue), "Every photo of the study and its split")
+    columns = [name for name in ("path", "category", "product", "content", "split") if name in catalogue]
+    listed = catalogue[columns].assign(path=_below_root(catalogue["path"], study.source["path"]))
+    display.save_csv(study.folder, "split", listed)
     return study
 
 
@@ -200,11 +226,10 @@ def run_folder(run: str) -> Path:
     return Path(os.environ.get("AUTOPARTS_REPORTS", in_project)) / Path(run).expanduser()
 
 
-def _relative(catalogue: pd.DataFrame) -> pd.DataFrame:
-    """Leave out of the paths what all of them share, so that no home directory gets into a report."""
-    root = os.path.commonpath(list(catalogue["path"])) + "/"
-    columns = [name for name in ("path", "category", "product", "content", "split") if name in catalogue]
-    return catalogue[columns].assign(path=catalogue["path"].str.removeprefix(root))
+def _below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
+    """Leave out of paths what all of a catalogue's share, so that no home directory gets into a report."""
+    root = os.path.commonpath(list(catalogue.map(os.path.dirname))) + "/"
+    return paths.str.removeprefix(root)
 
 
 def _facts(study: Study) -> dict[str, Any]:

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from autoparts.device import half_precision, keep_memory
-from autoparts.files import whole_file
+from autoparts.files import UserError, whole_file
 from autoparts.models import photo_input, seeded
 from autoparts.sampling import Batch
 
 Objective = Callable[..., dict[str, Tensor]]
 
 
-class TrainingError(ValueError):
+class TrainingError(UserError):
     """Training cannot go on; the message says why, and what to try."""
 
 
@@ -29,7 +29,7 @@ class Data:
     """What `fit` draws from."""
 
     photos: Tensor  # (N, S, S) uint8, on the training device
-    batches: Callable[[torch.Generator], Iterable[Batch]]  # one epoch of training batches
+    batches: Callable[[torch.Generator], Sequence[Batch]]  # one epoch of training batches
     validation: Sequence[Batch] = ()  # the same ones after every epoch
 
 
@@ -168,7 +168,7 @@ def _train_epoch(
     """Take one optimiser step per batch; return the sample-weighted mean of each value."""
     run.network.train()
     sums = Sums()
-    batches = list(data.batches(run.generator))
+    batches = data.batches(run.generator)
     for step, batch in enumerate(batches):
         for group in run.optimiser.param_groups:
             group["lr"] = rate(step / len(batches))

@@ -1,0 +1,237 @@
+"""Run the notebooks in sequence into a run folder, and render the report."""
+
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import yaml
+from filelock import FileLock, Timeout
+from jupyter_client import KernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+
+from autoparts.dependencies import sources_of
+from autoparts.files import UserError, whole_file
+from autoparts.report import render
+from autoparts.study import PACKAGE, Study, open_study, run_folder
+
+NOTEBOOKS = PACKAGE.parent / "notebooks"
+SHARED = ("seed", "cleaning", "split", "device")  # parameters that open the study, the same for all notebooks
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "pillow",
+    "matplotlib",
+    "papermill",
+    "nbconvert",
+)
+
+
+class RunError(UserError):
+    """A run cannot start; the message says why, and what to do."""
+
+
+class NotebookError(UserError):
+    """A notebook failed; the message names it, its cell and its error."""
+
+    exit_code = 1
+
+
+def run(
+    data: str = "synthetic",
+    name: str = "demo",
+    profile: str = "demo",
+    only: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> Path:
+    """Execute notebooks that are not up to date, and render the report.
+
+    Args:
+        data: see `study.open_study`.
+        name: of the run folder under reports/, or a path.
+        profile: name of a parameter file in notebooks/profiles/, or a path to one.
+        only: numbers of the notebooks to run, such as "02"; all if empty.
+        parameters: override the profile.
+        force: run notebooks again that are up to date.
+
+    Returns:
+        The path of the report's index.
+
+    Raises:
+        UserError: for what the user can mend, before anything long starts, or for a notebook that failed.
+    """
+    notebooks = _select(only)
+    values = _profile(profile) | {"data": str(data), "run": str(name)} | dict(parameters or {})
+    declared = {path: declared_parameters(path) for path in notebooks}
+    _check(values, declared, given=parameters or {})
+    folder = run_folder(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            study = open_study(str(data), str(name), **{key: values[key] for key in SHARED if key in values})
+            print(f"{len(study.catalogue):,} photos in {len(study.categories)} categories", file=sys.stderr)
+            timings = {}
+            for path in notebooks:
+                own = {key: value for key, value in values.items() if key in declared[path]}
+                timings[path.stem] = _bring_up_to_date(path, folder, study, own, force)
+            _write_facts(folder, study, values, timings)
+            return render(folder)
+    except Timeout:
+        raise RunError(
+            f"run '{name}' is busy: another process writes to {folder}; wait for it, or choose --name"
+        ) from None
+
+
+def declared_parameters(notebook: Path) -> dict[str, Any]:
+    """Return the parameters that a notebook declares in its tagged cell: name to default."""
+    return {
+        name: yaml.safe_load(facts["default"]) if facts["default"][:1] not in "\"'" else facts["default"][1:-1]
+        for name, facts in papermill.inspect_notebook(str(notebook)).items()
+    }
+
+
+def _select(only: Sequence[str]) -> list[Path]:
+    notebooks = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
+    if not notebooks:
+        raise RunError(
+            f"there are no notebooks in {NOTEBOOKS}; install autoparts from a clone: pip install --editable ."
+        )
+    numbers = [path.name[:2] for path in notebooks]
+    unknown = [number for number in only if number not in numbers]
+    if unknown:
+        raise RunError(f"there is no notebook {unknown[0]!r}; choose among {', '.join(numbers)}")
+    return [path for path in notebooks if not only or path.name[:2] in only]
+
+
+def _profile(profile: str) -> dict[str, Any]:
+    path = Path(profile) if profile.endswith((".yaml", ".yml")) else NOTEBOOKS / "profiles" / f"{profile}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in (NOTEBOOKS / "profiles").glob("*.yaml")))
+        raise RunError(f"there is no profile {profile!r}; choose {known}, or give the path of a YAML file")
+    return yaml.safe_load(path.read_text()) or {}
+
+
+def _check(values: Mapping[str, Any], declared: Mapping[Path, Mapping[str, Any]], given: Mapping[str, Any]) -> None:
+    """Refuse parameters that no notebook has, or whose value is of another kind than the default or out of range."""
+    defaults = {name: value for parameters in declared.values() for name, value in parameters.items()}
+    for name in given:
+        if name not in defaults:
+            raise RunError(f"no notebook has a parameter {name!r}; there are {', '.join(sorted(defaults))}")
+    for name in values.keys() & defaults.keys():
+        value, default = values[name], defaults[name]
+        expected = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(value, expected) or isinstance(value, bool) != isinstance(default, bool):
+            raise RunError(f"parameter {name} is {value!r}; expected something like {default!r}")
+        if isinstance(default, int | float) and name != "seed" and not value > 0:
+            raise RunError(f"parameter {name} is {value!r}; it has to be positive")
+
+
+def _bring_up_to_date(path: Path, folder: Path, study: Study, parameters: dict[str, Any], force: bool) -> float:
+    """Execute one notebook unless its last result came of the same things; return the seconds it took then."""
+    done = folder / "notebooks" / path.name
+    stamp = _stamp(path, folder, study, parameters)
+    if done.exists() and not force:
+        facts = nbformat.read(done, as_version=4).metadata.get("autoparts", {})
+        if facts.get("stamp") == stamp:
+            print(f"{path.stem}: up to date", file=sys.stderr)
+            return facts["seconds"]
+    running = done.with_suffix(".running.ipynb")
+    failed = done.with_suffix(".failed.ipynb")
+    running.parent.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    try:
+        _execute(path, running, parameters)
+    except papermill.PapermillExecutionError as error:
+        running.replace(failed)
+        raise NotebookError(
+            f"notebook {path.stem} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"The notebook with its error is {failed}; the last good one, if any, stays in the report."
+        ) from None
+    seconds = round(time.perf_counter() - started, 1)
+    notebook = nbformat.read(running, as_version=4)
+    _clean(notebook)
+    # Taken anew, since the notebook may have written results that it reads itself.
+    notebook.metadata["autoparts"] = {"stamp": _stamp(path, folder, study, parameters), "seconds": seconds}
+    nbformat.write(notebook, running)
+    running.replace(done)
+    failed.unlink(missing_ok=True)
+    return seconds
+
+
+def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> None:
+    # Without folders to search, the only kernel is the one of this very interpreter.
+    manager = KernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), kernel_name="python3")
+    try:
+        papermill.execute_notebook(
+            path,
+            output,
+            parameters,
+            progress_bar={"desc": f"{path.stem:24}", "unit": "cell", "file": sys.stderr},
+            km=manager,
+            extra_arguments=["--log-level=ERROR"],
+        )
+    finally:
+        if manager.has_kernel:
+            manager.shutdown_kernel(now=True)
+
+
+def _clean(notebook: nbformat.NotebookNode) -> None:
+    """Take out of an executed notebook what differs from run to run: times, paths, random identifiers."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+
+
+def _stamp(path: Path, folder: Path, study: Study, parameters: Mapping[str, Any]) -> str:
+    """Hash all that a notebook's result depends on: its source, parameters, code, data, results that it reads."""
+    notebook = nbformat.read(path, as_version=4)
+    source = "\n".join(cell.source for cell in notebook.cells)
+    modules, results = sources_of(source)
+    parts = [source, json.dumps(parameters, sort_keys=True), study.fingerprint, json.dumps(_versions())]
+    parts += [module.read_text() for module in modules]
+    read = [folder / "results" / f"{name}.json" for name in results]
+    parts += [file.read_text() if file.exists() else "" for file in read]
+    return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def _write_facts(folder: Path, study: Study, values: Mapping[str, Any], timings: Mapping[str, float]) -> None:
+    facts = json.loads((folder / "results" / "data.json").read_text())
+    commit, changes = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
+    earlier = json.loads((folder / "run.json").read_text())["timings"] if (folder / "run.json").exists() else {}
+    facts |= {
+        "name": folder.name,
+        "parameters": {key: value for key, value in values.items() if key not in ("data", "run")},
+        "fingerprint": study.fingerprint,
+        "versions": _versions(),
+        "commit": commit,
+        "clean_tree": None if changes is None else changes == "",
+        "timings": earlier | dict(timings),
+        "finished": datetime.now(UTC).date().isoformat(),
+    }
+    with whole_file(folder / "run.json") as path:
+        path.write_text(json.dumps(facts, indent=1) + "\n")
+
+
+def _git(*arguments: str) -> str | None:
+    result = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else None
