@@ -20,11 +20,13 @@ from jinja2.runtime import Context
 from latex2mathml.converter import convert
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from papermill.inspection import inspect_notebook
 
 from autoparts.display import table_html
 
 TEMPLATE = Path(__file__).parent / "template"
+FUNCTION = re.compile(r"<m[io]>([a-z]{2,})</m[io]>(?=(<mo[^>]*>&#x00028;)?)")
 
 
 class Page(NamedTuple):
@@ -55,7 +57,14 @@ def mathml(latex: str, display: str = "inline") -> str:
         whole = "\\" not in "".join(ElementTree.fromstring(element).itertext())
     except Exception:  # each kind of bad input has an exception of its own
         whole = False
-    return element if whole else f'<code class="latex">{escape(latex.strip())}</code>'
+    if whole:
+        return FUNCTION.sub(_spaced, element)
+    return f'<code class="latex">{escape(latex.strip())}</code>'
+
+
+def _spaced(function: re.Match[str]) -> str:
+    """Space a function's name as TeX does: a thin space before it, and after it unless a parenthesis follows."""
+    return f'<mo lspace="0.167em" rspace="{0 if function[2] else 0.167}em">{function[1]}</mo>'
 
 
 def equation(latex: str) -> str:
@@ -115,13 +124,14 @@ def read_page(path: Path) -> Page:
         return MarkdownWithMath(renderer=_Markdown(headings, escape=True)).render(source)
 
     exporter = HTMLExporter(
+        preprocessors=[CoalesceStreamsPreprocessor],
         template_name=TEMPLATE.name,
         template_file="notebook.html.j2",
         extra_template_basedirs=[str(TEMPLATE.parent)],
         filters={
             "markdown2html": authored,
             "shown_markdown": shown,
-            "last_state": _last_state,
+            "without_progress": _without_progress,
             "without_scripts": _without_scripts,
         },
     )
@@ -174,10 +184,9 @@ def _parameters(path: Path, notebook: nbformat.NotebookNode) -> str:
     return table_html(pd.DataFrame(rows, columns=["name", "value", "meaning"]), "Parameters of this run")
 
 
-def _last_state(text: str) -> str:
-    """Keep what a terminal would still show of lines that overwrite themselves, without progress bars."""
-    lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
-    return "\n".join(line for line in lines if not re.search(r"\d+%\|.*\|", line)).strip()
+def _without_progress(text: str) -> str:
+    """Leave progress bars out of printed text."""
+    return "\n".join(line for line in text.split("\n") if not re.search(r"\d+%\|.*\|", line)).strip()
 
 
 def _without_scripts(html: str) -> str:

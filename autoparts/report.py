@@ -6,7 +6,8 @@
 Nothing here computes or states a result: every number comes from a file of the run folder. What does not exist
 is not shown. The index (template/index.html.j2) reads
 
-    run.json             name, data, generated, parameters, seed, photos, categories, versions, commit, ...
+    run.json             name, data, generated, parameters, seed, photos, categories, versions, commit, ...;
+                         what it does not say is taken from results/data.json
     figures/<name>.png   written by `display.save_figure`
     tables/<name>.html   written by `display.save_table`
     results/<name>.json  one object each
@@ -133,17 +134,21 @@ def confusion(same: list[float], different: list[float], threshold: float) -> di
 
 def _ingredients(run_folder: Path) -> dict[str, Any]:
     """Read what the notebooks saved: run facts, figures, tables and results by name."""
-    run = run_folder / "run.json"
+
+    def read(path: Path) -> dict[str, Any]:
+        return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+    def files(pattern: str) -> list[Path]:
+        return sorted(run_folder.glob(pattern))
+
+    results = {path.stem: read(path) for path in files("results/[!.]*.json")}
     return {
-        "run": {"name": run_folder.name} | (json.loads(run.read_text("utf-8")) if run.exists() else {}),
+        "run": {"name": run_folder.name} | results.get("data", {}) | read(run_folder / "run.json"),
         "figures": {
-            path.stem: Markup(figure_html(path.read_bytes(), path.stem))
-            for path in sorted(run_folder.glob("figures/[!.]*.png"))
+            path.stem: Markup(figure_html(path.read_bytes(), path.stem)) for path in files("figures/[!.]*.png")
         },
-        "tables": {path.stem: Markup(path.read_text("utf-8")) for path in sorted(run_folder.glob("tables/[!.]*.html"))},
-        "results": {
-            path.stem: json.loads(path.read_text("utf-8")) for path in sorted(run_folder.glob("results/[!.]*.json"))
-        },
+        "tables": {path.stem: Markup(path.read_text("utf-8")) for path in files("tables/[!.]*.html")},
+        "results": results,
     }
 
 

@@ -4,9 +4,12 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import example_run
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from PIL import Image
 
 from autoparts import display
 from autoparts.pages import mathml, scrub
@@ -180,6 +183,24 @@ def test_the_best_value_is_marked_by_more_than_colour():
     html = table(pd.DataFrame({"m": ["a", "b", "c"], "loss": [2.0, 1.0, 1.0]}), best={"loss": "min"})
     assert [cell.parent.parent.th.text for cell in html.select("strong.best")] == ["b", "c"]
     assert "best" in html.select_one("strong.best span")["aria-label"]
+
+
+def test_columns_of_figures_are_right_aligned_and_an_empty_table_says_so():
+    frame = pd.DataFrame({"m": ["a", "b"], "interval": ["1.2% to 3.4%", "–"], "n": [1, None], "word": ["1", "one"]})
+    aligned = [cell.text for cell in table(frame).select("thead .number")]
+    assert aligned == ["interval", "n"]
+    assert table(frame.head(0)).select_one("td").text == "none"
+
+
+def test_a_figure_is_sharp_small_and_keeps_its_texts(tmp_path):
+    figure, axes = plt.subplots(figsize=(7.2, 2))
+    axes.imshow(np.random.default_rng(0).random((20, 20)), cmap="gray")
+    html = BeautifulSoup(display.save_figure(tmp_path, "f", figure, "A caption", "What it shows").data, "html.parser")
+    assert (html.img["width"], html.img["height"]) == ("720", "200")
+    with Image.open(tmp_path / "figures" / "f.png") as image:
+        assert image.size == (1440, 400) and image.mode == "L"
+        assert image.text == {"Title": "A caption", "Description": "What it shows"}
+    assert not plt.get_fignums()
 
 
 def test_a_format_for_no_column_is_refused():
