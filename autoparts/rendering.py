@@ -39,7 +39,7 @@ def _planes(corners: np.ndarray, neighbours: np.ndarray, closed: np.ndarray) -> 
         closed: (faces,) bool, faces that are not seen from behind.
 
     Returns:
-        (faces, 15) float32: centre x, y, z; half range of z; slopes of z, of the normal in x, in y; the normal. And
+        (15, faces) float32: centre x, y, z; half range of z; slopes of z, of the normal in x, in y; the normal. And
         (faces,) bool.
     """
     a, b, c, d = np.moveaxis(corners, 1, 0)
@@ -61,7 +61,7 @@ def _planes(corners: np.ndarray, neighbours: np.ndarray, closed: np.ndarray) -> 
     plane = np.column_stack(
         [centre, half, slope_x[:, 0], slope_y[:, 0], slope_x[:, 1:] * back, slope_y[:, 1:] * back, normal * back]
     )
-    return plane.astype(np.float32), (turn > 0) | (~closed & (turn != 0))
+    return plane.T.astype(np.float32, order="C"), (turn > 0) | (~closed & (turn != 0))
 
 
 def _cover(
@@ -81,39 +81,44 @@ def _cover(
         for hole, contour in enumerate(contours[number - 1] if contours else ()):
             polygon((contour - low).ravel().tolist(), fill=0 if hole else number)
     drawn = np.asarray(numbers)
-    y, x = np.nonzero(drawn)
-    return x + low[0], y + low[1], drawn[y, x] - 1
+    spot = np.flatnonzero(drawn)
+    y, x = np.divmod(spot, drawn.shape[1])
+    return x + low[0], y + low[1], drawn.ravel()[spot] - 1
 
 
 def _light(
-    pixels: np.ndarray, x: np.ndarray, y: np.ndarray, look: np.ndarray, light: dict, noise: np.ndarray
+    plane: np.ndarray, x: np.ndarray, y: np.ndarray, look: np.ndarray, light: dict, noise: np.ndarray
 ) -> np.ndarray:
-    """Return the colour (pixels, 3) of lit surfaces: diffuse, highlight and mirrored studio.
+    """Return the colour (3, pixels) of lit surfaces: diffuse light, highlight and mirrored studio.
 
     Args:
-        pixels: (pixels, 15) float32, planes as `_planes` returns them, one a pixel.
-        x: (pixels,) pixel columns.
-        y: (pixels,) pixel rows.
-        look: (pixels, 8) float32, the materials.
+        plane: (15, pixels) float32, as `_planes` returns them, one a pixel.
+        x: (pixels,) float32 pixel columns.
+        y: (pixels,) float32 pixel rows.
+        look: (8, pixels) float32, the materials.
         light: see `render`.
-        noise: (pixels,) standard normal grain.
+        noise: (pixels,) float32 standard normal grain.
     """
-    dx, dy = x.astype(np.float32) - pixels[:, 0], y.astype(np.float32) - pixels[:, 1]
-    normal = pixels[:, 12:15] + pixels[:, 6:9] * dx[:, None] + pixels[:, 9:12] * dy[:, None]
-    normal += (look[:, 6] * noise)[:, None] * np.float32([0.7, 0.7, 0])
-    nx, ny, nz = (normal / (np.sqrt((normal**2).sum(1)) + 1e-6)[:, None]).T
+    red, green, blue, shine, gloss, mirror, grain, _ = look
+    dx, dy, noise = x - plane[0], y - plane[1], noise * grain
+    nx = plane[12] + plane[6] * dx + plane[9] * dy + 0.7 * noise
+    ny = plane[13] + plane[7] * dx + plane[10] * dy + 0.7 * noise
+    nz = plane[14] + plane[8] * dx + plane[11] * dy
+    norm = 1 / np.sqrt(nx * nx + ny * ny + nz * nz + 1e-9)
+    nx, ny, nz = nx * norm, ny * norm, nz * norm
     key, glare = light["key"], light["half"]
     facing = np.maximum(nx * key[0] + ny * key[1] + nz * key[2], 0)
-    fill = np.maximum(-0.8 * nx * np.sign(key[0]) + 0.2 * ny + 0.5 * nz, 0)
+    fill = np.maximum(nx * (-0.8 * np.sign(key[0])) + 0.2 * ny + 0.5 * nz, 0)
     diffuse = light["ambient"] * (0.75 + 0.35 * ny + 0.25 * nz) + light["power"] * facing + 0.22 * fill
-    up, aside = 2 * nz * ny, 2 * nz * nx
-    studio = light["studio"].take(np.clip((up + 1) * 63.5, 0, 127).astype(np.int32))
-    studio = studio + 0.45 * (np.abs(aside - light["strip"]) < 0.16) - 0.2 * (np.abs(aside + light["strip"]) < 0.2)
-    spark = np.exp(look[:, 4] * (nx * glare[0] + ny * glare[1] + nz * glare[2] - 1))
-    mirror, shine = look[:, 5], look[:, 3] + 0.35 * (1 - nz) ** 3 * (look[:, 3] > 0.1)
-    matt = look[:, :3] * (diffuse * (1 - mirror) * (1 + look[:, 6] * noise))[:, None]
-    tint = 0.35 + 0.65 * look[:, :3]
-    return matt + tint * (mirror * studio)[:, None] + (shine * (spark + 0.25 * np.maximum(studio - 0.6, 0)))[:, None]
+    aside = 2 * nz * nx
+    studio = light["studio"].take(((2 * nz * ny + 1) * 63.5).astype(np.int32), mode="clip")
+    studio += 0.45 * (np.abs(aside - light["strip"]) < 0.16)
+    studio -= 0.2 * (np.abs(aside + light["strip"]) < 0.2)
+    spark = np.exp(gloss * (nx * glare[0] + ny * glare[1] + nz * glare[2] - 1))
+    rim = 1 - np.maximum(nz, 0)
+    sheen = (shine + 0.35 * rim * rim * rim * (shine > 0.1)) * (spark + np.maximum(0.25 * studio - 0.15, 0))
+    matt, glow = diffuse * (1 - mirror) * (1 + noise) + 0.65 * mirror * studio, 0.35 * mirror * studio + sheen
+    return np.stack([red * matt + glow, green * matt + glow, blue * matt + glow])
 
 
 def _occlusion(depth: np.ndarray) -> np.ndarray:
@@ -158,7 +163,7 @@ def render(
         rng: draws the grain of the surfaces.
 
     Returns:
-        Colour (height, width, 3) float32, 0 to about 1, premultiplied with its alpha (height, width) float32.
+        Colour (3, height, width) float32, 0 to about 1, premultiplied with its alpha (height, width) float32.
     """
     camera, (width, height) = _camera(model, view, size), size
     corners, neighbours, starts = [], [], [0]
@@ -170,10 +175,10 @@ def render(
     corners = camera(np.concatenate(corners))
     closed = np.repeat([p.closed for p in model], np.diff(starts))
     plane, seen = _planes(corners, np.concatenate(neighbours), closed)
-    look = np.array([(*p.material.colour, *p.material[1:]) for p in model], np.float32)
+    look = np.array([(*p.material.colour, *p.material[1:]) for p in model], np.float32).T.copy()
 
     depth = np.full(height * width, -np.inf, np.float32)
-    colour, alpha = np.zeros((height * width, 3), np.float32), np.zeros(height * width, np.float32)
+    colour, alpha = np.zeros((3, height * width), np.float32), np.zeros(height * width, np.float32)
     for glass in (False, True):  # what is behind glass must be there before the glass is laid over it
         front, owner = np.full(height * width, -1, np.int32), np.zeros(height * width, np.int32)
         for k, piece in enumerate(model):
@@ -181,23 +186,25 @@ def render(
             order = np.flatnonzero(seen[faces])
             if (piece.material.opacity < 1) != glass or not len(order):
                 continue
-            order = order[np.argsort(plane[faces, 2][order])]
+            order = order[np.argsort(plane[2, faces][order])]
             contours = [[camera(line)[:, :2] for line in face] for face in piece.contours]
             x, y, face = _cover(corners[faces], contours, order, size)
             spot, face = y * width + x, face + starts[k]
-            p = plane[:, :6].take(face, axis=0)
-            z = p[:, 2] + np.clip(p[:, 4] * (x - p[:, 0]) + p[:, 5] * (y - p[:, 1]), -p[:, 3], p[:, 3])
+            cx, cy, cz, half, slope_x, slope_y = plane[:6].take(face, axis=1)
+            z = cz + np.clip(slope_x * (x.astype(np.float32) - cx) + slope_y * (y.astype(np.float32) - cy), -half, half)
             nearer = z > depth[spot]
             spot = spot[nearer]
             depth[spot], front[spot], owner[spot] = z[nearer], face[nearer], k
         spot = np.flatnonzero(front >= 0)
-        y, x = np.divmod(spot, width)
-        material = look.take(owner[spot], axis=0)
+        if not len(spot):
+            continue
+        y, x = (axis.astype(np.float32) for axis in np.divmod(spot, width))
+        material = look.take(owner[spot], axis=1)
         noise = rng.standard_normal(len(spot), np.float32)
-        lit = _light(plane.take(front[spot], axis=0), x, y, material, light, noise)
+        lit = _light(plane.take(front[spot], axis=1), x, y, material, light, noise)
         if not glass:
-            lit *= _occlusion(depth.reshape(height, width)).ravel()[spot][:, None]
-        opacity = material[:, 7]
-        colour[spot] = lit * opacity[:, None] + colour[spot] * (1 - opacity[:, None])
+            lit *= _occlusion(depth.reshape(height, width)).ravel()[spot]
+        opacity = material[7]
+        colour[:, spot] = lit * opacity + colour[:, spot] * (1 - opacity)
         alpha[spot] = opacity + alpha[spot] * (1 - opacity)
-    return colour.reshape(height, width, 3)[::-1], alpha.reshape(height, width)[::-1]
+    return colour.reshape(3, height, width)[:, ::-1], alpha.reshape(height, width)[::-1]

@@ -24,7 +24,6 @@ from autoparts.rendering import render
 from autoparts.solids import Model, rotation
 
 SPREAD = 0.55  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
-LONG_SIDE = 400  # pixels drawn along a photo's longer side, whatever size the photo is then given
 
 REALISM = """These photos are drawn, not taken. True to a parts catalogue are the long tail of categories, families of parts
 that differ in a detail, products that vary within a category, strong turns between views of one product, plain
@@ -150,17 +149,17 @@ def _light(rng: np.random.Generator) -> dict:
 
 
 def _backdrop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Return a background (height, width, 3): mostly white, else near-white, graded, dark or a worn surface."""
+    """Return a background (3, height, width): mostly white, else near-white, graded, dark or a worn surface."""
     width, height = size
     kind = rng.random()
     if kind < 0.62:
-        return np.ones((height, width, 3), np.float32)
+        return np.ones((3, height, width), np.float32)
     low, high = (0.9, 1.0) if kind < 0.74 else (0.5, 0.9) if kind < 0.88 else (0.08, 0.35)
     field = rng.uniform(low, high) + rng.normal(0, 0.025, 3) + rng.normal(0, 0.07, (4, 1, 1)) * np.ones((4, 4, 1))
     if kind > 0.8 and rng.random() < 0.5:
         field = field + rng.normal(0, 0.12, (4, 4, 1))
     planes = [Image.fromarray(field[..., i].astype(np.float32)) for i in range(3)]
-    return np.stack([np.asarray(p.resize(size, Image.Resampling.BICUBIC)) for p in planes], -1)
+    return np.stack([np.asarray(p.resize(size, Image.Resampling.BICUBIC)) for p in planes])
 
 
 def _shadow(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -211,8 +210,8 @@ def jpeg(path: str) -> bytes:
 def _photo(model: Model, rng: np.random.Generator) -> bytes:
     """Turn, light, place and encode a model."""
     long = round(float(np.exp(rng.uniform(np.log(160), np.log(600)))))
-    aspect = rng.choice([1.0, 1.0, 1.0, 4 / 3, 3 / 2, 3 / 4])
-    width, height = round(LONG_SIDE * min(1, aspect)), round(LONG_SIDE * min(1, 1 / aspect))
+    aspect, drawn = rng.choice([1.0, 1.0, 1.0, 4 / 3, 3 / 2, 3 / 4]), min(max(1.5 * long, 260), 400)
+    width, height = round(drawn * min(1, aspect)), round(drawn * min(1, 1 / aspect))
     roll = rng.normal(0, 8) if rng.random() < 0.6 else rng.uniform(-180, 180)
     yaw, pitch = rng.uniform(-75, 75) + 180 * (rng.random() < 0.15), rng.uniform(-25, 60)
     turn = rotation(0, 0, roll) @ rotation(pitch, 0, 0) @ rotation(0, yaw, 0)
@@ -221,14 +220,13 @@ def _photo(model: Model, rng: np.random.Generator) -> bytes:
     colour, alpha = render(model, turn, inner, _light(rng), rng)
     left, top = rng.integers(0, width - inner[0] + 1), rng.integers(0, height - inner[1] + 1)
     margin = ((top, height - inner[1] - top), (left, width - inner[0] - left))
-    colour, alpha = np.pad(colour, (*margin, (0, 0))), np.pad(alpha, margin)
-    photo = _backdrop(rng, (width, height)) * _shadow(alpha, rng)[..., None] * (1 - alpha[..., None])
-    photo += colour * rng.uniform(0.85, 1.15)
+    colour, alpha = np.pad(colour, ((0, 0), *margin)), np.pad(alpha, margin)
+    photo = _backdrop(rng, (width, height)) * (_shadow(alpha, rng) * (1 - alpha)) + colour * rng.uniform(0.85, 1.15)
     if rng.random() < 0.35:  # a shop that crops to the part
         rows, columns = (np.flatnonzero(alpha.max(i) > 0.3) for i in (1, 0))
         edge = rng.integers(3, 24)
-        photo = photo[max(rows[0] - edge, 0) : rows[-1] + edge, max(columns[0] - edge, 0) : columns[-1] + edge]
-    image = Image.fromarray((np.clip(photo, 0, 1) * 255).astype(np.uint8))
+        photo = photo[:, max(rows[0] - edge, 0) : rows[-1] + edge, max(columns[0] - edge, 0) : columns[-1] + edge]
+    image = Image.fromarray(np.clip(photo * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
     scale = long / max(image.size)
     image = image.resize([max(round(n * scale), 40) for n in image.size], Image.Resampling.BICUBIC)
     file = io.BytesIO()
