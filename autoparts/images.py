@@ -99,7 +99,7 @@ def _key(paths: list[str], size: int) -> str:
     if _drawn(paths):
         from autoparts import synthetic
 
-        drawing = synthetic.DRAWING_VERSION
+        drawing = getattr(synthetic, "DRAWING_VERSION", 0)
     key = hashlib.blake2b(f"{PREPARATION_VERSION} {drawing} {size} {FORMATS}".encode(), digest_size=16)
     for path in paths:
         state = None
