@@ -392,7 +392,7 @@ def reservoir(t: Traits) -> Model:
         (t(-0.15, 0.15) * wide, high / 2, 0),
         (-90, 0, 0),
     )
-    neck = place(cylinder(0.07, -0.2, t(0.2, 0.4), skin), (wide * 0.45, t(-0.35, 0.2) * high, 0), (0, 90, 0))
+    neck = place(cylinder(0.07, 0, wide / 2 + t(0.1, 0.3), skin), (0, t(-0.35, 0.2) * high, 0), (0, 90, 0))
     seam = box(wide * 0.7, high * 0.12, deep * 1.04, skin, (0, t(-0.3, 0.2), 0))
     return body + lid + neck + t.pick(seam, []) + box(0.4, 0.2, 0.1, skin, (-wide / 2, t(-0.2, 0.1), 0))
 

@@ -157,12 +157,12 @@ def sweep(
     section: np.ndarray | None = None,
     solid: bool = True,
 ) -> Model:
-    """Carry a section (default: a circle) along a path (n, 3); a radius may vary along the path."""
+    """Carry a section (default: a circle) along a path (n, 3); the radius may vary along it."""
     section = circle(1, 14) if section is None else section
     tangent = np.gradient(path, axis=0)
     tangent /= np.linalg.norm(tangent, axis=1)[:, None] + 1e-9
-    axis = np.eye(3)[np.argmin(np.abs(tangent).mean(0))]
-    side = np.cross(axis, tangent)
+    steep = np.abs(tangent).max(0)  # the section keeps upright about the first axis that the path never follows
+    side = np.cross(np.eye(3)[next((i for i in (1, 2, 0) if steep[i] < 0.93), int(steep.argmin()))], tangent)
     side /= np.linalg.norm(side, axis=1)[:, None] + 1e-9
     up = np.cross(tangent, side)
     scale = np.broadcast_to(radius, len(path))[:, None, None]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageFilter
 from tqdm.auto import tqdm
 
 from autoparts import assemblies, bodywork  # noqa: F401 - they register their parts
@@ -129,22 +129,22 @@ def catalogue(scale: str = "demo", seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(sorted(rows), columns=["path", "category", "product"])
 
 
-def _light(rng: np.random.Generator) -> dict:
+def studio(rng: np.random.Generator) -> dict:
     """Return a studio: where the light comes from, its power and what a mirror sees from below to above."""
     key = np.array([rng.uniform(-0.8, 0.8), rng.uniform(0.3, 1.0), rng.uniform(0.4, 1.0)])
     key /= np.linalg.norm(key)
     half = key + (0, 0, 1)
     up = np.linspace(-1, 1, 128)
     floor, sky, edge = rng.uniform(0.25, 0.7), rng.uniform(0.8, 1.15), rng.uniform(-0.25, 0.15)
-    studio = np.where(up < edge, floor * (1 + 0.5 * up), sky - 0.25 * np.abs(up - 0.5))
-    studio -= rng.uniform(0.3, 0.6) * np.exp(-(((up - edge) / 0.12) ** 2))
+    mirrored = np.where(up < edge, floor * (1 + 0.5 * up), sky - 0.25 * np.abs(up - 0.5))
+    mirrored -= rng.uniform(0.3, 0.6) * np.exp(-(((up - edge) / 0.12) ** 2))
     return {
         "key": key.astype(np.float32),
         "half": (half / np.linalg.norm(half)).astype(np.float32),
         "power": rng.uniform(0.45, 0.75),
         "ambient": rng.uniform(0.3, 0.5),
         "strip": rng.uniform(-0.8, 0.8),
-        "studio": studio.astype(np.float32),
+        "studio": mirrored.astype(np.float32),
     }
 
 
@@ -165,21 +165,31 @@ def _backdrop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
 def _shadow(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return how much light a floor keeps (height, width): a soft shadow beneath the part, in about half of the photos."""
     height, width = alpha.shape
-    kind, flat = rng.random(), Image.fromarray(alpha)
+    kind = rng.random()
     if kind < 0.5:
         return np.ones_like(alpha)
     rows = np.flatnonzero(alpha.max(1) > 0.5)
-    ground, soft = int(rows[-1]) if len(rows) else height, rng.uniform(0.04, 0.09) * width
-    squash = rng.uniform(0.12, 0.3) if kind < 0.85 else 1.0
-    tall = max(int(height * squash), 2)
-    cast = Image.new("F", (width, height))
-    cast.paste(
-        flat.resize((width, tall)), (int(rng.uniform(-0.06, 0.06) * width), ground - int(tall * rng.uniform(0.6, 0.95)))
-    )
-    cast = cast.resize((max(int(width / soft), 3), max(int(height / soft), 3)), Image.Resampling.BOX)
-    return 1 - rng.uniform(0.2, 0.55) * np.clip(
-        np.asarray(cast.resize((width, height), Image.Resampling.BICUBIC)), 0, 1
-    )
+    ground, small = int(rows[-1]) // 4 if len(rows) else 0, (width // 4, height // 4)
+    tall = max(int(small[1] * (rng.uniform(0.12, 0.3) if kind < 0.85 else 1)), 2)
+    flat = Image.fromarray((alpha * 255).astype(np.uint8)).resize((small[0], tall), Image.Resampling.BOX)
+    cast = Image.new("L", small)
+    cast.paste(flat, (int(rng.uniform(-0.06, 0.06) * small[0]), ground - int(tall * rng.uniform(0.6, 0.95))))
+    cast = cast.filter(ImageFilter.GaussianBlur(rng.uniform(1.5, 5))).resize((width, height), Image.Resampling.BICUBIC)
+    return 1 - np.float32(rng.uniform(0.2, 0.6) / 255) * np.asarray(cast)
+
+
+def part_of(category: str) -> str:
+    """Return the part name, a key of `archetypes.PARTS`, that a category ends in; the longest one.
+
+    Raises:
+        ValueError: the name ends in no known part.
+    """
+    names = [name for name in PARTS if f" {category}".endswith(f" {name}")]
+    if not names:
+        raise ValueError(
+            f"{category!r} ends in no part that synthetic photos know; autoparts.archetypes.PARTS lists them."
+        )
+    return max(names, key=len)
 
 
 def jpeg(path: str) -> bytes:
@@ -198,13 +208,8 @@ def jpeg(path: str) -> bytes:
     if not match:
         raise ValueError(f"{path}: expected synthetic:<seed>/<category>/<product>-<view>.jpg.")
     seed, category, product, view = match.groups()
-    part = max((n for n in PARTS if f" {category}".endswith(f" {n}")), key=len, default=None)
-    if part is None:
-        raise ValueError(f"{path}: {category!r} ends in no part name of autoparts.archetypes.PARTS.")
     traits = Traits(_generator(seed, category), _generator(seed, category, product), SPREAD)
-    model = PARTS[part](traits)
-    rng = _generator(seed, category, product, view)
-    return _photo(model, rng)
+    return _photo(PARTS[part_of(category)](traits), _generator(seed, category, product, view))
 
 
 def _photo(model: Model, rng: np.random.Generator) -> bytes:
@@ -217,7 +222,7 @@ def _photo(model: Model, rng: np.random.Generator) -> bytes:
     turn = rotation(0, 0, roll) @ rotation(pitch, 0, 0) @ rotation(0, yaw, 0)
     fill = rng.uniform(0.82, 0.98)
     inner = round(width * fill), round(height * fill)
-    colour, alpha = render(model, turn, inner, _light(rng), rng)
+    colour, alpha = render(model, turn, inner, studio(rng), rng)
     left, top = rng.integers(0, width - inner[0] + 1), rng.integers(0, height - inner[1] + 1)
     margin = ((top, height - inner[1] - top), (left, width - inner[0] - left))
     colour, alpha = np.pad(colour, ((0, 0), *margin)), np.pad(alpha, margin)
