@@ -55,26 +55,30 @@ def open_photo(path: str) -> Image.Image:
     return decode(read_bytes(path))
 
 
-def decode(data: bytes, grey_at_least: int | None = None) -> Image.Image:
+def decode(data: bytes, fit: int | None = None) -> Image.Image:
     """Decode a photo from its file's bytes, as `open_photo` describes.
 
     Args:
         data: Content of the file.
-        grey_at_least: Decode only the luma of a JPEG, shrunk by 2, 4 or 8 as far as its longer side keeps at
-            least this many pixels. The decoder shrinks by leaving out high frequencies, so this is faster,
-            above all for large photos, and as free of aliasing as a resize of the whole.
+        fit: Decode only the luma of a JPEG, and return it resized to fit a square of this many pixels. The
+            decoder itself halves the photo, up to three times while it stays larger than that, by leaving
+            out high frequencies: faster, above all for large photos, and as free of aliasing as a resize.
     """
     if not data:
         raise ValueError("empty file")
     image = Image.open(io.BytesIO(data), formats=FORMATS)
     pixels = image.width * image.height
-    if grey_at_least and image.format in ("JPEG", "MPO"):
-        image.draft("L", tuple(max(1, side * grey_at_least // max(image.size)) for side in image.size))
+    box, fitted = None, image.size
+    if fit and image.format in ("JPEG", "MPO"):
+        fitted = _fit(image.size, fit)
+        _, box = image.draft("L", fitted) or (None, None)  # `box`: the photo without a last, half-filled pixel
         if "progressive" not in image.info:  # else it is held whole in memory while it is decoded
             pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         raise ValueError(f"{pixels:,} pixels, more than the limit of {MAX_PIXELS:,}")
     image.load()
+    if box:
+        image = image.resize(fitted, Image.Resampling.BICUBIC, box=box)
     with suppress(Exception):  # a broken EXIF block does not make the pixels unreadable
         ImageOps.exif_transpose(image, in_place=True)
     if image.mode == "F" or image.mode.startswith("I"):
@@ -98,6 +102,11 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.rint(values, out=values).astype(np.uint8))
 
 
+def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:
+    """The size in a square of `side` pixels that keeps the aspect ratio."""
+    return tuple(max(1, round(length * side / max(size))) for length in size)
+
+
 def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
     """Make a photo grey, white-padded to a square and `size` pixels wide (thesis, chapter 3).
 
@@ -111,8 +120,7 @@ def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
     Returns:
         uint8 array (size, size), 0 black to 255 white.
     """
-    scale = size / max(photo.size)
-    width, height = (max(1, round(side * scale)) for side in photo.size)
+    width, height = _fit(photo.size, size)
     grey = photo if photo.mode == "L" else photo.convert("L")
     grey = grey.resize((width, height), Image.Resampling.BICUBIC)
     square = np.full((size, size), 255, dtype=np.uint8)

@@ -211,7 +211,7 @@ def _prepare_chunk(paths: list[str], size: int) -> tuple[bytes, list[tuple[str, 
         try:
             data = read_bytes(path)
             content = hashlib.sha256(data).hexdigest()
-            pixels.append(prepare_photo(decode(data, grey_at_least=size), size).tobytes())
+            pixels.append(prepare_photo(decode(data, fit=size), size).tobytes())
         except Exception as error:  # a broken file may make Pillow raise anything; none may end the run
             why = reason(error) or "unknown"
         notes.append((content, why))
