@@ -36,9 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run the notebooks in sequence and render the report")
     run.add_argument("--data", default="synthetic", help=DATA_HELP)
     run.add_argument("--name", default="demo", help="run folder under reports/, or a path (default: demo)")
-    run.add_argument(
-        "--profile", default="demo", help="demo (default), thesis, or the path of a YAML file of parameters"
-    )
+    run.add_argument("--profile", default="demo", help="demo (default), thesis, or a YAML file of parameters")
     run.add_argument("--only", default="", help="numbers of the notebooks to run, such as 02,05 (default: all)")
     run.add_argument(
         "-p",
@@ -56,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     render.set_defaults(action=_render)
     synthesize = commands.add_parser("synthesize", help="write the generated catalogue as JPEG files")
     synthesize.add_argument("folder", type=Path, help="folder to write to; it has to be empty or new")
-    synthesize.add_argument(
-        "--scale", default="demo", choices=("demo", "thesis"), help="number of photos (default: demo)"
-    )
+    synthesize.add_argument("--scale", default="demo", choices=("demo", "thesis"), help="default: demo")
     synthesize.add_argument("--categories", type=int, help="number of categories, with --images, in place of a scale")
     synthesize.add_argument("--images", type=int, help="number of photos, with --categories")
     synthesize.add_argument("--seed", type=int, default=0, help="another seed draws other photos (default: 0)")

@@ -1,4 +1,4 @@
-"""The study's figures: each function draws one and returns it as a matplotlib Figure, ready to be saved with a caption."""
+"""The study's figures: each function draws one and returns it as a matplotlib Figure."""
 
 from collections.abc import Mapping, Sequence
 

@@ -106,9 +106,7 @@ def declared_parameters(notebook: Path) -> dict[str, Any]:
 def _select(only: Sequence[str]) -> list[Path]:
     notebooks = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     if not notebooks:
-        raise RunError(
-            f"there are no notebooks in {NOTEBOOKS}; install autoparts from a clone: pip install --editable ."
-        )
+        raise RunError(f"{NOTEBOOKS} holds no notebooks; install autoparts from a clone: pip install --editable .")
     numbers = [path.name[:2] for path in notebooks]
     unknown = [number for number in only if number not in numbers]
     if unknown:
