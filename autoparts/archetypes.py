@@ -1,7 +1,8 @@
 """Archetypes of turned, cast and sprung parts: one short function each, built from the primitives of `solids`.
 
-An archetype takes `Traits`, which draws a proportion near the value its category fixed, and returns a model. To add one,
-write the function and give `part` the names it draws: a category belongs to the longest name that it ends in.
+An archetype takes `Traits`, which draws a proportion near the value its category fixed, and returns a model. To add
+one, write the function, here or in a `parts_` module, and give `part` the names it draws: a category belongs to the
+longest name that it ends in.
 """
 
 from collections.abc import Callable
@@ -41,7 +42,10 @@ COPPER = Material((0.72, 0.45, 0.28), 0.5, 30, 0.4)
 WHITE = Material((0.92, 0.92, 0.90), 0.4, 30, 0.04)
 METALS = (STEEL, MACHINED, ALUMINIUM, IRON, BLACKENED, ZINC, STEEL)
 DARKS = (PLASTIC, GLOSS_BLACK, RUBBER, BLACKENED, PLASTIC, GREY)
-COLOURS = ((0.75, 0.08, 0.08), (0.1, 0.2, 0.6), (0.85, 0.85, 0.86), (0.1, 0.1, 0.11), (0.5, 0.52, 0.55), (0.9, 0.6, 0.1), (0.1, 0.4, 0.2))  # fmt: skip
+COLOURS = (
+    (0.75, 0.08, 0.08), (0.1, 0.2, 0.6), (0.85, 0.85, 0.86), (0.1, 0.1, 0.11), (0.5, 0.52, 0.55), (0.9, 0.6, 0.1),
+    (0.1, 0.4, 0.2),
+)  # fmt: skip
 
 
 class Traits:
@@ -76,6 +80,13 @@ PARTS: dict[str, Archetype] = {}
 def part(*names: str) -> Callable[[Archetype], Archetype]:
     """Register an archetype under the part names that it draws."""
     return lambda archetype: [PARTS.__setitem__(name, archetype) for name in names] and archetype
+
+
+def connector(t: Traits) -> Model:
+    """Return a plug of black or grey plastic along z with a dark mouth and a latch."""
+    shell, wide = t.pick(PLASTIC, GREY, PLASTIC), t(0.25, 0.5)
+    model = extrude(s.rounded(wide, 0.24, 0.06), 0.4, shell, [s.rounded(wide - 0.08, 0.16, 0.04)], (0, 0, 0.2))
+    return model + box(wide, 0.24, 0.05, shell, (0, 0, 0.1)) + box(0.1, 0.06, 0.3, shell, (0, 0.14, 0.22))
 
 
 @part("Brake Disc", "Rotor")
@@ -134,7 +145,8 @@ def gear(t: Traits) -> Model:
 def wheel(t: Traits) -> Model:
     """Rim with spokes, lug holes and a centre cap."""
     wide, metal = t(0.5, 0.9), t.pick(ALUMINIUM, CHROME, GLOSS_BLACK, STEEL, MACHINED)
-    rim = [(1, -wide), (0.9, 0.12 - wide), (0.84, -0.3), (0.9, -0.1), (1, -0.05), (1, 0), (0.95, 0), (0.86, -0.12), (0.8, -0.3), (0.86, -wide)]  # fmt: skip
+    rim = [(1, -wide), (0.9, 0.12 - wide), (0.84, -0.3), (0.9, -0.1), (1, -0.05), (1, 0), (0.95, 0), (0.86, -0.12)]
+    rim += [(0.8, -0.3), (0.86, -wide)]
     spoke = s.rounded(0.75, t(0.08, 0.3), 0.05)
     spoke[:, 1] *= np.interp(spoke[:, 0], [-0.4, 0.4], [t(0.5, 1.2), t(0.5, 1.2)])
     model = lathe(rim, metal, 64) + ring(extrude(spoke, 0.12, metal, (), (0, 0, -0.18)), t.whole(5, 10), 0.52)
@@ -236,26 +248,3 @@ def spark_plug(t: Traits) -> Model:
     )
     hook = curve([(0.14, 0, 0), (0.14, 0, -0.14), (0.1, 0, -0.18), (0, 0, -0.18)], 10)
     return place(model + place(s.sweep(hook, 0.03, STEEL), (0, 0, thread[-1][1])), turn=(-90, 0, 0))
-
-
-@part("Filter", "Canister")
-def filter_canister(t: Traits) -> Model:
-    """Spin-on canister: domed or fluted can, ported base plate with a gasket."""
-    high, paint = t(0.9, 2), t.pick(t.paint(), WHITE, GLOSS_BLACK, t.paint())
-    can = [
-        (0, 0),
-        (0.35, 0.01),
-        (0.48, 0.06),
-        (0.5, 0.15),
-        (0.5, high - 0.1),
-        (0.53, high - 0.08),
-        (0.53, high),
-        (0, high),
-    ]
-    label = tube(0.49, 0.503, high * 0.3, high * t(0.5, 0.8), t.paint()) if t.pick(0, 1) else []
-    flutes = ring(cylinder(0.05, 0.1, 0.35, paint, sides=10), 16, 0.46) if t.pick(0, 1) else []
-    ports = [circle(0.14, 24), *around(t.whole(4, 8), 0.27, 0.05)]
-    base = extrude(circle(0.5, 40), 0.06, STEEL, ports, (0, 0, high + 0.03)) + place(
-        s.torus(0.42, 0.045, RUBBER), (0, 0, high + 0.06)
-    )
-    return place(lathe(can, paint) + label + flutes + base, turn=(t.pick(90, -90), 0, 0))

@@ -5,7 +5,6 @@ side. The path `synthetic:<seed>/<category>/<product>-<view>.jpg` alone determin
 """
 
 import hashlib
-import io
 import re
 from concurrent.futures import ProcessPoolExecutor
 from functools import lru_cache
@@ -13,44 +12,50 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageFilter
 from tqdm.auto import tqdm
 
-from autoparts import assemblies, bodywork  # noqa: F401 - they register their parts
+from autoparts import parts_bodywork, parts_castings, parts_electrics, parts_hardware  # noqa: F401 - fill PARTS
 from autoparts.archetypes import PARTS, Traits
 from autoparts.catalog import EXCLUDED_WORDS, CatalogueError
 from autoparts.files import whole_file
-from autoparts.rendering import render
-from autoparts.solids import Model, rotation
+from autoparts.photography import photograph
 
 SPREAD = 0.55  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
 
-REALISM = """These photos are drawn, not taken. True to a parts catalogue are the long tail of categories, families of parts
-that differ in a detail, products that vary within a category, strong turns between views of one product, plain
-backgrounds, and the look of metal, rubber, glass and paint under studio light. Not true to life are the clean, unworn
-surfaces, the absence of lettering, hands, cars and workshops around the part, fewer kinds of part than names for them,
-and independent variation where real parts follow a vehicle model. Read results on them as a rehearsal of the study; what
-recognition is worth on a real catalogue, only photos of that catalogue can tell."""
+REALISM = (
+    "These photos are drawn, not taken. True to a parts catalogue are the long tail of categories, families of "
+    "parts that differ in a detail, products that vary within a category, strong turns between views of one "
+    "product, plain backgrounds, and the look of metal, rubber, glass and paint under studio light. Not true "
+    "to life are the clean, unworn surfaces, the absence of lettering, hands, cars and workshops around the "
+    "part, fewer kinds of part than names for them, and independent variation where real parts follow a "
+    "vehicle model. Read results on them as a rehearsal of the study; what recognition is worth on a real "
+    "catalogue, only photos of that catalogue can tell."
+)
 
 LARGEST = {"Bumper Cover": 952, "Mirror": 920, "Headlight": 761, "Brake Disc": 741, "Fender Liner": 557}
 SMALLEST = ("Flashlight", "Tire Pressure Gauge", "Trailer Brake Control", "Transfer Case Chain", "Headlight Guard")
-COMMON = (
-    "Radiator,Tail Light,Hood,Wheel,Alternator,Fender,Oxygen Sensor,Grille Assembly,Coil Spring,Muffler,Fuel Pump,"
-    "Shock Absorber,Water Pump,Oil Filter,Brake Caliper,Air Filter,Ignition Coil,Door Handle,Radiator Fan,Spark Plug,"
-    "Engine Mount,Exhaust Manifold,Brake Pad,Valve Cover Gasket,Battery,Leaf Spring,Piston,Fuel Injector,Drive Pulley,"
-    "Brake Drum,Headlight Bulb,Gas Cap,Coolant Reservoir,Timing Gear,Temperature Gauge,Window Switch,Engine Valve,Tire"
-).split(",")
-SYSTEMS = (
-    "Engine,Transmission,Fuel,Ignition,Clutch,Brake,Power Steering,Cooling Fan,Turbocharger,Oil,Heater,Air Intake,Exhaust,"
-    "EGR,Door,Hood,Tailgate,Trunk,Wiper,Fender,Bumper,Seat,Window,Transfer Case,Differential,Axle,Wheel,Suspension,Throttle,"
-    "Blower Motor,Cruise Control,Washer,Spare Tire,Camshaft,Crankshaft,Sway Bar,Drive,Parking Brake"
-).split(",")
-
-NOUNS = (
-    "Bracket,Cap,Cover,Filter,Gasket,Housing,Module,Mount,Pump,Relay,Sensor,Solenoid,Switch,Valve,Pulley,Actuator,Bolt,Clip,"
-    "Cable,Pipe,Reservoir,Handle,Gear,Panel,Resistor,Spring,Support,Hinge,Plate,Motor,Lever,Line,Washer,Retainer,Regulator,"
-    "Shield,Ring,Nut,Control,Knob,Lock,Light,Cooler,Manifold,Duct"
-).split(",")
+COMMON = [
+    "Radiator", "Tail Light", "Hood", "Wheel", "Alternator", "Fender", "Oxygen Sensor", "Grille Assembly",
+    "Coil Spring", "Muffler", "Fuel Pump", "Shock Absorber", "Water Pump", "Oil Filter", "Brake Caliper",
+    "Air Filter", "Ignition Coil", "Door Handle", "Radiator Fan", "Spark Plug", "Engine Mount", "Exhaust Manifold",
+    "Brake Pad", "Valve Cover Gasket", "Battery", "Leaf Spring", "Piston", "Fuel Injector", "Drive Pulley",
+    "Brake Drum", "Headlight Bulb", "Gas Cap", "Coolant Reservoir", "Timing Gear", "Temperature Gauge",
+    "Window Switch", "Engine Valve", "Tire",
+]  # fmt: skip
+SYSTEMS = [
+    "Engine", "Transmission", "Fuel", "Ignition", "Clutch", "Brake", "Power Steering", "Cooling Fan",
+    "Turbocharger", "Oil", "Heater", "Air Intake", "Exhaust", "EGR", "Door", "Hood", "Tailgate", "Trunk", "Wiper",
+    "Fender", "Bumper", "Seat", "Window", "Transfer Case", "Differential", "Axle", "Wheel", "Suspension",
+    "Throttle", "Blower Motor", "Cruise Control", "Washer", "Spare Tire", "Camshaft", "Crankshaft", "Sway Bar",
+    "Drive", "Parking Brake",
+]  # fmt: skip
+NOUNS = [
+    "Bracket", "Cap", "Cover", "Filter", "Gasket", "Housing", "Module", "Mount", "Pump", "Relay", "Sensor",
+    "Solenoid", "Switch", "Valve", "Pulley", "Actuator", "Bolt", "Clip", "Cable", "Pipe", "Reservoir", "Handle",
+    "Gear", "Panel", "Resistor", "Spring", "Support", "Hinge", "Plate", "Motor", "Lever", "Line", "Washer",
+    "Retainer", "Regulator", "Shield", "Ring", "Nut", "Control", "Knob", "Lock", "Light", "Cooler", "Manifold",
+    "Duct",
+]  # fmt: skip
 
 
 def _generator(*key: object) -> np.random.Generator:
@@ -69,9 +74,9 @@ def _names() -> tuple[list[str], list[str]]:
     pairs = sorted({f"{s} {n}" for s in SYSTEMS for n in NOUNS})
     pairs = [pairs[i] for i in _generator("names").permutation(len(pairs))]
     known = [*LARGEST, *COMMON]
-    kept = [n for n in dict.fromkeys([*known, *PARTS, *pairs]) if not _excluded(n) and n not in SMALLEST]
-    plain = [n for n in PARTS if _excluded(n)]
-    dropped = [f"{s} {n}" for s in SYSTEMS for n in PARTS if n in EXCLUDED_WORDS]
+    kept = [n for n in dict.fromkeys([*known, *sorted(PARTS), *pairs]) if not _excluded(n) and n not in SMALLEST]
+    plain = sorted(n for n in PARTS if _excluded(n))
+    dropped = [f"{s} {n}" for s in SYSTEMS for n in EXCLUDED_WORDS]
     return kept, [*plain, *[dropped[i] for i in _generator("dropped").permutation(len(dropped))]]
 
 
@@ -129,55 +134,6 @@ def catalogue(scale: str = "demo", seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(sorted(rows), columns=["path", "category", "product"])
 
 
-def studio(rng: np.random.Generator) -> dict:
-    """Return a studio: where the light comes from, its power and what a mirror sees from below to above."""
-    key = np.array([rng.uniform(-0.8, 0.8), rng.uniform(0.3, 1.0), rng.uniform(0.4, 1.0)])
-    key /= np.linalg.norm(key)
-    half = key + (0, 0, 1)
-    up = np.linspace(-1, 1, 128)
-    floor, sky, edge = rng.uniform(0.25, 0.7), rng.uniform(0.8, 1.15), rng.uniform(-0.25, 0.15)
-    mirrored = np.where(up < edge, floor * (1 + 0.5 * up), sky - 0.25 * np.abs(up - 0.5))
-    mirrored -= rng.uniform(0.3, 0.6) * np.exp(-(((up - edge) / 0.12) ** 2))
-    return {
-        "key": key.astype(np.float32),
-        "half": (half / np.linalg.norm(half)).astype(np.float32),
-        "power": rng.uniform(0.45, 0.75),
-        "ambient": rng.uniform(0.3, 0.5),
-        "strip": rng.uniform(-0.8, 0.8),
-        "studio": mirrored.astype(np.float32),
-    }
-
-
-def _backdrop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
-    """Return a background (3, height, width): mostly white, else near-white, graded, dark or a worn surface."""
-    width, height = size
-    kind = rng.random()
-    if kind < 0.62:
-        return np.ones((3, height, width), np.float32)
-    low, high = (0.9, 1.0) if kind < 0.74 else (0.5, 0.9) if kind < 0.88 else (0.08, 0.35)
-    field = rng.uniform(low, high) + rng.normal(0, 0.025, 3) + rng.normal(0, 0.07, (4, 1, 1)) * np.ones((4, 4, 1))
-    if kind > 0.8 and rng.random() < 0.5:
-        field = field + rng.normal(0, 0.12, (4, 4, 1))
-    planes = [Image.fromarray(field[..., i].astype(np.float32)) for i in range(3)]
-    return np.stack([np.asarray(p.resize(size, Image.Resampling.BICUBIC)) for p in planes])
-
-
-def _shadow(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return how much light a floor keeps (height, width): a soft shadow beneath the part, in about half of the photos."""
-    height, width = alpha.shape
-    kind = rng.random()
-    if kind < 0.5:
-        return np.ones_like(alpha)
-    rows = np.flatnonzero(alpha.max(1) > 0.5)
-    ground, small = int(rows[-1]) // 4 if len(rows) else 0, (width // 4, height // 4)
-    tall = max(int(small[1] * (rng.uniform(0.12, 0.3) if kind < 0.85 else 1)), 2)
-    flat = Image.fromarray((alpha * 255).astype(np.uint8)).resize((small[0], tall), Image.Resampling.BOX)
-    cast = Image.new("L", small)
-    cast.paste(flat, (int(rng.uniform(-0.06, 0.06) * small[0]), ground - int(tall * rng.uniform(0.6, 0.95))))
-    cast = cast.filter(ImageFilter.GaussianBlur(rng.uniform(1.5, 5))).resize((width, height), Image.Resampling.BICUBIC)
-    return 1 - np.float32(rng.uniform(0.2, 0.6) / 255) * np.asarray(cast)
-
-
 def part_of(category: str) -> str:
     """Return the part name, a key of `archetypes.PARTS`, that a category ends in; the longest one.
 
@@ -209,34 +165,7 @@ def jpeg(path: str) -> bytes:
         raise ValueError(f"{path}: expected synthetic:<seed>/<category>/<product>-<view>.jpg.")
     seed, category, product, view = match.groups()
     traits = Traits(_generator(seed, category), _generator(seed, category, product), SPREAD)
-    return _photo(PARTS[part_of(category)](traits), _generator(seed, category, product, view))
-
-
-def _photo(model: Model, rng: np.random.Generator) -> bytes:
-    """Turn, light, place and encode a model."""
-    long = round(float(np.exp(rng.uniform(np.log(160), np.log(600)))))
-    aspect, drawn = rng.choice([1.0, 1.0, 1.0, 4 / 3, 3 / 2, 3 / 4]), min(max(1.5 * long, 260), 400)
-    width, height = round(drawn * min(1, aspect)), round(drawn * min(1, 1 / aspect))
-    roll = rng.normal(0, 8) if rng.random() < 0.6 else rng.uniform(-180, 180)
-    yaw, pitch = rng.uniform(-75, 75) + 180 * (rng.random() < 0.15), rng.uniform(-25, 60)
-    turn = rotation(0, 0, roll) @ rotation(pitch, 0, 0) @ rotation(0, yaw, 0)
-    fill = rng.uniform(0.82, 0.98)
-    inner = round(width * fill), round(height * fill)
-    colour, alpha = render(model, turn, inner, studio(rng), rng)
-    left, top = rng.integers(0, width - inner[0] + 1), rng.integers(0, height - inner[1] + 1)
-    margin = ((top, height - inner[1] - top), (left, width - inner[0] - left))
-    colour, alpha = np.pad(colour, ((0, 0), *margin)), np.pad(alpha, margin)
-    photo = _backdrop(rng, (width, height)) * (_shadow(alpha, rng) * (1 - alpha)) + colour * rng.uniform(0.85, 1.15)
-    if rng.random() < 0.35:  # a shop that crops to the part
-        rows, columns = (np.flatnonzero(alpha.max(i) > 0.3) for i in (1, 0))
-        edge = rng.integers(3, 24)
-        photo = photo[:, max(rows[0] - edge, 0) : rows[-1] + edge, max(columns[0] - edge, 0) : columns[-1] + edge]
-    image = Image.fromarray(np.clip(photo * 255, 0, 255).astype(np.uint8).transpose(1, 2, 0))
-    scale = long / max(image.size)
-    image = image.resize([max(round(n * scale), 40) for n in image.size], Image.Resampling.BICUBIC)
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=int(rng.integers(60, 95)))
-    return file.getvalue()
+    return photograph(PARTS[part_of(category)](traits), _generator(seed, category, product, view))
 
 
 def _save(job: tuple[str, Path]) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from autoparts import synthetic
 from autoparts.archetypes import PARTS, Traits
 from autoparts.catalog import EXCLUDED_WORDS, CatalogueError, clean
+from autoparts.photography import studio
 from autoparts.rendering import render
 from autoparts.solids import Material, box, circle, extrude, rotation
 
@@ -81,7 +82,7 @@ def test_every_archetype_draws_a_part_inside_the_frame(name: str) -> None:
     rng = np.random.default_rng(1)
     for product in range(3):
         model = PARTS[name](Traits(np.random.default_rng(0), np.random.default_rng(product), 0.6))
-        light = synthetic.studio(rng)
+        light = studio(rng)
         colour, alpha = render(model, rotation(25, 30 + 40 * product, 0), (120, 90), light, rng)
         assert colour.shape == (3, 90, 120) and alpha.shape == (90, 120)
         assert np.isfinite(colour).all() and alpha.max() <= 1 + 1e-6
@@ -96,7 +97,7 @@ def test_every_archetype_draws_a_part_inside_the_frame(name: str) -> None:
 def test_renderer_hides_what_is_behind_and_shows_through_holes() -> None:
     red, blue = Material((1, 0, 0), shine=0, grain=0), Material((0, 0, 1), shine=0, grain=0)
     plate = extrude(circle(1), 0.1, red, [circle(0.4)])
-    light = synthetic.studio(np.random.default_rng(0))
+    light = studio(np.random.default_rng(0))
     for model in (plate + box(1.2, 1.2, 0.1, blue, (0, 0, -0.5)), box(1.2, 1.2, 0.1, blue, (0, 0, -0.5)) + plate):
         colour, alpha = render(model, np.eye(3), (101, 101), light, np.random.default_rng(0))
         assert colour[2, 50, 50] > 3 * colour[0, 50, 50]

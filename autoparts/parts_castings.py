@@ -1,4 +1,4 @@
-"""Archetypes of castings, linkages and small hardware; the same rules as in `archetypes`."""
+"""Archetypes of castings, linkages and assemblies; the same rules as in `archetypes`."""
 
 import numpy as np
 
@@ -7,17 +7,16 @@ from autoparts.archetypes import (
     ALUMINIUM,
     BLACKENED,
     CHROME,
-    COPPER,
     GLOSS_BLACK,
     GREY,
     IRON,
-    MACHINED,
     PARTS,
     PLASTIC,
     RUBBER,
     STEEL,
     ZINC,
     Traits,
+    connector,
     part,
 )  # fmt: skip
 from autoparts.solids import (
@@ -34,14 +33,7 @@ from autoparts.solids import (
     repeat,
     ring,
     tube,
-)
-
-
-def connector(t: Traits) -> Model:
-    """Return a plug of black or grey plastic along z with a dark mouth and a latch."""
-    shell, wide = t.pick(PLASTIC, GREY, PLASTIC), t(0.25, 0.5)
-    model = extrude(s.rounded(wide, 0.24, 0.06), 0.4, shell, [s.rounded(wide - 0.08, 0.16, 0.04)], (0, 0, 0.2))
-    return model + box(wide, 0.24, 0.05, shell, (0, 0, 0.1)) + box(0.1, 0.06, 0.3, shell, (0, 0.14, 0.22))
+)  # fmt: skip
 
 
 @part("Alternator", "Starter", "Motor", "Generator")
@@ -124,7 +116,7 @@ def brake_pad(t: Traits) -> Model:
     wide, bow = t(1.1, 1.7), t(0.1, 0.4)
     x = np.linspace(-wide / 2, wide / 2, 20)
     line = np.concatenate([np.stack([x, 0.5 - bow * x**2], 1), np.stack([x[::-1], -bow * x[::-1] ** 2], 1)])
-    plate = extrude(line + (0, 0), 0.08, t.pick(BLACKENED, STEEL, GREY)) + repeat(
+    plate = extrude(line, 0.08, t.pick(BLACKENED, STEEL, GREY)) + repeat(
         box(0.2, 0.2, 0.08, BLACKENED), [(wide / 2, 0.1, 0), (-wide / 2, 0.1, 0)]
     )
     block = extrude(
@@ -159,39 +151,6 @@ def control_arm(t: Traits) -> Model:
             bush, (x, y, 0), t.pick((90, 0, 0), (0, 0, 0), (90, 0, 60))
         )
     return model
-
-
-@part("Hose", "Pipe", "Duct", "Line", "Tube")
-def hose(t: Traits) -> Model:
-    """Bent tube with clamps or fittings, smooth or corrugated."""
-    thick, skin = t(0.05, 0.2), t.pick(RUBBER, RUBBER, STEEL, GLOSS_BLACK, ALUMINIUM)
-    path = curve(
-        [
-            (t(-1.2, -0.6), t(-0.8, 0.8), 0),
-            (-0.4, t(-0.5, 0.5), t(-0.3, 0.3)),
-            (0.3, t(-0.6, 0.6), t(-0.4, 0.4)),
-            (t(0.5, 1.2), t(-0.9, 0.9), 0),
-        ],
-        90,
-    )
-    girth = thick * (1 + t.pick(0, 0, 0.14) * np.sin(np.arange(90) * 1.4))
-    ends, fitting = [path[:9], path[-9:]], t.pick(STEEL, ZINC, RUBBER, ALUMINIUM)
-    return s.sweep(path, girth, skin, solid=False) + sum(
-        (s.sweep(e, thick * t(1.1, 1.35), fitting, solid=False) for e in ends), []
-    )
-
-
-@part("Belt", "Chain", "Strap")
-def belt(t: Traits) -> Model:
-    """Closed band with ribs or teeth inside."""
-    a, wide, pinch, teeth = np.linspace(0, 2 * np.pi, 121), t(0.08, 0.4), t(-0.3, 0.4), t.pick(0, 1, 1)
-    loop = np.stack(
-        [np.cos(a) * (1 + pinch * np.cos(2 * a)), t(0.4, 1) * np.sin(a) * (1 - t(-0.2, 0.4) * np.cos(a)), 0 * a], 1
-    )
-    model = s.sweep(loop, 1.0, t.pick(RUBBER, RUBBER, STEEL), s.rounded(0.05, wide, 0.02), solid=False)
-    facing = np.degrees(np.arctan2(*np.gradient(loop[:, :2], axis=0).T[::-1]))
-    tooth = box(t(0.02, 0.05), 0.05, wide * 0.96, t.pick(RUBBER, STEEL), (0, t(0.02, 0.04), 0), corner=0.01)
-    return model + (repeat(tooth, loop[:-1], [(0, 0, f) for f in facing[:-1]]) if teeth else [])
 
 
 @part("Bearing", "Hub")
@@ -235,95 +194,6 @@ def bushing(t: Traits) -> Model:
     )
     shell = tube(outer * 0.95, outer * 1.08, -wide * 0.4, wide * 0.4, t.pick(STEEL, ALUMINIUM, BLACKENED))
     return model + t.pick([], plate, plate + shell, shell)
-
-
-@part("Seal", "Ring", "Washer")
-def seal(t: Traits) -> Model:
-    """Lipped ring, thin or thick."""
-    hole, high, skin = t(0.5, 0.9), t(0.05, 0.3), t.pick(RUBBER, RUBBER, t.paint(), STEEL, COPPER)
-    lip = [
-        (hole, 0),
-        (hole + 0.04, high * 0.5),
-        (0.9 * 1 + 0.02, high * 0.4),
-        (0.93, high),
-        (1, high),
-        (1, -high),
-        (hole + 0.05, -high),
-    ]
-    return t.pick(
-        lathe(lip, skin, 64),
-        s.torus(0.9, t(0.04, 0.12), skin),
-        extrude(circle(1, 60), high * 0.4, skin, [circle(hole, 60)]),
-    ) + tube(0.985, 1.01, -high * 0.9, high * 0.9, STEEL)
-
-
-@part("Shaft", "Axle", "Bolt", "Stud", "Nut", "Rod")
-def shaft(t: Traits) -> Model:
-    """Stepped bar with threads, splines, boots or a flange."""
-    long, r, metal = t(1, 3), t(0.08, 0.2), t.pick(STEEL, IRON, BLACKENED, ZINC, MACHINED)
-    steps = [(r * t(0.7, 1.4), z) for z in np.linspace(-long / 2, long / 2, 6)]
-    line = (
-        [(0, -long / 2)]
-        + [(a, z) for (a, z0), (_, z1) in zip(steps, steps[1:], strict=False) for z in (z0, z1)]
-        + [(0, long / 2)]
-    )
-    thread = lathe(
-        [(0, 0), *[(r * (1.0 if i % 2 else 0.86), 0.02 * i) for i in range(t.whole(12, 30))], (0, 0.6)], STEEL, 30
-    )
-    boot = lathe(
-        [(r, 0), *[(r * (2.4 if i % 2 else 1.9) * (1 - 0.05 * i), 0.05 * i) for i in range(10)], (r, 0.5)], RUBBER
-    )
-    head = [
-        extrude(circle(r * t(1.6, 2.4), 6), r * 1.3, metal),
-        extrude(circle(r * 2.6, 40), 0.08, metal, around(6, r * 1.9, 0.03)),
-        boot,
-    ]
-    model = lathe(line, metal) + place(thread, (0, 0, long / 2)) + place(t.pick(*head), (0, 0, -long / 2 + t(0, 0.4)))
-    return place(model + (place(t.pick(*head), (0, 0, long / 2), (180, 0, 0)) if t.pick(0, 1) else []), turn=(0, 90, 0))
-
-
-@part("Bracket", "Support", "Hinge", "Clip", "Retainer")
-def bracket(t: Traits) -> Model:
-    """Folded plate with holes, slots and a gusset."""
-    metal, wide, bend = t.pick(STEEL, BLACKENED, ZINC, GLOSS_BLACK, PLASTIC), t(0.4, 1.1), t(50, 130)
-    slot = [s.rounded(t(0.2, 0.5), 0.12, 0.06) + (t(-0.2, 0.2), 0.15), circle(t(0.05, 0.12), 18, (0.3, -0.25))]
-    first = extrude(
-        s.rounded(1.2, wide, t(0.03, 0.25)), 0.07, metal, slot if wide > 0.7 else [circle(0.09, 18, (-0.3, 0))]
-    )
-    second = extrude(
-        s.rounded(t(0.6, 1.2), wide, t(0.03, 0.25)),
-        0.07,
-        metal,
-        around(t.whole(1, 3), 0.2, t(0.05, 0.11)),
-        (0.55, 0, 0),
-    )
-    model = first + place(second, (0.58, 0, 0), (0, -bend, 0))
-    gusset = extrude(np.array([(0, 0), (0.5, 0), (0, 0.4)]), 0.05, metal, (), (0, 0, 0))
-    third = place(second, (-0.58, 0, 0), (0, 180 + t(30, 120), t.pick(0, 90)))
-    return model + t.pick(
-        [], third, place(gusset, (0.1, 0, 0.05), (90, 0, 0)), place(cylinder(0.1, 0, 0.4, metal), (-0.3, 0, 0))
-    )
-
-
-@part("Gasket", "Plate", "Shim")
-def gasket(t: Traits) -> Model:
-    """Flat outline with bores in a row or a frame, bolt holes all around."""
-    skin, bores, high = (
-        t.pick(RUBBER, GREY, COPPER, STEEL, Material((0.2, 0.35, 0.3), 0.1, 6)),
-        t.whole(1, 6),
-        t(0.5, 1),
-    )
-    wide = max(0.7, 0.62 * bores)
-    spots = (np.arange(bores) - (bores - 1) / 2) * 0.6
-    frame = [s.rounded(wide - 0.2, high - 0.2, 0.1)]
-    holes = t.pick(
-        [circle(t(0.18, 0.26), 30, (x, 0)) for x in spots],
-        frame,
-        [s.rounded(0.35, high * 0.5, t(0.05, 0.17)) + (x, 0) for x in spots],
-    )
-    outline = s.rounded(wide, high, t(0.04, 0.3), t.pick(None, None, 3, 6))
-    bolts = [circle(0.03, 10, tuple(spot)) for spot in outline[:: t.whole(3, 6)] * (1 - 0.1 / wide, 1 - 0.1 / high)]
-    return extrude(outline, t(0.015, 0.06), skin, [*holes, *bolts], bevel=0.004)
 
 
 @part("Manifold", "Header", "Rail")
