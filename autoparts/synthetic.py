@@ -42,6 +42,10 @@ COMMON = [
     "Brake Drum", "Headlight Bulb", "Gas Cap", "Coolant Reservoir", "Timing Gear", "Temperature Gauge",
     "Window Switch", "Engine Valve", "Tire",
 ]  # fmt: skip
+REMOVED = [
+    "Control Arm", "Wheel Bearing", "Heater Hose", "Brake Drum and Shoe Kit", "Serpentine Belt", "Steering Shaft",
+    "Rod Bearing Set", "Door Seal", "Fuel Tank Strap", "Sway Bar Link", "Leaf Spring Bushing",
+]  # fmt: skip
 SYSTEMS = [
     "Engine", "Transmission", "Fuel", "Ignition", "Clutch", "Brake", "Power Steering", "Cooling Fan",
     "Turbocharger", "Oil", "Heater", "Air Intake", "Exhaust", "EGR", "Door", "Hood", "Tailgate", "Trunk", "Wiper",
@@ -75,9 +79,9 @@ def _names() -> tuple[list[str], list[str]]:
     pairs = [pairs[i] for i in _generator("names").permutation(len(pairs))]
     known = [*LARGEST, *COMMON]
     kept = [n for n in dict.fromkeys([*known, *sorted(PARTS), *pairs]) if not _excluded(n) and n not in SMALLEST]
-    plain = sorted(n for n in PARTS if _excluded(n))
     dropped = [f"{s} {n}" for s in SYSTEMS for n in EXCLUDED_WORDS]
-    return kept, [*plain, *[dropped[i] for i in _generator("dropped").permutation(len(dropped))]]
+    dropped = [dropped[i] for i in _generator("dropped").permutation(len(dropped))]
+    return kept, list(dict.fromkeys([*REMOVED, *dropped]))
 
 
 def _shares(total: int, shape: np.ndarray) -> np.ndarray:
@@ -97,7 +101,7 @@ def _counts(scale: str) -> dict[str, int]:
         return LARGEST | named | dict.fromkeys(SMALLEST, 2) | words | dict.fromkeys(kept[347:647], 1)
     if scale == "demo":
         named = dict(zip(kept, _shares(2000, np.geomspace(240, 2.2, 38)), strict=False))
-        return named | dict(zip(dropped, (90, 60, 40, 25, 12), strict=False)) | dict.fromkeys(SMALLEST[:2], 1)
+        return named | dict(zip(dropped, (70, 50, 36, 26, 18, 12, 8), strict=False)) | dict.fromkeys(SMALLEST[:2], 1)
     if not (match := re.fullmatch(r"(\d+)x(\d+)", scale)):
         raise ValueError(
             f"Unknown scale {scale!r}: expected 'demo', 'thesis' or '<categories>x<photos>' such as '8x120'."
