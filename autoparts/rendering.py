@@ -81,7 +81,7 @@ def _cover(
         for hole, contour in enumerate(contours[number - 1] if contours else ()):
             polygon((contour - low).ravel().tolist(), fill=0 if hole else number)
     drawn = np.asarray(numbers)
-    spot = np.flatnonzero(drawn)
+    spot = np.flatnonzero(drawn > 0)
     y, x = np.divmod(spot, drawn.shape[1])
     return x + low[0], y + low[1], drawn.ravel()[spot] - 1
 
@@ -124,13 +124,15 @@ def _light(
 def _occlusion(depth: np.ndarray) -> np.ndarray:
     """Return how much of the light each pixel (height, width) keeps: hollows lie behind their surroundings."""
     height, width = depth.shape
+    thinned = depth[::3, ::3]
+    there = np.isfinite(thinned).astype(np.float32)
     coarse = (max(width // 14, 2), max(height // 14, 2))
-    there = np.isfinite(depth).astype(np.float32)
-    depth = np.where(there > 0, depth, 0)
-    around, share = (Image.fromarray(a).resize(coarse, Image.Resampling.BOX) for a in (depth, there))
-    mean = Image.fromarray(np.asarray(around) / np.maximum(np.asarray(share), 0.02))
-    mean = np.asarray(mean.resize((width, height), Image.Resampling.BILINEAR))
-    return 1 - 0.55 * np.clip((mean - depth) / (0.05 * max(width, height)), 0, 1)
+    total, share = (
+        np.asarray(Image.fromarray(a).resize(coarse, Image.Resampling.BOX))
+        for a in (np.where(there > 0, thinned, 0), there)
+    )
+    mean = Image.fromarray(total / np.maximum(share, 0.02)).resize((width, height), Image.Resampling.BILINEAR)
+    return 1 - 0.55 * np.clip((np.asarray(mean) - depth) * (20 / max(width, height)), 0, 1)
 
 
 def _camera(model: Model, view: np.ndarray, size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
