@@ -150,7 +150,7 @@ def table_html(
     body = body or f'<tr><td colspan="{len(texts)}">none</td></tr>'
     title = escape(caption)
     return (
-        f'<div class="table" role="region" aria-label="{title}" tabindex="0"><table><caption>{title}</caption>'
+        f'<div class="table" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>'
         f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
 
