@@ -1,5 +1,6 @@
 """One photo: the one door through which every photo is opened, and its way to a small grey square."""
 
+import hashlib
 import io
 import os
 import stat
@@ -129,7 +130,23 @@ def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
     return square
 
 
-def reason(error: Exception) -> str:
+def prepare_file(path: str, size: int = 100) -> tuple[bytes, str, str]:
+    """Prepare the photo of a path, whatever the file holds.
+
+    Returns:
+        The `size` × `size` prepared pixels (empty if skipped), the SHA-256 of the file's bytes (empty if they
+        cannot be read), and the reason why the photo is skipped (empty if it is not).
+    """
+    content = ""
+    try:
+        data = read_bytes(path)
+        content = hashlib.sha256(data).hexdigest()
+        return prepare_photo(decode(data, fit=size), size).tobytes(), content, ""
+    except Exception as error:  # a broken file may make Pillow raise anything; none may end the run
+        return b"", content, _reason(error) or "unknown"
+
+
+def _reason(error: Exception) -> str:
     """Say why a photo cannot be read: short, in plain characters, without its path."""
     if isinstance(error, UnidentifiedImageError):
         return "not a photo of a known format"

@@ -24,7 +24,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from autoparts.catalog import CatalogueError
-from autoparts.decoding import FORMATS, decode, open_photo, prepare_photo, read_bytes, reason
+from autoparts.decoding import FORMATS, open_photo, prepare_file, prepare_photo, read_bytes
 
 __all__ = ["Prepared", "cache_folder", "near_duplicates", "open_photo", "prepare", "prepare_photo", "read_bytes"]
 
@@ -136,9 +136,9 @@ def _write(entry: Path, paths: list[str], size: int, workers: int, progress: boo
         with _temporary_folder(entry.parent) as folder, bar, warnings.catch_warnings(action="ignore"):
             with (folder / "pixels.npy").open("wb") as file:
                 write_header(file, header | {"shape": (0, size, size)})
-                for pixels, chunk in _prepared_in_order(paths, size, workers):
-                    file.write(pixels)
-                    notes += chunk
+                for chunk in _prepared_in_order(paths, size, workers):
+                    file.writelines(pixels for pixels, _, _ in chunk)
+                    notes += [(content, why) for _, content, why in chunk]
                     bar.update(len(chunk))
                 file.seek(0)
                 write_header(file, header | {"shape": (sum(not why for _, why in notes), size, size)})
@@ -174,7 +174,7 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepared_in_order(paths: list[str], size: int, workers: int) -> Iterator[tuple[bytes, list[tuple[str, str]]]]:
+def _prepared_in_order(paths: list[str], size: int, workers: int) -> Iterator[list[tuple[bytes, str, str]]]:
     """Prepare chunks at the same time and yield them in order, few at a time: memory stays flat.
 
     Files go to threads, since Pillow decodes outside the interpreter's lock; drawing needs processes ("spawn",
@@ -203,19 +203,8 @@ def _start_worker() -> None:
     threading.Thread(target=lambda: (parent_process().join(), os._exit(1)), daemon=True).start()
 
 
-def _prepare_chunk(paths: list[str], size: int) -> tuple[bytes, list[tuple[str, str]]]:
-    """Prepare some photos: pixels of the readable ones; of each its content's hash, and the reason if skipped."""
-    pixels, notes = [], []
-    for path in paths:
-        content, why = "", ""
-        try:
-            data = read_bytes(path)
-            content = hashlib.sha256(data).hexdigest()
-            pixels.append(prepare_photo(decode(data, fit=size), size).tobytes())
-        except Exception as error:  # a broken file may make Pillow raise anything; none may end the run
-            why = reason(error) or "unknown"
-        notes.append((content, why))
-    return b"".join(pixels), notes
+def _prepare_chunk(paths: list[str], size: int) -> list[tuple[bytes, str, str]]:
+    return [prepare_file(path, size) for path in paths]
 
 
 def near_duplicates(pixels: np.ndarray, max_bits: int = 2, most: int = 1_000_000) -> pd.DataFrame:

@@ -177,11 +177,7 @@ def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> list[str]:
     # Plain names beneath a folder that is inside are inside, so only folders and links are resolved.
     folders = {folder: leads_out(folder) for folder in {os.path.split(path)[0] for path in full}}
 
-    def refused(path: Path, whole: str) -> bool:
-        named = path.is_absolute() or ".." in path.parts or folders[os.path.split(whole)[0]]
-        return named or (Path(whole).is_symlink() and leads_out(whole))
-
-    outside = [refused(Path(path), whole) for path, whole in zip(paths, full, strict=True)]
+    outside = [folders[os.path.split(path)[0]] or (Path(path).is_symlink() and leads_out(path)) for path in full]
     why = "leads outside the manifest's folder; move the photos beside it, or allow it with --allow-outside"
     _refuse(outside, paths, file, why)
     return full
