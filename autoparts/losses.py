@@ -1,10 +1,8 @@
-"""Distances between embeddings, the losses made of them, and the objectives that training minimises.
+"""Distances between embeddings, and the losses made of them: pure functions of tensors.
 
 Each loss returns one value per pair, triplet, quadruplet or anchor; the mean is taken by who trains. B is the number of
 photos in a batch, D the embedding size, P, T and Q the number of pairs, triplets and quadruplets.
 """
-
-import math
 
 import torch
 from torch import Tensor
@@ -129,61 +127,22 @@ def quadruplet_loss(
     return triplet_loss(positive, negative, margin) + triplet_loss(positive, between, second_margin)
 
 
-def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, valid: Tensor, temperature: float = 0.1) -> Tensor:
+def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrastive loss, the L_out of Khosla et al. (2020), equation 2.
 
     Args:
-        embeddings: (B, D) float, normalised here.
+        embeddings: (B, D) float, of different photos; normalised here.
         labels: (B,) int64, category of each photo.
-        valid: (B, B) bool, False where two places hold the same photo, which is nobody's positive or negative.
         temperature: divides the cosine similarities.
 
     Returns:
         (B,) float, zero for an anchor without a positive in the batch.
     """
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)  # (B, B)
     unit = F.normalize(embeddings, dim=-1)  # (B, D)
-    logits = (unit @ unit.T / temperature).masked_fill(~valid, -math.inf)  # (B, B)
-    # An anchor may be alone with its copies: a row of -inf has no logsumexp, so give it any finite value.
-    logits = logits.masked_fill(~valid.any(dim=1, keepdim=True), 0.0)
+    logits = (unit @ unit.T / temperature).masked_fill(itself, -1e9)  # (B, B); not -inf, whose gradient is NaN
     log_share = logits - logits.logsumexp(dim=1, keepdim=True)  # (B, B)
-    positive = valid & (labels[:, None] == labels[None, :])  # (B, B)
+    positive = (labels[:, None] == labels[None, :]) & ~itself  # (B, B)
     summed = log_share.masked_fill(~positive, 0.0).sum(dim=1)  # (B,)
     # At least 1, so that an anchor without a positive gives 0 and not 0/0.
     return -summed / positive.sum(dim=1).clamp(min=1)
-
-
-def classification(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """Cross-entropy and hits of a classifier. (B, C) float logits and (B,) int64 labels to (B,) values."""
-    return {
-        "loss": F.cross_entropy(logits, labels, reduction="none"),
-        "accuracy": logits.argmax(dim=1) == labels,
-    }
-
-
-def verification(
-    embeddings: Tensor, left: Tensor, right: Tensor, same: Tensor, *, margin: float = 2.0
-) -> dict[str, Tensor]:
-    """Contrastive loss of pairs (2.9). (U, D) embeddings, (P,) positions and truth to (P,) values."""
-    distances = distance(embeddings.index_select(0, left), embeddings.index_select(0, right))
-    return {"loss": contrastive_loss(distances, same, margin)}
-
-
-def ranking(
-    embeddings: Tensor, anchor: Tensor, positive: Tensor, negative: Tensor, *, margin: float = 1.0
-) -> dict[str, Tensor]:
-    """Triplet loss (2.11) on squared distances, and how triplets fare. (U, D), three (T,) positions to (T,) values.
-
-    `accuracy` is the thesis's, with the margin (2.10); `ranked` is without; `active` triplets still cost something.
-    """
-    anchors = embeddings.index_select(0, anchor)
-    near = distance(anchors, embeddings.index_select(0, positive), "squared")
-    far = distance(anchors, embeddings.index_select(0, negative), "squared")
-    loss = triplet_loss(near, far, margin)
-    return {
-        "loss": loss,
-        "accuracy": near + margin < far,
-        "ranked": near < far,
-        "active": loss > 0,
-        "positive_distance": near,
-        "negative_distance": far,
-    }

@@ -6,8 +6,10 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 THESIS_FILTERS = (32, 64)
+RESIDUAL_FILTERS = (32, 64, 128, 256)
 
 
 def photo_input(photos: Tensor) -> Tensor:
@@ -62,6 +64,80 @@ def thesis_network(outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, size
     trunk = thesis_trunk(filters)
     features = filters[-1] * (size // 2 ** len(filters)) ** 2
     return nn.Sequential(trunk, nn.Linear(features, outputs))
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al. 2015) that shrinks by averaging (He et al. 2018)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+        nn.init.zeros_(self.body[-1].weight)  # a block begins as its shortcut alone (Goyal et al. 2017)
+        self.shortcut = nn.Sequential()
+        if stride > 1:
+            self.shortcut.append(nn.AvgPool2d(stride, ceil_mode=True))
+        if inputs != outputs:
+            self.shortcut.extend([nn.Conv2d(inputs, outputs, 1, bias=False), nn.BatchNorm2d(outputs)])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        return F.relu(self.body(maps) + self.shortcut(maps))
+
+
+def residual_trunk(filters: tuple[int, ...] = RESIDUAL_FILTERS, blocks: int = 2) -> nn.Sequential:
+    """Stem of stride 2, stages of residual blocks that halve the maps, and the mean over the places.
+
+    Args:
+        filters: of the stem and of each stage.
+        blocks: residual blocks per stage.
+
+    Returns:
+        A module from (B, 1, S, S), of any S from about 32 on, to (B, filters[-1]).
+    """
+    stem, *stages = filters
+    layers: list[nn.Module] = [nn.Conv2d(1, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
+    for before, width in zip(filters, stages, strict=False):
+        layers += [Residual(before, width, 2), *(Residual(width, width, 1) for _ in range(blocks - 1))]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def residual_network(outputs: int, filters: tuple[int, ...] = RESIDUAL_FILTERS) -> nn.Sequential:
+    """Return the residual trunk with one fully connected layer: (B, 1, S, S) to (B, outputs), not normalised."""
+    return nn.Sequential(residual_trunk(filters), nn.Linear(filters[-1], outputs))
+
+
+class Recogniser(nn.Module):
+    """Recommended model: residual trunk to unit embeddings, and a unit prototype per category to compare them with.
+
+    (B, 1, S, S) to (B, embedding_size) embeddings of length one. In evaluation mode an embedding is the mean of the
+    photo's and its mirror image's, brought to length one.
+    """
+
+    def __init__(self, categories: int, embedding_size: int = 128, filters: tuple[int, ...] = RESIDUAL_FILTERS) -> None:
+        super().__init__()
+        self.trunk = residual_trunk(filters)
+        self.project = nn.Linear(filters[-1], embedding_size, bias=False)
+        self.norm = nn.BatchNorm1d(embedding_size)
+        self.prototypes = nn.Parameter(torch.randn(categories, embedding_size) / embedding_size**0.5)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, 1, S, S) to (B, embedding_size)."""
+        if self.training:
+            return self._unit(inputs)
+        return F.normalize(self._unit(inputs) + self._unit(inputs.flip(3)), dim=1)
+
+    def _unit(self, inputs: Tensor) -> Tensor:
+        return F.normalize(self.norm(self.project(self.trunk(inputs)).float()), dim=1)
+
+    def logits(self, unit: Tensor, scale: float = 16.0) -> Tensor:
+        """Compare (B, D) unit embeddings with the prototypes: (B, categories) cosines times `scale`."""
+        return scale * unit @ F.normalize(self.prototypes, dim=1).T
 
 
 def initialised(seed: int, build: Callable[..., nn.Module], *arguments: Any, **options: Any) -> nn.Module:

@@ -44,7 +44,7 @@ def group(labels: Tensor) -> Groups:
     if len(counts) < 2 or counts.max() < 2:
         raise ValueError(
             f"pairs and triplets need two categories, one of them with two photos; "
-            f"these {len(labels)} photos form {len(counts)} categories of at most {int(counts.max())} photos"
+            f"these {len(labels)} photos form {len(counts)} categories of at most {max(counts.tolist(), default=0)} photos"
         )
     return Groups(order, (counts.cumsum(0) - counts)[inverse], counts[inverse])
 
@@ -188,3 +188,49 @@ def photo_batches(rows: Tensor, labels: Tensor, size: int, generator: torch.Gene
     """
     order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
     return [Batch(rows[places], (labels[places],)) for places in order.split(size)]
+
+
+def category_batches(rows: Tensor, labels: Tensor, size: int, each: int, generator: torch.Generator) -> list[Batch]:
+    """Put photos of one category together: groups of at most `each`, several groups to a batch (P×K batches).
+
+    Every photo is drawn once an epoch, so none is repeated within a batch; a category with fewer photos than `each`
+    makes one smaller group, and a photo that is alone serves as a negative only.
+
+    Args:
+        rows: (N,) int64, rows of the prepared array.
+        labels: (N,) int64, category of each.
+        size: photos per batch, P × K.
+        each: photos of one category that come together, K.
+        generator: source of randomness.
+
+    Returns:
+        Batches whose target is the labels; what is left over after the last whole batch waits for another epoch.
+    """
+    order = torch.randperm(len(rows), generator=generator)
+    order = order[labels[order].argsort(stable=True)]
+    _, counts = labels[order].unique_consecutive(return_counts=True)
+    groups = [group for run in order.split(counts.tolist()) for group in run.split(each)]
+    order = torch.cat([groups[place] for place in torch.randperm(len(groups), generator=generator).tolist()])
+    whole = max(1, len(order) // size) * size
+    return [Batch(rows[places], (labels[places],)) for places in order[:whole].split(size)]
+
+
+def quadruplet_batches(
+    rows: Tensor, labels: Tensor, count: int, size: int, draw_by: str, generator: torch.Generator
+) -> list[Batch]:
+    """Draw an epoch of random quadruplets: a triplet, and a second negative of a third category.
+
+    Where there are only two categories, the second negative is of the anchor's own: no other is left.
+    """
+    anchor, positive, first = random_triplets(labels, count, generator, draw_by)
+    groups = group(labels)
+    place_of = torch.empty_like(groups.order)
+    place_of[groups.order] = torch.arange(len(groups.order))
+    low, high = torch.stack([place_of[anchor], place_of[first]]).sort(dim=0).values
+    for_low, for_high = groups.count[low], groups.count[high]
+    free = len(labels) - for_low - for_high
+    place = draw_below(free.clamp(min=1), generator)
+    place = torch.where(place >= groups.start[low], place + for_low, place)  # leap over the nearer category
+    place = torch.where(place >= groups.start[high], place + for_high, place)  # and over the farther one
+    second = groups.order[torch.where(free > 0, place, place_of[positive])]
+    return fixed_batches([rows[column] for column in (anchor, positive, first, second)], size=size)

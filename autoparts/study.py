@@ -24,6 +24,18 @@ from autoparts.models import seeded
 
 CLEANING = {"substring": {}, "word": {"whole_word": True}, "none": {"words": (), "smallest": 1}}
 SPLITS = ("train", "validation", "test")
+TRAINING_CODE = (
+    "models",
+    "losses",
+    "mining",
+    "sampling",
+    "augmentation",
+    "optimisation",
+    "objectives",
+    "recipe",
+    "variants",
+    "training",
+)
 PACKAGE = Path(__file__).parent
 
 
@@ -165,7 +177,7 @@ class Study:
 
     def key(self, **parameters: Any) -> str:
         """Hash all that determines a training: data, seed, parameters, the code, torch, the device."""
-        code = [(PACKAGE / f"{name}.py").read_bytes() for name in ("models", "losses", "sampling", "training")]
+        code = [(PACKAGE / f"{name}.py").read_bytes() for name in TRAINING_CODE]
         facts = (self.fingerprint, self.seed, sorted(parameters.items()), torch.__version__, str(self.device))
         return hashlib.blake2b(repr(facts).encode() + b"".join(code), digest_size=16).hexdigest()
 

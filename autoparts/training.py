@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from autoparts.device import half_precision, keep_memory
 from autoparts.files import UserError, whole_file
 from autoparts.models import photo_input, seeded
+from autoparts.optimisation import adam, constant
 from autoparts.sampling import Batch
 
 Objective = Callable[..., dict[str, Tensor]]
+Augment = Callable[[Tensor, Tensor, torch.Generator, float], Tensor]
 
 
 class TrainingError(UserError):
@@ -33,16 +35,6 @@ class Data:
     validation: Sequence[Batch] = ()  # the same ones after every epoch
 
 
-def adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    """Return the thesis's optimiser (chapter 4)."""
-    return torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
-
-
-def constant(progress: float) -> float:
-    """Keep the learning rate, as the thesis does."""
-    return 1.0
-
-
 def fit(
     network: nn.Module,
     data: Data,
@@ -53,7 +45,7 @@ def fit(
     seed: int,
     optimiser: Callable[[nn.Module, float], torch.optim.Optimizer] = adam,
     schedule: Callable[[float], float] = constant,
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    augment: Augment | None = None,
     measure: Callable[[nn.Module], dict[str, float]] | None = None,
     checkpoint: Path | None = None,
     key: str = "",
@@ -71,7 +63,8 @@ def fit(
         seed: of the batches and the augmentation.
         optimiser: from network and learning rate to optimiser.
         schedule: from the share of the training that is done, 0 to 1, to a factor of the learning rate.
-        augment: from (B, 1, S, S) inputs and a generator to inputs, for training batches only.
+        augment: from (B, 1, S, S) inputs, the rows (B,) of their photos, a generator and the share of the training
+            that is done to inputs; for training batches only.
         measure: further figures of the history, taken after each epoch in evaluation mode.
         checkpoint: file that holds the state after each epoch, with the weights of the best epoch by
             validation loss under "best".
@@ -93,8 +86,7 @@ def fit(
         say(f"going on after epoch {len(run.history)} of {epochs}")
     for epoch in range(len(run.history) + 1, epochs + 1):
         started = time.perf_counter()
-        rate = partial(_rate, learning_rate, schedule, epoch, epochs)
-        means = _train_epoch(run, data, objective, rate, augment)
+        means = _train_epoch(run, data, objective, partial(_progress, epoch, epochs), learning_rate, schedule, augment)
         if not math.isfinite(means["loss"]):
             raise TrainingError(
                 f"the training loss became {means['loss']} in epoch {epoch}; a likely cause is a learning rate "
@@ -111,8 +103,9 @@ def fit(
     return pd.DataFrame(run.history)
 
 
-def _rate(highest: float, schedule: Callable[[float], float], epoch: int, epochs: int, done: float) -> float:
-    return highest * schedule((epoch - 1 + done) / epochs)
+def _progress(epoch: int, epochs: int, done: float) -> float:
+    """Share of the training that is done when a share of one epoch is."""
+    return (epoch - 1 + done) / epochs
 
 
 @dataclass
@@ -143,8 +136,9 @@ class _Run:
             "history": self.history,
             "best": self.best,
         }
-        with whole_file(path) as temporary:
-            torch.save(state, temporary)
+        # Through an open file, since torch writes the name of a path, here a temporary one, into the file.
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
 
     def resume(self, path: Path | None, key: str) -> None:
         if path is None or not path.exists():
@@ -162,18 +156,21 @@ def _train_epoch(
     run: _Run,
     data: Data,
     objective: Objective,
-    rate: Callable[[float], float],
-    augment: Callable[[Tensor, torch.Generator], Tensor] | None,
+    progress: Callable[[float], float],
+    learning_rate: float,
+    schedule: Callable[[float], float],
+    augment: Augment | None,
 ) -> dict[str, float]:
     """Take one optimiser step per batch; return the sample-weighted mean of each value."""
     run.network.train()
     sums = Sums()
     batches = data.batches(run.generator)
     for step, batch in enumerate(batches):
+        done = progress(step / len(batches))
         for group in run.optimiser.param_groups:
-            group["lr"] = rate(step / len(batches))
+            group["lr"] = learning_rate * schedule(done)
         inputs = photo_input(data.photos[batch.photos.to(data.photos.device)])
-        inputs = augment(inputs, run.generator) if augment else inputs
+        inputs = augment(inputs, batch.photos, run.generator, done) if augment else inputs
         values = _forward(run.network, inputs, batch.target, objective)
         run.optimiser.zero_grad()
         values["loss"].mean().backward()
@@ -225,3 +222,23 @@ def progress_line(row: dict[str, float], epochs: int, seconds: float) -> str:
         f"{name.replace('_', ' ')} {value:.3f}" for name, value in row.items() if name.endswith(("loss", "accuracy"))
     )
     return f"epoch {row['epoch']:>3}/{epochs}  {figures}  {seconds:.1f} s"
+
+
+def collapse(embeddings: Tensor, history: pd.DataFrame) -> str:
+    """Say in words whether a training collapsed: all embeddings alike, or the loss stuck where it began.
+
+    Args:
+        embeddings: (M, D) float, of photos the network did not train on.
+        history: of the training.
+
+    Returns:
+        A sentence, empty if there is nothing to say.
+    """
+    spread = float((embeddings - embeddings.mean(dim=0)).norm(dim=1).mean())
+    size = float(embeddings.norm(dim=1).mean())
+    if spread < 1e-3 * max(size, 1e-12):
+        return "collapsed: all embeddings are alike"
+    losses = history["training_loss"]
+    if len(losses) > 2 and losses.iloc[-1] > 0.98 * losses.iloc[0]:
+        return "stuck: the loss did not fall"
+    return ""

@@ -1,0 +1,84 @@
+"""The recommended model: what training it takes beyond the thesis's, and why."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autoparts import augmentation, models, sampling, training
+from autoparts.losses import supervised_contrastive_loss
+from autoparts.optimisation import Muon, one_cycle
+from autoparts.study import Study
+
+BATCH, EACH = 96, 4  # photos a batch, in groups of at most EACH of one category
+SMOOTHING = 0.1  # of the labels: part names are never quite certain
+FIRST_SIDE = 48  # pixels; small photos first, which costs a quarter and teaches the coarse shapes
+
+
+def naming(
+    unit: Tensor, labels: Tensor, *, network: models.Recogniser, smoothing: float = SMOOTHING
+) -> dict[str, Tensor]:
+    """Cross-entropy of the cosine logits plus the supervised contrastive loss on the same embeddings.
+
+    Args:
+        unit: (B, D) float, embeddings of length one.
+        labels: (B,) int64.
+        network: holds the prototypes.
+        smoothing: share of the probability that is spread over all categories.
+
+    Returns:
+        loss and accuracy, (B,) each.
+    """
+    logits = network.logits(unit)
+    named = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+    return {"loss": named + supervised_contrastive_loss(unit, labels), "accuracy": logits.argmax(dim=1) == labels}
+
+
+def growing(
+    inputs: Tensor, rows: Tensor, generator: torch.Generator, progress: float, first: int = FIRST_SIDE
+) -> Tensor:
+    """Augment photos at a side that grows from `first` to the photos' own over 80 % of the training (Howard 2018)."""
+    last = inputs.shape[-1]
+    side = round((first + (last - first) * min(1.0, progress / 0.8)) / 4) * 4
+    return augmentation.augment(inputs, generator, min(side, last))
+
+
+def train_recommended(
+    study: Study, epochs: int, seed: int, checkpoint: Path | None = None, learning_rate: float = 3e-3
+) -> tuple[models.Recogniser, pd.DataFrame]:
+    """Train the recommended model from scratch on a study's training photos.
+
+    Args:
+        study: the photos and their split.
+        epochs: passes over the training photos.
+        seed: of initial weights, batches and augmentation.
+        checkpoint: see `training.fit`.
+        learning_rate: the schedule's highest.
+
+    Returns:
+        The network and its history.
+    """
+    network = models.initialised(seed, models.Recogniser, len(study.categories)).to(study.device)
+    rows, labels = study.rows("train"), study.labels("train")
+    batches = partial(sampling.category_batches, rows, labels, min(BATCH, len(rows)), EACH)
+    held_out = sampling.photo_batches(study.rows("validation"), study.labels("validation"), 256)
+    history = training.fit(
+        network,
+        training.Data(study.photos, batches, held_out),
+        partial(naming, network=network),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        seed=seed,
+        optimiser=Muon,
+        schedule=one_cycle,
+        augment=growing,
+        checkpoint=checkpoint,
+        key=study.key(model="recommended", epochs=epochs, learning_rate=learning_rate, seed=seed, **RECIPE),
+    )
+    return network, history
+
+
+RECIPE = {"batch": BATCH, "each": EACH, "smoothing": SMOOTHING, "first_side": FIRST_SIDE}

@@ -1,0 +1,193 @@
+"""Naming by nearest neighbours, and every model at every task: measures per query, so that they can be resampled.
+
+Definitions follow Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (2020).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from autoparts.evaluation import Pairs, choose_threshold, threshold_curve
+from autoparts.losses import distance, distance_matrix
+
+NAMING = ("precision@1", "recall@5", "recall@10", "R-precision", "MAP@R", "class mean top-1", "class mean top-5")
+
+
+def retrieve(
+    queries: Tensor, labels: Tensor, gallery: Tensor, gallery_labels: Tensor, kind: str = "euclidean", block: int = 256
+) -> pd.DataFrame:
+    """Rank a gallery for each query, and measure how high its own category comes.
+
+    With R photos of the query's category in the gallery: R-precision is the share of right photos among the R
+    nearest; MAP@R averages over the R nearest the precision at each right one, counting the others as zero.
+
+    Args:
+        queries: (Q, D) float.
+        labels: (Q,) int64.
+        gallery: (G, D) float.
+        gallery_labels: (G,) int64.
+        kind: of distance, one of `losses.DISTANCES`.
+        block: queries at a time; memory does not grow with Q × G.
+
+    Returns:
+        One row per query that has its category in the gallery, indexed by its place: the `NAMING` measures. The
+        nearest class mean is that of the gallery's categories.
+    """
+    sizes = torch.bincount(gallery_labels, minlength=int(max(labels.max(), gallery_labels.max())) + 1)
+    kept = (sizes[labels] > 0).nonzero().flatten()
+    present, members = gallery_labels.unique(return_inverse=True)
+    means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery)
+    means /= sizes[present, None]
+    parts = []
+    for places in kept.split(block):
+        truth, own = labels[places], sizes[labels[places]]
+        depth = min(max(int(own.max()), 10), len(gallery))
+        nearest = distance_matrix(queries[places], gallery, kind).topk(depth, largest=False).indices
+        hits = gallery_labels[nearest] == truth[:, None]  # (block, depth)
+        rank = torch.arange(1, depth + 1)
+        within = rank <= own[:, None]
+        precision = hits.cumsum(dim=1) / rank
+        class_rank = distance_matrix(queries[places], means, kind).topk(min(5, len(present)), largest=False).indices
+        class_hits = present[class_rank] == truth[:, None]
+        columns = (
+            hits[:, 0],
+            hits[:, :5].any(dim=1),
+            hits[:, :10].any(dim=1),
+            (hits & within).sum(dim=1) / own,
+            (precision * (hits & within)).sum(dim=1) / own,
+            class_hits[:, 0],
+            class_hits.any(dim=1),
+        )
+        parts.append(torch.stack([column.double() for column in columns], dim=1))
+    return pd.DataFrame(torch.cat(parts).numpy(), columns=list(NAMING), index=kept.numpy())
+
+
+def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, validation_same: Tensor) -> dict[str, float]:
+    """Measure a verifier on test pairs; its threshold is chosen on validation pairs.
+
+    Args:
+        distances: (P,) float, of test pairs.
+        same: (P,) bool.
+        validation_distances: (V,) float.
+        validation_same: (V,) bool.
+
+    Returns:
+        ROC AUC, equal error rate, accuracy, precision, recall and F1 at the threshold, and the false non-match rate
+        where 1 % and 10 % of the dissimilar pairs match.
+    """
+    threshold = choose_threshold(validation_distances, validation_same)
+    at = threshold_curve(distances.double(), same, torch.tensor([threshold], dtype=torch.float64)).iloc[0]
+    cuts = torch.cat([distances.double().unique(), distances.double().max()[None] + 1])
+    curve = threshold_curve(distances.double(), same, cuts)
+    false_match = curve["false_positive"].to_numpy() / max(int((~same).sum()), 1)
+    false_non_match = 1 - curve["recall"].to_numpy()
+    crossing = np.abs(false_match - false_non_match).argmin()
+    return {
+        "ROC AUC": float(roc_auc_score(same.numpy(), -distances.numpy())),
+        "EER": float((false_match[crossing] + false_non_match[crossing]) / 2),
+        **{name: float(at[name]) for name in ("accuracy", "precision", "recall", "f1")},
+        "FNMR at 1 % FMR": float(false_non_match[false_match <= 0.01].min()),
+        "FNMR at 10 % FMR": float(false_non_match[false_match <= 0.1].min()),
+    }
+
+
+def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw bootstrap weights of photos: categories are drawn with replacement, then photos within each.
+
+    Args:
+        labels: (M,) int64, category of each test photo.
+        draws: number of bootstrap samples.
+        generator: source of randomness; the same seed gives all models the same samples, so they can be paired.
+
+    Returns:
+        (draws, M) float32, how often each photo is in each sample.
+    """
+    categories, members = np.unique(labels.numpy(), return_inverse=True)
+    count = len(categories)
+    often = generator.multinomial(count, np.full(count, 1 / count), size=draws)
+    weights = np.empty((draws, len(labels)), dtype=np.float32)
+    for category in range(count):
+        places = np.flatnonzero(members == category)
+        photos = len(places) * often[:, category]
+        weights[:, places] = generator.multinomial(photos, np.full(len(places), 1 / len(places)))
+    return weights
+
+
+def weighted_interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the weighted mean of (M,) values under (draws, M) weights."""
+    totals = weights.sum(axis=1)
+    means = (weights @ values.astype(np.float32))[totals > 0] / totals[totals > 0]
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def auc_interval(distances: np.ndarray, same: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the ROC AUC of (P,) pairs under (draws, P) weights, ties apart."""
+    order = np.argsort(distances, kind="stable")
+    positive = weights[:, order] * same[order]
+    negative = weights[:, order] * ~same[order]
+    farther = negative.sum(axis=1, keepdims=True) - np.cumsum(negative, axis=1)
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    areas = ((positive * farther).sum(axis=1))[pairs > 0] / pairs[pairs > 0]
+    low, high = np.quantile(areas, [0.025, 0.975])
+    return float(low), float(high)
+
+
+class Embedded:
+    """The photos of a study as one model sees them, with the fixed lists that every model is judged on."""
+
+    def __init__(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor], kind: str = "euclidean") -> None:
+        """Hold (M, D) vectors and (M,) labels of train, validation and test photos, and the distance between them."""
+        self.vectors, self.labels, self.kind = vectors, labels, kind
+
+    def distances(self, split: str, left: Tensor, right: Tensor) -> Tensor:
+        """Distance of pairs given as places among the split's photos. (P,), (P,) int64 to (P,) float."""
+        vectors = self.vectors[split]
+        parts = zip(left.split(2048), right.split(2048), strict=True)
+        return torch.cat([distance(vectors[a], vectors[b], self.kind) for a, b in parts])
+
+
+def judge(
+    model: Embedded, pairs: Mapping[str, Pairs], triplets: list[Tensor], draws: int, seed: int
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Put one model through every task: naming, verification, ranking.
+
+    Args:
+        model: the photos as it sees them.
+        pairs: validation and test pairs, as places among the split's photos.
+        triplets: anchor, positive, negative of test triplets, likewise.
+        draws: bootstrap samples.
+        seed: of the bootstrap, the same for all models.
+
+    Returns:
+        The measures, with `<measure> low` and `high` for the headline ones; and the naming measures per query.
+    """
+    labels = model.labels
+    named = retrieve(model.vectors["test"], labels["test"], model.vectors["train"], labels["train"], model.kind)
+    weights = resampled_weights(labels["test"], draws, np.random.default_rng(seed))
+    queried = weights[:, named.index]
+    scores: dict[str, Any] = {name: float(named[name].mean()) for name in NAMING}
+    scores["precision@1 macro"] = float(named.groupby(labels["test"].numpy()[named.index])["precision@1"].mean().mean())
+    scores["queries"] = len(named)
+    apart = {part: model.distances(part, pairs[part].left, pairs[part].right) for part in ("validation", "test")}
+    scores |= verify(apart["test"], pairs["test"].same, apart["validation"], pairs["validation"].same)
+    anchor, positive, negative = triplets
+    right = (model.distances("test", anchor, positive) < model.distances("test", anchor, negative)).numpy()
+    scores["ranking"] = float(right.mean())
+    test = pairs["test"]
+    intervals = {
+        "precision@1": weighted_interval(named["precision@1"].to_numpy(), queried),
+        "MAP@R": weighted_interval(named["MAP@R"].to_numpy(), queried),
+        "ROC AUC": auc_interval(
+            apart["test"].numpy(), test.same.numpy(), weights[:, test.left] * weights[:, test.right]
+        ),
+        "ranking": weighted_interval(right, weights[:, anchor] * weights[:, positive] * weights[:, negative]),
+    }
+    for name, (low, high) in intervals.items():
+        scores |= {f"{name} low": low, f"{name} high": high}
+    return scores, named
