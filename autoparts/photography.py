@@ -79,7 +79,7 @@ def photograph(model: Model, rng: np.random.Generator) -> bytes:
     margin = ((top, height - inner[1] - top), (left, width - inner[0] - left))
     colour, alpha = np.pad(colour, ((0, 0), *margin)), np.pad(alpha, margin)
     photo = _backdrop(rng, (width, height)) * (_shadow(alpha, rng) * (1 - alpha)) + colour * rng.uniform(0.85, 1.15)
-    if rng.random() < 0.35:  # a shop that crops to the part
+    if rng.random() < 0.35 and alpha.max() > 0.3:  # a shop that crops to the part
         rows, columns = (np.flatnonzero(alpha.max(i) > 0.3) for i in (1, 0))
         edge = rng.integers(3, 24)
         photo = photo[:, max(rows[0] - edge, 0) : rows[-1] + edge, max(columns[0] - edge, 0) : columns[-1] + edge]
