@@ -4,11 +4,21 @@ import ctypes
 
 import torch
 
+from autoparts.files import UserError
+
 
 def choose_device(device: str = "auto") -> torch.device:
-    """Return the device to train on: with "auto" CUDA, else MPS, else the processor."""
+    """Return the device to train on: with "auto" CUDA, else MPS, else the processor.
+
+    Raises:
+        UserError: for a device that this machine does not have.
+    """
     if device != "auto":
-        return torch.device(device)
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"device {device!r} cannot be used ({reason}); leave it at auto, or choose cpu") from None
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

@@ -94,10 +94,11 @@ def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.D
         One row per threshold: threshold, accuracy, precision, recall, f1, true_positive, false_positive,
         true_negative, false_negative.
     """
-    similar = distances[same].sort().values
-    dissimilar = distances[~same].sort().values
-    hits = torch.searchsorted(similar, thresholds).numpy().astype(float)
-    alarms = torch.searchsorted(dissimilar, thresholds).numpy().astype(float)
+    cuts = thresholds.double()  # a threshold between two neighbouring float32 distances is neither of them
+    similar = distances[same].double().sort().values
+    dissimilar = distances[~same].double().sort().values
+    hits = torch.searchsorted(similar, cuts).numpy().astype(float)
+    alarms = torch.searchsorted(dissimilar, cuts).numpy().astype(float)
     called = hits + alarms
     misses = len(similar) - hits
     return pd.DataFrame(
@@ -124,14 +125,14 @@ def choose_threshold(distances: Tensor, same: Tensor) -> float:
     """
     ordered = distances.double().unique()
     cuts = torch.cat([ordered[:1] - 1e-6, (ordered[1:] + ordered[:-1]) / 2, ordered[-1:] + 1e-6])
-    accuracy = threshold_curve(distances.double(), same, cuts)["accuracy"].to_numpy()
+    accuracy = threshold_curve(distances, same, cuts)["accuracy"].to_numpy()
     best = np.flatnonzero(accuracy == accuracy.max())
     return float(cuts[best[len(best) // 2]])  # of equally good ones the middle one
 
 
 def verified(distances: Tensor, same: Tensor, threshold: float) -> Tensor:
     """Whether each pair is judged rightly at a threshold. (P,) float and (P,) bool to (P,) bool."""
-    return (distances < threshold) == same
+    return (distances.double() < threshold) == same
 
 
 def pair_accuracies(network: nn.Module, photos: Tensor, training: Pairs, validation: Pairs) -> dict[str, float]:

@@ -1,0 +1,186 @@
+import math
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn import metrics
+from torch import nn
+
+from autoparts import evaluation, models, objectives, sampling
+from autoparts.models import seeded
+
+
+@pytest.fixture
+def judged():
+    """Five hundred pairs whose distances overlap, some of them equal."""
+    same = torch.rand(500, generator=seeded(0)) < 0.4
+    distances = torch.rand(500, generator=seeded(1)) * 2 + torch.where(same, 0.0, 0.7)
+    distances[::9] = 1.25
+    return distances, same
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.0, 0.3, 1.0, 1.25, 1.2500001, 1.9, 5.0])
+def test_the_threshold_curve_is_that_of_scikit_learn(judged, threshold):
+    distances, same = judged
+    row = evaluation.threshold_curve(distances, same, torch.tensor([threshold])).iloc[0]
+    truth, called = same.numpy(), (distances < threshold).numpy()
+    assert row["threshold"] == pytest.approx(threshold)
+    assert row["accuracy"] == pytest.approx(metrics.accuracy_score(truth, called))
+    assert row["precision"] == pytest.approx(metrics.precision_score(truth, called, zero_division=1))
+    assert row["recall"] == pytest.approx(metrics.recall_score(truth, called))
+    assert row["f1"] == pytest.approx(metrics.f1_score(truth, called, zero_division=0))
+    counts = metrics.confusion_matrix(truth, called, labels=[False, True]).ravel()
+    assert row[["true_negative", "false_positive", "false_negative", "true_positive"]].tolist() == counts.tolist()
+    assert evaluation.verified(distances, same, threshold).sum() == counts[0] + counts[3]
+
+
+def test_a_curve_has_a_row_per_threshold_in_their_order(judged):
+    thresholds = torch.linspace(0, 3, 31)
+    curve = evaluation.threshold_curve(*judged, thresholds)
+    assert np.allclose(curve["threshold"], thresholds)
+    assert (curve["recall"].diff().dropna() >= 0).all()
+    assert curve["recall"].iloc[-1] == 1 and curve["precision"].iloc[0] == 1
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_curve_of_one_kind_of_pairs_is_finite(same):
+    curve = evaluation.threshold_curve(torch.rand(5), torch.full((5,), same), torch.tensor([0.0, 0.5, 2.0]))
+    assert np.isfinite(curve.to_numpy()).all()
+
+
+def brute_force(distances, same):
+    """Best accuracy over all ways to cut the sorted distances."""
+    best = 0.0
+    for cut in [-math.inf, *sorted(set(distances.tolist()))]:
+        called = [d <= cut for d in distances.tolist()]
+        hits = sum(a == b for a, b in zip(called, same.tolist(), strict=True))
+        best = max(best, hits / len(called))
+    return best
+
+
+@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 300.0])
+def test_the_chosen_threshold_is_as_good_as_any(seed, scale):
+    same = torch.rand(30, generator=seeded(seed)) < 0.5
+    distances = (torch.rand(30, generator=seeded(seed + 100)) + torch.where(same, 0, 0.4)) * scale
+    distances[::7] = distances[0]
+    threshold = evaluation.choose_threshold(distances, same)
+    accuracy = evaluation.verified(distances, same, threshold).double().mean().item()
+    assert accuracy == pytest.approx(brute_force(distances, same))
+    assert threshold not in distances.tolist()
+
+
+def test_the_threshold_lies_in_the_middle_of_the_gap():
+    distances, same = torch.tensor([0.1, 0.5, 1.5, 2.0]), torch.tensor([True, True, False, False])
+    assert evaluation.choose_threshold(distances, same) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 20.0, 1000.0])
+@pytest.mark.parametrize("kind", [True, False])
+def test_a_threshold_can_lie_beyond_all_distances(value, kind):
+    """Distances above 16 are farther apart in float32 than the step by which the last threshold lies beyond them."""
+    distances, same = torch.full((4,), value), torch.full((4,), kind)
+    assert evaluation.verified(distances, same, evaluation.choose_threshold(distances, same)).all()
+
+
+def test_a_threshold_between_neighbouring_numbers_separates_them():
+    low = torch.tensor(1.0)
+    for _ in range(6):
+        high = torch.nextafter(low, torch.tensor(9.0))
+        distances, same = torch.stack([low, high]), torch.tensor([True, False])
+        threshold = evaluation.choose_threshold(distances, same)
+        assert evaluation.verified(distances, same, threshold).all()
+        row = evaluation.threshold_curve(distances, same, torch.tensor([threshold], dtype=torch.float64)).iloc[0]
+        assert row["accuracy"] == 1
+        low = high
+
+
+@pytest.mark.parametrize(("hits", "samples"), [(0, 7), (7, 7), (1, 1), (50, 120), (999, 1000)])
+def test_the_interval_is_wilsons(hits, samples):
+    z, share = 1.959963984540054, hits / samples
+    middle = (share + z * z / (2 * samples)) / (1 + z * z / samples)
+    reach = z / (1 + z * z / samples) * math.sqrt(share * (1 - share) / samples + z * z / (4 * samples**2))
+    low, high = evaluation.wilson_interval(hits, samples)
+    assert low == pytest.approx(middle - reach, abs=1e-9) and high == pytest.approx(middle + reach, abs=1e-9)
+    assert 0 <= low <= share <= high <= 1
+
+
+def test_accuracies_count_samples():
+    found = evaluation.accuracies(test=torch.tensor([True, False, False, True, True]), validation=torch.ones(2) > 0)
+    assert found["test_accuracy"] == 0.6 and found["n_test"] == 5 and found["validation_accuracy"] == 1
+    assert found["test_interval"] == list(evaluation.wilson_interval(3, 5))
+    assert list(found)[:3] == ["test_accuracy", "n_test", "test_interval"]
+
+
+def test_accuracy_by_group():
+    hits = torch.tensor([True, False, True, True, False, False])
+    table = evaluation.accuracy_by_group(hits, pd.Series(["a", "b", "a", "b", "b", "a"], index=[9, 8, 7, 6, 5, 4]))
+    assert table.index.tolist() == ["a", "b"]
+    assert table["photos"].tolist() == [3, 3]
+    assert table["accuracy"].tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert tuple(table.loc["a", ["low", "high"]]) == evaluation.wilson_interval(2, 3)
+
+
+def test_most_confused_categories():
+    truth = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+    named = torch.tensor([0, 1, 1, 2, 0, 1, 1, 1, 2, 2])
+    table = evaluation.most_confused(truth, named, ["Axle", "Boot", "Cap"], top=3)
+    rows = table.to_dict("records")
+    assert rows == [
+        {"category": "Axle", "named_as": "Boot", "photos": 2, "share": 0.5},
+        {"category": "Cap", "named_as": "Boot", "photos": 2, "share": 0.5},
+        {"category": "Boot", "named_as": "Axle", "photos": 1, "share": 0.5},
+    ]
+    assert evaluation.most_confused(truth, truth, ["Axle", "Boot", "Cap"]).empty
+
+
+def tiny_network():
+    return models.initialised(0, models.thesis_network, 5, (2, 2), size=8)
+
+
+@pytest.fixture
+def photos():
+    return torch.randint(0, 256, (20, 8, 8), generator=seeded(2), dtype=torch.uint8)
+
+
+def test_embeddings_come_row_by_row_whatever_the_block(photos):
+    rows = torch.tensor([3, 3, 0, 19, 7, 8, 9])
+    network = nn.Sequential(tiny_network(), nn.Dropout(0.5)).train()
+    found = evaluation.embed(network, photos, rows, size=3)
+    assert found.shape == (7, 5) and found.dtype == torch.float32 and not found.requires_grad
+    assert found[0].equal(found[1]) and not network.training
+    with torch.no_grad():
+        expected = network(models.photo_input(photos[rows]))
+    torch.testing.assert_close(found, expected, atol=2e-2, rtol=2e-2)
+
+
+def test_pair_distances_belong_to_their_pairs(photos):
+    pairs = evaluation.Pairs(torch.tensor([5, 2, 5]), torch.tensor([2, 2, 9]), torch.tensor([True, True, False]))
+    embeddings = evaluation.embed(tiny_network(), photos, torch.arange(20))
+    found = evaluation.pair_distances(tiny_network(), photos, pairs)
+    expected = [float((embeddings[a] - embeddings[b]).norm()) for a, b in ((5, 2), (2, 2), (5, 9))]
+    assert found.tolist() == pytest.approx(expected, abs=2e-2)
+    assert found[1] == 0
+
+
+def test_values_of_an_objective_come_sample_by_sample(photos):
+    labels = torch.arange(20) % 5
+    batches = sampling.photo_batches(torch.arange(20), labels, 6)
+    found = evaluation.values_of(tiny_network().train(), photos, batches, objectives.classification)
+    logits = evaluation.embed(tiny_network(), photos, torch.arange(20))
+    expected = objectives.classification(logits, labels)
+    assert found["accuracy"].equal(expected["accuracy"])
+    torch.testing.assert_close(found["loss"], expected["loss"], atol=2e-2, rtol=0)
+
+
+def test_the_threshold_of_the_history_is_chosen_on_validation_pairs(photos):
+    draw = partial(sampling.random_pairs, torch.arange(20) % 4, 40)
+    training, validation = (evaluation.Pairs(*draw(seeded(seed))) for seed in (0, 1))
+    found = evaluation.pair_accuracies(tiny_network(), photos, training, validation)
+    seen, held_out = (evaluation.pair_distances(tiny_network(), photos, pairs) for pairs in (training, validation))
+    assert found["threshold"] == evaluation.choose_threshold(held_out, validation.same)
+    for part, distances, pairs in (("training", seen, training), ("validation", held_out, validation)):
+        expected = metrics.accuracy_score(pairs.same, (distances.double() < found["threshold"]))
+        assert found[f"{part}_accuracy"] == pytest.approx(expected)
