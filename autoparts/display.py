@@ -112,21 +112,18 @@ def table_html(
     The index becomes the row headers; a frame with a plain RangeIndex has its first column there instead.
     Columns of figures are right-aligned. Missing values are shown as a dash.
 
+    Formats and best values of columns that the table does not have are not used, so that tables of the same measures
+    can share them.
+
     Args:
         frame: the table; column names are the headers.
         caption: the table's title, also the accessible name of its scrollable region.
         formats: per column a format string such as `"{:.1%}"` or `"{:,}"`, or a function from value to text.
             Without one, whole numbers get thousands separators and other numbers four significant digits.
         best: per column `"max"` or `"min"`; the best value is set in bold and marked with a star.
-
-    Raises:
-        ValueError: if `formats` or `best` names a column that the table does not have.
     """
     formats, best = dict(formats or {}), dict(best or {})
-    unknown = [column for column in [*formats, *best] if column not in frame.columns]
-    if unknown:
-        raise ValueError(f"table {caption!r} has no column {unknown[0]!r}; it has {list(frame.columns)}")
-    winners = {column: getattr(frame[column], goal)() for column, goal in best.items()}
+    winners = {column: getattr(frame[column], goal)() for column, goal in best.items() if column in frame}
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index(names=frame.index.name or "")
     texts = {column: [_shown(value, formats.get(column)) for value in frame[column]] for column in frame.columns}

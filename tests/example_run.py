@@ -38,6 +38,8 @@ In code, `$HOME` and `$x$` stay as they are.
 ## The distance
 
 A second section of the same name.
+
+# A second title
 """
 
 

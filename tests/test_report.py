@@ -63,7 +63,11 @@ def test_pages_lead_on_and_back(run):
     assert first.select_one("header [rel=next]")["href"] == "03_siamese_contrastive.html"
     assert last.select_one("header [rel=prev]")["href"] == "01_eda_pca.html"
     assert not first.select("[rel=prev]") and not last.select("[rel=next]")
-    assert [link["href"] for link in last.select(".contents a")] == ["#the-distance", "#the-distance-"]
+    assert [link["href"] for link in last.select(".contents a")] == [
+        "#the-distance",
+        "#the-distance-",
+        "#a-second-title",
+    ]
 
 
 def test_formulas_become_mathml_and_code_is_left_alone(run):
