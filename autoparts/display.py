@@ -33,7 +33,7 @@ DENSITY = 2
 CSS_PIXELS_PER_INCH = 100
 """A figure 7.2 inches wide is shown 720 pixels wide, the width of the report's text."""
 
-FIGURES = re.compile(r"(?:[\d.,%±–−()\[\] -]|to|e[+-])*")
+FIGURES = re.compile(r"(?:[\d.,%±+–−()\[\] -]|to|e[+-])*")
 """Text of numbers, shares, intervals and missing values: columns of nothing else are right-aligned."""
 
 
@@ -147,8 +147,8 @@ def table_html(
     body = body or f'<tr><td colspan="{len(texts)}">none</td></tr>'
     title = escape(caption)
     return (
-        f'<div class="table" role="region" aria-label="{title}" tabindex="0"><table><caption><span>{title}</span></caption>'
-        f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+        f'<div class="table" role="region" aria-label="{title}" tabindex="0">'
+        f"<table><caption><span>{title}</span></caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
 
 

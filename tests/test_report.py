@@ -190,7 +190,7 @@ def test_the_best_value_is_marked_by_more_than_colour():
 
 
 def test_columns_of_figures_are_right_aligned_and_an_empty_table_says_so():
-    frame = pd.DataFrame({"m": ["a", "b"], "interval": ["1.2% to 3.4%", "–"], "n": [1, None], "word": ["1", "one"]})
+    frame = pd.DataFrame({"m": ["a", "b"], "interval": ["+1.2% to 3.4%", "–"], "n": [1, None], "word": ["1", "one"]})
     aligned = [cell.text for cell in table(frame).select("thead .number")]
     assert aligned == ["interval", "n"]
     assert table(frame.head(0)).select_one("td").text == "none"
@@ -207,9 +207,9 @@ def test_a_figure_is_sharp_small_and_keeps_its_texts(tmp_path):
     assert not plt.get_fignums()
 
 
-def test_a_format_for_no_column_is_refused():
-    with pytest.raises(ValueError, match="'lost'"):
-        table(pd.DataFrame({"a": [1]}), formats={"lost": "{}"})
+def test_formats_and_best_of_other_columns_are_not_used():
+    html = table(pd.DataFrame({"m": ["a"], "n": [1]}), formats={"lost": "{:.1%}"}, best={"lost": "max"})
+    assert [cell.text for cell in html.select("tbody *[scope], td")] == ["a", "1"]
 
 
 def test_csv_text_is_no_formula_and_numbers_stay_numbers(tmp_path):
