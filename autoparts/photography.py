@@ -8,6 +8,9 @@ from PIL import Image, ImageFilter
 from autoparts.rendering import render
 from autoparts.solids import Model, rotation
 
+UPRIGHT = 0.8  # share of photos that are not rolled
+TURN = 14  # degrees by which a photographer strays from the habitual side
+
 
 def studio(rng: np.random.Generator) -> dict:
     """Return a studio: where the light comes from, its power and what a mirror sees from below to above."""
@@ -59,18 +62,19 @@ def _shadow(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return 1 - np.float32(rng.uniform(0.2, 0.6) / 255) * np.asarray(cast)
 
 
-def photograph(model: Model, rng: np.random.Generator) -> bytes:
+def photograph(model: Model, habit: tuple[float, float], rng: np.random.Generator) -> bytes:
     """Return a JPEG file of a model, 160 to 600 pixels along its longer side.
 
     Args:
         model: the pieces.
+        habit: from where such parts are usually photographed: degrees to the side and from above.
         rng: draws everything about the photo that is not the product's: view, light, background, size, quality.
     """
     long = round(float(np.exp(rng.uniform(np.log(160), np.log(600)))))
     aspect, drawn = rng.choice([1.0, 1.0, 1.0, 4 / 3, 3 / 2, 3 / 4]), min(max(1.5 * long, 260), 400)
     width, height = round(drawn * min(1, aspect)), round(drawn * min(1, 1 / aspect))
-    roll = rng.normal(0, 8) if rng.random() < 0.6 else rng.uniform(-180, 180)
-    yaw, pitch = rng.uniform(-75, 75) + 180 * (rng.random() < 0.15), rng.uniform(-25, 60)
+    roll = rng.normal(0, 6) if rng.random() < UPRIGHT else rng.uniform(-180, 180)
+    yaw, pitch = habit + rng.normal(0, TURN, 2) * (1, 0.5)
     turn = rotation(0, 0, roll) @ rotation(pitch, 0, 0) @ rotation(0, yaw, 0)
     fill = rng.uniform(0.82, 0.98)
     inner = round(width * fill), round(height * fill)

@@ -20,7 +20,7 @@ from autoparts.catalog import EXCLUDED_WORDS, CatalogueError
 from autoparts.files import whole_file
 from autoparts.photography import photograph
 
-SPREAD = 0.55  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
+SPREAD = 0.35  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
 
 REALISM = (
     "These photos are drawn, not taken. True to a parts catalogue are the long tail of categories, families of "
@@ -169,7 +169,9 @@ def jpeg(path: str) -> bytes:
         raise ValueError(f"{path}: expected synthetic:<seed>/<category>/<product>-<view>.jpg.")
     seed, category, product, view = match.groups()
     traits = Traits(_generator(seed, category), _generator(seed, category, product), SPREAD)
-    return photograph(PARTS[part_of(category)](traits), _generator(seed, category, product, view))
+    habits = _generator(seed, category, "views", view)  # the n-th photo of each product shows much the same side
+    habit = habits.uniform(-75, 75) + 180 * (habits.random() < 0.15), habits.uniform(-25, 60)
+    return photograph(PARTS[part_of(category)](traits), habit, _generator(seed, category, product, view))
 
 
 def _save(job: tuple[str, Path]) -> None:

@@ -121,7 +121,7 @@ def test_categories_can_be_told_apart() -> None:
 def test_products_of_a_category_vary_but_less_than_categories() -> None:
     def seen(category: int, product: int) -> np.ndarray:
         traits = Traits(np.random.default_rng(category), np.random.default_rng(product), synthetic.SPREAD)
-        return np.stack([grey(photograph(PARTS[name](traits), np.random.default_rng(7))) for name in names])
+        return np.stack([grey(photograph(PARTS[name](traits), (20, 20), np.random.default_rng(7))) for name in names])
 
     names = ["Headlight", "Pump", "Gasket", "Bracket", "Hose", "Gear"]
     products = np.stack([seen(0, product) for product in range(8)])
