@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoparts import retrieval, sampling, training
+from autoparts import display, mining, models, retrieval, sampling, training
 from autoparts.evaluation import Pairs, embed
-from autoparts.study import SPLITS, Study
-from autoparts.variants import Part, Settings, Variant, train
+from autoparts.losses import distance_matrix
+from autoparts.study import SPLITS, Study, derived_seed
+from autoparts.variants import EACH, MARGINS, Part, Settings, Variant, train
 
 
 def part_of(study: Study, side: int, categories: np.ndarray | None = None) -> Part:
@@ -61,25 +63,127 @@ def embedded(network: nn.Module, part: Part, kind: str) -> retrieval.Embedded:
     return retrieval.Embedded(vectors, part.labels, "euclidean" if kind == "squared" else kind)
 
 
-def compare(part: Part, rows: list[Variant], settings: Settings, study: Study) -> pd.DataFrame:
-    """Train and judge each row; a row that is done is not trained again.
+def save_lists(study: Study, part: Part) -> None:
+    """Write the fixed lists that models are judged on to tables/: rows of split.csv, within their part of the split."""
+    for split, pairs in part.pairs.items():
+        display.save_csv(study.folder, f"pairs_{split}", pd.DataFrame(dict(zip(Pairs._fields, pairs, strict=True))))
+    names = ("anchor", "positive", "negative")
+    display.save_csv(study.folder, "triplets_test", pd.DataFrame(dict(zip(names, part.triplets, strict=True))))
+
+
+def triplet_kinds(part: Part, variant: Variant, settings: Settings, seed: int, batches: int = 5) -> pd.DataFrame:
+    """Share of hard, semi-hard and easy triplets in some fixed batches, after each epoch of a training.
 
     Returns:
-        One row per variant: group, variant, the measures of `retrieval.judge`, and a verdict where training collapsed.
+        One row per epoch: epoch, hard, semi-hard, easy.
+    """
+    rows, labels = part.rows["train"], part.labels["train"]
+    fixed = sampling.category_batches(rows, labels, settings.batch_size, EACH, models.seeded(seed))[:batches]
+    margin = MARGINS[variant.distance]
+
+    def measure(network: nn.Module) -> dict[str, float]:
+        total = dict.fromkeys(mining.KINDS, 0)
+        for batch in fixed:
+            vectors = embed(network, part.photos, batch.photos)
+            counts = mining.count_kinds(distance_matrix(vectors, vectors, variant.distance), batch.target[0], margin)
+            total = {kind: total[kind] + counts[kind] for kind in total}
+        return {kind: count / max(sum(total.values()), 1) for kind, count in total.items()}
+
+    _, history = train(part, variant, settings, seed, measure=measure, say=_silent)
+    return history[["epoch", *mining.KINDS]]
+
+
+def losses_by_recipe(table: pd.DataFrame) -> pd.DataFrame:
+    """Set precision@1 of the thesis's three losses beside those of the same losses with the better recipe."""
+    names = {
+        "cross-entropy": ("cross-entropy (plain network)", "cross-entropy, residual trunk, augmented"),
+        "contrastive": ("contrastive, random pairs", "contrastive, residual trunk, augmented"),
+        "triplet": ("random triplets, as in the thesis", "random triplets, residual trunk, augmented"),
+    }
+    score = table.set_index("variant")["precision@1"]
+    rows = {
+        loss: {"thesis network": score[plain], "residual, augmented": score[better]}
+        for loss, (plain, better) in names.items()
+    }
+    return pd.DataFrame(rows).T.rename_axis("loss")
+
+
+def unseen(study: Study, part: Part, rows: list[Variant], settings: Settings, share: float) -> pd.DataFrame:
+    """Judge models on categories that they were not trained on, beside the same models trained on all categories.
+
+    Args:
+        study: whose photos these are.
+        part: all its photos.
+        rows: the models.
+        settings: what all rows share.
+        share: of the categories to hold out of training; drawn from the study's seed.
+
+    Returns:
+        Two rows per model, `trained on them` no and yes: the measures among the held-out categories alone, each with
+        its training photos as gallery and the others as queries; the threshold comes from the other categories.
+    """
+    count = max(2, round(share * len(study.categories)))
+    order = torch.randperm(len(study.categories), generator=study.generator("unseen"))
+    several = [label for label in order.tolist() if (part.labels["test"] == label).sum() > 1]
+    held_out = np.array((several + [label for label in order.tolist() if label not in several])[:count])
+    others = np.setdiff1d(np.arange(len(study.categories)), held_out)
+    seen, hidden = part_of(study, settings.side, others), part_of(study, settings.side, held_out)
+    rows_of = {
+        "train": hidden.rows["train"],
+        "validation": seen.rows["validation"],
+        "test": torch.cat([hidden.rows["validation"], hidden.rows["test"]]),
+    }
+    labels = {
+        "train": hidden.labels["train"],
+        "validation": seen.labels["validation"],
+        "test": torch.cat([hidden.labels["validation"], hidden.labels["test"]]),
+    }
+    judged = Part(hidden.photos, rows_of, labels, *_lists(study, labels))
+    tables = []
+    for trained_on, known in ((seen, "no"), (part, "yes")):
+        tables.append(compare(trained_on, rows, settings, study, judged).assign(**{"trained on them": known}))
+    return pd.concat(tables).sort_values("variant", kind="stable", ignore_index=True)
+
+
+def compare(
+    part: Part, rows: list[Variant], settings: Settings, study: Study, judged: Part | None = None
+) -> pd.DataFrame:
+    """Train and judge each row; a row that is done is not trained again.
+
+    Args:
+        part: photos to train on.
+        rows: the models.
+        settings: what all rows share; each of its seeds trains every row once.
+        study: keeps the trained weights.
+        judged: photos to judge on, if others than those of `part`.
+
+    Returns:
+        One row per variant: group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
+        largest minus the smallest precision@1 over the seeds), and a verdict where a training collapsed.
     """
     table = []
     for variant in rows:
         started = time.perf_counter()
-        key = study.key(variant=variant, settings=settings, rows=len(part.rows["train"]))
-        name = "beyond/" + key
-        network, history = train(part, variant, settings, checkpoint=study.checkpoint(name), key=key, say=_silent)
+        scores = pd.DataFrame(
+            [_score(part, judged or part, variant, settings, study, seed) for seed in range(settings.seeds)]
+        )
         print(f"{variant.group}: {variant.name}, {time.perf_counter() - started:.0f} s")
-        model = embedded(network, part, variant.judged_by or variant.distance)
-        scores, _ = retrieval.judge(model, part.pairs, list(part.triplets), settings.draws, settings.seed)
-        verdict = training.collapse(model.vectors["validation"], history)
-        table.append({"group": variant.group, "variant": variant.name, **scores, "verdict": verdict})
+        verdicts = [verdict for verdict in scores.pop("verdict") if verdict]
+        spread = float(scores["precision@1"].max() - scores["precision@1"].min())
+        means = scores.mean().to_dict() | {"spread": spread, "verdict": "; ".join(sorted(set(verdicts)))}
+        table.append({"group": variant.group, "variant": variant.name, **means})
     return pd.DataFrame(table)
 
 
+def _score(part: Part, judged: Part, variant: Variant, settings: Settings, study: Study, seed: int) -> dict[str, Any]:
+    seed = derived_seed(study.seed, f"variant {seed}")
+    key = study.key(variant=variant, settings=settings, seed=seed, rows=sorted(part.rows["train"].tolist()))
+    checkpoint = study.checkpoint(f"beyond/{key}")
+    network, history = train(part, variant, settings, seed, checkpoint=checkpoint, key=key, say=_silent)
+    model = embedded(network, judged, variant.judged_by or variant.distance)
+    scores, _ = retrieval.judge(model, judged.pairs, judged.triplets, settings.draws, study.seed)
+    return scores | {"verdict": training.collapse(model.vectors["validation"], history)}
+
+
 def _silent(line: str) -> None:
-    """Say nothing of an epoch: a table of all rows follows."""
+    """Say nothing of an epoch: a line for each row follows."""

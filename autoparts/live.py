@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from PIL import Image
 from torch import Tensor
 
 from autoparts.evaluation import PAIR_MEASURES, Pairs
+from autoparts.losses import distance_matrix
+from autoparts.retrieval import Embedded
 from autoparts.study import Study
+from autoparts.variants import Part
 
 
 def thumbnail(photo: np.ndarray, side: int = 56) -> str:
@@ -64,3 +68,46 @@ def threshold_explorer(
         **{name: np.sort(values.numpy().astype(float).round(4)) for name, values in kept.items()},
         "pairs": shown,
     }
+
+
+def lookalikes(
+    study: Study, part: Part, seen: Mapping[str, Embedded], queries: int = 60, neighbours: int = 6
+) -> dict[str, Any]:
+    """Collect what the look-alike browser shows (its form is described in `report`).
+
+    Args:
+        study: the photos.
+        part: the test photos to ask about, and the training photos to find.
+        seen: the photos as each model sees them.
+        queries: test photos, spread evenly over the categories.
+        neighbours: nearest training photos per model.
+    """
+    order = part.labels["test"].argsort(stable=True)
+    asked = order[torch.linspace(0, len(order) - 1, min(queries, len(order))).long()]
+    images: dict[int, int] = {}
+
+    def image(row: int) -> int:
+        return images.setdefault(row, len(images))
+
+    entries = [
+        {
+            "image": image(int(part.rows["test"][place])),
+            "category": study.categories[int(part.labels["test"][place])],
+            "neighbours": {},
+        }
+        for place in asked
+    ]
+    for name, model in seen.items():
+        distances = distance_matrix(model.vectors["test"][asked], model.vectors["train"], model.kind)
+        nearest = distances.topk(neighbours, largest=False)
+        for entry, values, places in zip(entries, nearest.values.tolist(), nearest.indices.tolist(), strict=True):
+            entry["neighbours"][name] = [
+                {
+                    "image": image(int(part.rows["train"][place])),
+                    "category": study.categories[int(part.labels["train"][place])],
+                    "distance": round(value, 3),
+                }
+                for value, place in zip(values, places, strict=True)
+            ]
+    thumbnails = [thumbnail(photo) for photo in study.pixels_at(torch.tensor(list(images)))]
+    return {"models": list(seen), "thumbnails": thumbnails, "queries": entries}

@@ -3,7 +3,7 @@
 Definitions follow Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (2020).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -153,7 +153,7 @@ class Embedded:
 
 
 def judge(
-    model: Embedded, pairs: Mapping[str, Pairs], triplets: list[Tensor], draws: int, seed: int
+    model: Embedded, pairs: Mapping[str, Pairs], triplets: Sequence[Tensor], draws: int, seed: int
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Put one model through every task: naming, verification, ranking.
 

@@ -82,7 +82,7 @@ class Settings:
     learning_rate: float = 5e-4
     embedding_size: int = 128
     side: int = 100  # of the photos in pixels; half of it trains about four times as fast
-    seed: int = 0
+    seeds: int = 1  # trainings per row
     draws: int = 500  # bootstrap samples
 
 
@@ -97,31 +97,34 @@ class Part:
     triplets: tuple[Tensor, ...] = ()  # places among the test photos
 
 
-def train(part: Part, variant: Variant, settings: Settings, **options: Any) -> tuple[nn.Module, pd.DataFrame]:
+def train(
+    part: Part, variant: Variant, settings: Settings, seed: int, **options: Any
+) -> tuple[nn.Module, pd.DataFrame]:
     """Train one row of the comparison.
 
     Args:
         part: photos to train on.
         variant: what is changed from the baseline.
         settings: what all rows share.
+        seed: of initial weights, batches and augmentation.
         **options: `checkpoint`, `key` and `say` of `training.fit`.
 
     Returns:
         The network, (B, 1, side, side) to embeddings or logits, and its history.
     """
-    rows, labels = _subset(part.rows["train"], part.labels["train"], variant.share, settings.seed)
+    rows, labels = _subset(part.rows["train"], part.labels["train"], variant.share, seed)
     categories = int(part.labels["train"].max()) + 1
     outputs = categories if variant.loss == "cross-entropy" else settings.embedding_size
-    network = models.initialised(settings.seed, _network(variant, outputs, part, rows)).to(part.photos.device)
-    batches, objective = _task(part, variant, settings, rows, labels)
+    network = models.initialised(seed, _network(variant, outputs, part, rows)).to(part.photos.device)
+    batches, objective = _task(part, variant, settings, seed, rows, labels)
     residual = variant.network == "residual"
     history = training.fit(
         network,
-        training.Data(part.photos, batches, batches(models.seeded(settings.seed + 1))[:4]),
+        training.Data(part.photos, batches, batches(models.seeded(seed + 1))[:4]),
         objective,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate * (4 if residual else 1),
-        seed=settings.seed,
+        seed=seed,
         optimiser=adam,
         schedule=one_cycle if residual else constant,
         augment=_augmentation(variant, part),
@@ -181,7 +184,7 @@ def _subset(rows: Tensor, labels: Tensor, share: float, seed: int) -> tuple[Tens
 
 
 def _task(
-    part: Part, variant: Variant, settings: Settings, rows: Tensor, labels: Tensor
+    part: Part, variant: Variant, settings: Settings, seed: int, rows: Tensor, labels: Tensor
 ) -> tuple[Callable[[torch.Generator], list[sampling.Batch]], training.Objective]:
     """Return how batches are drawn and what is minimised on them."""
     size, count, margin = settings.batch_size, len(rows), MARGINS.get(variant.distance, 1.0)
@@ -196,7 +199,7 @@ def _task(
         objective = partial(objectives.ranking, kind=variant.distance, margin=margin)
         if variant.sampling == "random":
             return partial(sampling.triplet_batches, rows, labels, count, size, variant.draw_by), objective
-        drawn = offline_triplets(part.photos, rows, labels, settings.seed)
+        drawn = offline_triplets(part.photos, rows, labels, seed)
         return partial(_shuffled, drawn, size), objective
     objective = partial(
         objectives.grouped, loss=variant.loss, mined=variant.sampling, kind=variant.distance, margin=margin
