@@ -8,8 +8,8 @@ from PIL import Image, ImageFilter
 from autoparts.rendering import render
 from autoparts.solids import Model, rotation
 
-UPRIGHT = 0.8  # share of photos that are not rolled
-TURN = 14  # degrees by which a photographer strays from the habitual side
+UPRIGHT = 0.88  # share of photos that are not rolled
+TURN = 10  # degrees by which a photographer strays from the habitual side
 
 
 def studio(rng: np.random.Generator) -> dict:
@@ -35,11 +35,11 @@ def _backdrop(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
     """Return a background (3, height, width): mostly white, else near-white, graded, dark or a worn surface."""
     width, height = size
     kind = rng.random()
-    if kind < 0.62:
+    if kind < 0.7:
         return np.ones((3, height, width), np.float32)
-    low, high = (0.9, 1.0) if kind < 0.74 else (0.5, 0.9) if kind < 0.88 else (0.08, 0.35)
+    low, high = (0.9, 1.0) if kind < 0.8 else (0.5, 0.9) if kind < 0.92 else (0.08, 0.35)
     field = rng.uniform(low, high) + rng.normal(0, 0.025, 3) + rng.normal(0, 0.07, (4, 1, 1)) * np.ones((4, 4, 1))
-    if kind > 0.8 and rng.random() < 0.5:
+    if kind > 0.84 and rng.random() < 0.5:
         field = field + rng.normal(0, 0.12, (4, 4, 1))
     planes = [Image.fromarray(field[..., i].astype(np.float32)) for i in range(3)]
     return np.stack([np.asarray(p.resize(size, Image.Resampling.BICUBIC)) for p in planes])
