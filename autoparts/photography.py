@@ -8,8 +8,8 @@ from PIL import Image, ImageFilter
 from autoparts.rendering import render
 from autoparts.solids import Model, rotation
 
-UPRIGHT = 0.88  # share of photos that are not rolled
-TURN = 10  # degrees by which a photographer strays from the habitual side
+UPRIGHT = 0.85  # share of photos that are not rolled
+TURN = 13  # degrees by which a photographer strays from the habitual side
 
 
 def studio(rng: np.random.Generator) -> dict:
@@ -78,7 +78,7 @@ def photograph(model: Model, habit: tuple[float, float], rng: np.random.Generato
     turn = rotation(0, 0, roll) @ rotation(pitch, 0, 0) @ rotation(0, yaw, 0)
     fill = rng.uniform(0.82, 0.98)
     inner = round(width * fill), round(height * fill)
-    colour, alpha = render(model, turn, inner, studio(rng), rng)
+    colour, alpha = render(model, turn, inner, studio(rng), rng.spawn(1)[0])
     left, top = rng.integers(0, width - inner[0] + 1), rng.integers(0, height - inner[1] + 1)
     margin = ((top, height - inner[1] - top), (left, width - inner[0] - left))
     colour, alpha = np.pad(colour, ((0, 0), *margin)), np.pad(alpha, margin)

@@ -20,7 +20,7 @@ from autoparts.catalog import EXCLUDED_WORDS, CatalogueError
 from autoparts.files import whole_file
 from autoparts.photography import photograph
 
-SPREAD = 0.27  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
+SPREAD = 0.32  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
 
 REALISM = (
     "These photos are drawn, not taken. True to a parts catalogue are the long tail of categories, families of "
@@ -35,12 +35,13 @@ REALISM = (
 LARGEST = {"Bumper Cover": 952, "Mirror": 920, "Headlight": 761, "Brake Disc": 741, "Fender Liner": 557}
 SMALLEST = ("Flashlight", "Tire Pressure Gauge", "Trailer Brake Control", "Transfer Case Chain", "Headlight Guard")
 COMMON = [
-    "Radiator", "Tail Light", "Hood", "Wheel", "Alternator", "Fender", "Oxygen Sensor", "Grille Assembly",
-    "Coil Spring", "Muffler", "Fuel Pump", "Shock Absorber", "Water Pump", "Oil Filter", "Brake Caliper",
-    "Air Filter", "Ignition Coil", "Door Handle", "Radiator Fan", "Spark Plug", "Engine Mount", "Exhaust Manifold",
-    "Brake Pad", "Valve Cover Gasket", "Battery", "Leaf Spring", "Piston", "Fuel Injector", "Drive Pulley",
-    "Brake Drum", "Headlight Bulb", "Gas Cap", "Coolant Reservoir", "Timing Gear", "Temperature Gauge",
-    "Window Switch", "Engine Valve", "Tire",
+    "Radiator", "Tail Light", "Bumper", "Hood", "Fog Light", "Alternator", "Condenser", "Fender", "Starter",
+    "Grille Assembly", "Corner Light", "Wheel", "Water Pump", "Fuel Pump", "Muffler", "Catalytic Converter",
+    "Shock Absorber", "Strut", "Oxygen Sensor", "Speed Sensor", "Oil Filter", "Fuel Filter", "Brake Caliper",
+    "Door Handle", "Tailgate Handle", "Engine Mount", "Transmission Mount", "Ignition Coil", "Spark Plug",
+    "Exhaust Manifold", "Coil Spring", "Valve Cover Gasket", "Brake Pad", "Leaf Spring", "Piston", "Fuel Injector",
+    "Brake Drum", "Radiator Fan", "Battery", "Drive Pulley", "Timing Gear", "Gas Cap", "Coolant Reservoir",
+    "Headlight Bulb", "Temperature Gauge", "Window Switch", "Engine Valve", "Air Filter", "Tire",
 ]  # fmt: skip
 REMOVED = [
     "Control Arm", "Wheel Bearing", "Heater Hose", "Brake Drum and Shoe Kit", "Serpentine Belt", "Steering Shaft",
