@@ -5,7 +5,7 @@ import pandas as pd
 from PIL import ImageOps
 
 from autoparts import images
-from autoparts.study import SPLITS, Study
+from autoparts.study import SPLITS, Study, below_root
 
 
 def source_summary(study: Study) -> pd.DataFrame:
@@ -22,6 +22,11 @@ def source_summary(study: Study) -> pd.DataFrame:
         },
         index=pd.Index(steps, name="step"),
     )
+
+
+def skipped_files(study: Study) -> pd.DataFrame:
+    """List files that could not be read as photos: path below the catalogue, category, reason."""
+    return study.skipped.assign(path=below_root(study.skipped["path"], study.source["path"]))
 
 
 def cleaning_summary(removed: pd.DataFrame) -> pd.DataFrame:

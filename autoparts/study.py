@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from autoparts import catalog, display, images, sampling
+from autoparts.dependencies import sources_of
 from autoparts.device import choose_device
 from autoparts.evaluation import Pairs
 from autoparts.files import UserError, whole_file
@@ -24,18 +25,6 @@ from autoparts.models import seeded
 
 CLEANING = {"substring": {}, "word": {"whole_word": True}, "none": {"words": (), "smallest": 1}}
 SPLITS = ("train", "validation", "test")
-TRAINING_CODE = (
-    "models",
-    "losses",
-    "mining",
-    "sampling",
-    "augmentation",
-    "optimisation",
-    "objectives",
-    "recipe",
-    "variants",
-    "training",
-)
 PACKAGE = Path(__file__).parent
 
 
@@ -84,11 +73,6 @@ class Study:
     def pixels_at(self, rows: Tensor) -> list[np.ndarray]:
         """Return the prepared photos at these places: (S, S) uint8 each."""
         return list(self.photos[rows.to(self.device)].cpu().numpy())
-
-    @property
-    def skipped_files(self) -> pd.DataFrame:
-        """Files that could not be read as photos: path below the catalogue, category, reason."""
-        return self.skipped.assign(path=_below_root(self.skipped["path"], self.source["path"]))
 
     def part(self, split: str) -> pd.DataFrame:
         """Return the photos of one split."""
@@ -177,7 +161,7 @@ class Study:
 
     def key(self, **parameters: Any) -> str:
         """Hash all that determines a training: data, seed, parameters, the code, torch, the device."""
-        code = [(PACKAGE / f"{name}.py").read_bytes() for name in TRAINING_CODE]
+        code = [path.read_bytes() for path in [*sources_of("from autoparts import variants")[0], PACKAGE / "recipe.py"]]
         facts = (self.fingerprint, self.seed, sorted(parameters.items()), torch.__version__, str(self.device))
         return hashlib.blake2b(repr(facts).encode() + b"".join(code), digest_size=16).hexdigest()
 
@@ -222,7 +206,7 @@ def open_study(
     study = Study(str(data), run_folder(run), seed, prepared.catalogue, prepared.skipped, removed, catalogue, photos)
     study.save_result("data", **_facts(study))
     columns = [name for name in ("path", "category", "product", "content", "split") if name in catalogue]
-    listed = catalogue[columns].assign(path=_below_root(catalogue["path"], study.source["path"]))
+    listed = catalogue[columns].assign(path=below_root(catalogue["path"], study.source["path"]))
     display.save_csv(study.folder, "split", listed)
     return study
 
@@ -238,7 +222,7 @@ def run_folder(run: str) -> Path:
     return Path(os.environ.get("AUTOPARTS_REPORTS", in_project)) / Path(run).expanduser()
 
 
-def _below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
+def below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
     """Leave out of paths what all of a catalogue's share, so that no home directory gets into a report."""
     root = os.path.commonpath(list(catalogue.map(os.path.dirname))) + "/"
     return paths.str.removeprefix(root)

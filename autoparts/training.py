@@ -66,8 +66,8 @@ def fit(
         augment: from (B, 1, S, S) inputs, the rows (B,) of their photos, a generator and the share of the training
             that is done to inputs; for training batches only.
         measure: further figures of the history, taken after each epoch in evaluation mode.
-        checkpoint: file that holds the state after each epoch, with the weights of the best epoch by
-            validation loss under "best".
+        checkpoint: file that holds the state after each epoch, and with validation batches the weights of the epoch
+            of lowest validation loss under "best".
         key: fingerprint of all that determines this training; a checkpoint with another key is started over.
         say: gets one line per epoch.
 
@@ -97,7 +97,7 @@ def fit(
         row |= {f"validation_{name}": value for name, value in held_out.items()}
         row |= measure(network) if measure else {}
         run.record(row)
-        run.save(checkpoint, key)
+        run.save(checkpoint, key, finished=epoch == epochs)
         say(progress_line(row, epochs, time.perf_counter() - started))
     network.eval()
     return pd.DataFrame(run.history)
@@ -120,22 +120,17 @@ class _Run:
 
     def record(self, row: dict[str, float]) -> None:
         self.history.append(row)
-        score = row.get("validation_loss", row["training_loss"])
-        if not self.best or score < self.best["score"]:
+        score = row.get("validation_loss", math.inf)
+        if score < self.best.get("score", math.inf):
             weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
             self.best = {"score": score, "epoch": row["epoch"], "network": weights}
 
-    def save(self, path: Path | None, key: str) -> None:
+    def save(self, path: Path | None, key: str, finished: bool) -> None:
         if path is None:
             return
-        state = {
-            "key": key,
-            "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "generator": self.generator.get_state(),
-            "history": self.history,
-            "best": self.best,
-        }
+        state = {"key": key, "network": self.network.state_dict(), "history": self.history, "best": self.best}
+        if not finished:  # what only going on needs is most of the file
+            state |= {"optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state()}
         # Through an open file, since torch writes the name of a path, here a temporary one, into the file.
         with whole_file(path) as temporary, temporary.open("wb") as file:
             torch.save(state, file)
@@ -147,9 +142,10 @@ class _Run:
         if state["key"] != key:
             return
         self.network.load_state_dict(state["network"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.generator.set_state(state["generator"])
         self.history, self.best = state["history"], state["best"]
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.generator.set_state(state["generator"])
 
 
 def _train_epoch(

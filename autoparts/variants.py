@@ -120,7 +120,7 @@ def train(
     residual = variant.network == "residual"
     history = training.fit(
         network,
-        training.Data(part.photos, batches, batches(models.seeded(seed + 1))[:4]),
+        training.Data(part.photos, batches),
         objective,
         epochs=settings.epochs,
         learning_rate=settings.learning_rate * (4 if residual else 1),

@@ -260,12 +260,16 @@ def test_networks_learn_in_training_mode_and_are_judged_in_evaluation_mode(photo
     assert not net.training
 
 
-def test_without_validation_photos_the_training_loss_chooses(photos, tmp_path):
+def test_without_validation_photos_nothing_is_called_best(photos, tmp_path):
     data = training.Data(photos, naming(photos).batches)
     history = fit(network(), data, checkpoint=tmp_path / "a.pt")
     assert list(history) == ["epoch", "training_loss", "training_accuracy"]
-    best = torch.load(tmp_path / "a.pt", weights_only=True)["best"]
-    assert best["epoch"] == history["training_loss"].idxmin() + 1
+    assert torch.load(tmp_path / "a.pt", weights_only=True)["best"] == {}
+
+
+def test_a_finished_training_keeps_no_state_of_the_optimiser(photos, tmp_path):
+    fit(network(), naming(photos), checkpoint=tmp_path / "a.pt", epochs=2)
+    assert set(torch.load(tmp_path / "a.pt", weights_only=True)) == {"key", "network", "history", "best"}
 
 
 def test_the_schedule_scales_the_rate_at_every_step(photos):
