@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import time
@@ -14,13 +15,15 @@ from typing import Any
 
 import nbformat
 import papermill
-import yaml
 from filelock import FileLock, Timeout
-from jupyter_client import KernelManager
+from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import run_sync
+from nbclient.exceptions import DeadKernelError
 
 from autoparts.dependencies import sources_of
 from autoparts.files import UserError, whole_file
+from autoparts.parameters import RunError, check, declared_parameters, read_profile
 from autoparts.report import render
 from autoparts.study import PACKAGE, Study, open_study, run_folder
 
@@ -37,10 +40,6 @@ LIBRARIES = (
     "papermill",
     "nbconvert",
 )
-
-
-class RunError(UserError):
-    """A run cannot start; the message says why, and what to do."""
 
 
 class NotebookError(UserError):
@@ -74,9 +73,11 @@ def run(
         UserError: for what the user can mend, before anything long starts, or for a notebook that failed.
     """
     notebooks = _select(only)
-    values = _profile(profile) | {"data": str(data), "run": str(name)} | dict(parameters or {})
-    declared = {path: declared_parameters(path) for path in notebooks}
-    _check(values, declared, given=parameters or {})
+    declared = {path: declared_parameters(path) for path in _select(())}
+    parameters = dict(parameters or {})
+    values = read_profile(profile, NOTEBOOKS / "profiles", declared) | parameters
+    values |= {"data": str(data), "run": str(name)}
+    check(values, {path: declared[path] for path in notebooks}, given=parameters)
     folder = run_folder(name)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -93,14 +94,10 @@ def run(
         raise RunError(
             f"run '{name}' is busy: another process writes to {folder}; wait for it, or choose --name"
         ) from None
-
-
-def declared_parameters(notebook: Path) -> dict[str, Any]:
-    """Return the parameters that a notebook declares in its tagged cell: name to default."""
-    return {
-        name: yaml.safe_load(facts["default"]) if facts["default"][:1] not in "\"'" else facts["default"][1:-1]
-        for name, facts in papermill.inspect_notebook(str(notebook)).items()
-    }
+    except UserError:
+        if [path.name for path in folder.iterdir()] == [".lock"]:  # nothing came of a new run: leave no trace of it
+            shutil.rmtree(folder)
+        raise
 
 
 def _select(only: Sequence[str]) -> list[Path]:
@@ -114,29 +111,6 @@ def _select(only: Sequence[str]) -> list[Path]:
     return [path for path in notebooks if not only or path.name[:2] in only]
 
 
-def _profile(profile: str) -> dict[str, Any]:
-    path = Path(profile) if profile.endswith((".yaml", ".yml")) else NOTEBOOKS / "profiles" / f"{profile}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in (NOTEBOOKS / "profiles").glob("*.yaml")))
-        raise RunError(f"there is no profile {profile!r}; choose {known}, or give the path of a YAML file")
-    return yaml.safe_load(path.read_text()) or {}
-
-
-def _check(values: Mapping[str, Any], declared: Mapping[Path, Mapping[str, Any]], given: Mapping[str, Any]) -> None:
-    """Refuse parameters that no notebook has, or whose value is of another kind than the default or out of range."""
-    defaults = {name: value for parameters in declared.values() for name, value in parameters.items()}
-    for name in given:
-        if name not in defaults:
-            raise RunError(f"no notebook has a parameter {name!r}; there are {', '.join(sorted(defaults))}")
-    for name in values.keys() & defaults.keys():
-        value, default = values[name], defaults[name]
-        expected = (int, float) if isinstance(default, float) else type(default)
-        if not isinstance(value, expected) or isinstance(value, bool) != isinstance(default, bool):
-            raise RunError(f"parameter {name} is {value!r}; expected something like {default!r}")
-        if isinstance(default, int | float) and name != "seed" and not value > 0:
-            raise RunError(f"parameter {name} is {value!r}; it has to be positive")
-
-
 def _bring_up_to_date(path: Path, folder: Path, study: Study, parameters: dict[str, Any], force: bool) -> float:
     """Execute one notebook unless its last result came of the same things; return the seconds it took then."""
     done = folder / "notebooks" / path.name
@@ -146,32 +120,40 @@ def _bring_up_to_date(path: Path, folder: Path, study: Study, parameters: dict[s
         if facts.get("stamp") == stamp:
             print(f"{path.stem}: up to date", file=sys.stderr)
             return facts["seconds"]
-    running = done.with_suffix(".running.ipynb")
+    running = done.with_name(f".{done.name}")
     failed = done.with_suffix(".failed.ipynb")
     running.parent.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     try:
         _execute(path, running, parameters)
-    except papermill.PapermillExecutionError as error:
+        seconds = round(time.perf_counter() - started, 1)
+        notebook = nbformat.read(running, as_version=4)
+        _clean(notebook)
+        # Taken anew, since the notebook may have written results that it reads itself.
+        notebook.metadata["autoparts"] = {"stamp": _stamp(path, folder, study, parameters), "seconds": seconds}
+        nbformat.write(notebook, running)
+        running.replace(done)
+    except (papermill.PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
         raise NotebookError(
-            f"notebook {path.stem} failed in cell {error.cell_index}: {error.ename}: {error.evalue}\n"
+            f"notebook {path.stem} failed{_reason(error)}\n"
             f"The notebook with its error is {failed}; the last good one, if any, stays in the report."
         ) from None
-    seconds = round(time.perf_counter() - started, 1)
-    notebook = nbformat.read(running, as_version=4)
-    _clean(notebook)
-    # Taken anew, since the notebook may have written results that it reads itself.
-    notebook.metadata["autoparts"] = {"stamp": _stamp(path, folder, study, parameters), "seconds": seconds}
-    nbformat.write(notebook, running)
-    running.replace(done)
+    finally:
+        running.unlink(missing_ok=True)
     failed.unlink(missing_ok=True)
     return seconds
 
 
+def _reason(error: papermill.PapermillExecutionError | DeadKernelError) -> str:
+    if isinstance(error, DeadKernelError):
+        return ": its Python process died; a likely cause is too little memory"
+    return f" in cell {error.cell_index}: {error.ename}: {error.evalue}"
+
+
 def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> None:
     # Without folders to search, the only kernel is the one of this very interpreter.
-    manager = KernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), kernel_name="python3")
+    manager = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), kernel_name="python3")
     try:
         papermill.execute_notebook(
             path,
@@ -183,7 +165,7 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> None:
         )
     finally:
         if manager.has_kernel:
-            manager.shutdown_kernel(now=True)
+            run_sync(manager.shutdown_kernel)(now=True)
 
 
 def _clean(notebook: nbformat.NotebookNode) -> None:

@@ -42,9 +42,10 @@ def group(labels: Tensor) -> Groups:
     order = labels.argsort(stable=True)
     _, inverse, counts = labels[order].unique_consecutive(return_inverse=True, return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
+        most = max(counts.tolist(), default=0)
         raise ValueError(
             f"pairs and triplets need two categories, one of them with two photos; "
-            f"these {len(labels)} photos form {len(counts)} categories of at most {max(counts.tolist(), default=0)} photos"
+            f"these {len(labels)} photos form {len(counts)} categories of at most {most} photos"
         )
     return Groups(order, (counts.cumsum(0) - counts)[inverse], counts[inverse])
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from autoparts.files import UserError
+
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
 _RUBBISH = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-class CatalogueError(ValueError):
+class CatalogueError(UserError):
     """The data cannot be used as it is; the message says what is wrong and what to do."""
 
 

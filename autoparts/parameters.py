@@ -1,0 +1,63 @@
+"""The parameters of notebooks: what they declare, what a profile sets, and what is refused."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+
+from autoparts.files import UserError
+
+
+class RunError(UserError):
+    """A run cannot start; the message says why, and what to do."""
+
+
+def declared_parameters(notebook: Path) -> dict[str, Any]:
+    """Return the parameters that a notebook declares in its tagged cell: name to default."""
+    return {
+        name: yaml.safe_load(facts["default"]) if facts["default"][:1] not in "\"'" else facts["default"][1:-1]
+        for name, facts in papermill.inspect_notebook(str(notebook)).items()
+    }
+
+
+def read_profile(profile: str, profiles: Path, declared: Mapping[Path, Mapping[str, Any]]) -> dict[str, Any]:
+    """Read a parameter file: a name in the folder `profiles`, or the path of a YAML file.
+
+    Raises:
+        RunError: if it is missing, holds something else, or sets what no notebook declares.
+    """
+    path = Path(profile) if profile.endswith((".yaml", ".yml")) else profiles / f"{profile}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(file.stem for file in profiles.glob("*.yaml")))
+        raise RunError(f"there is no profile {profile!r}; choose {known}, or give the path of a YAML file")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise RunError(f"profile {path} is no YAML: {error}") from None
+    if not isinstance(values, dict):
+        raise RunError(f"profile {path} has to hold names and values of parameters, such as epochs: 20")
+    names = sorted({name for parameters in declared.values() for name in parameters})
+    for name in values:
+        if name not in names:
+            raise RunError(f"profile {path.name}: no notebook has a parameter {name!r}; there are {', '.join(names)}")
+    return values
+
+
+def check(values: Mapping[str, Any], declared: Mapping[Path, Mapping[str, Any]], given: Mapping[str, Any]) -> None:
+    """Refuse parameters that no notebook has, or whose value is of another kind than the default or out of range."""
+    defaults = {name: value for parameters in declared.values() for name, value in parameters.items()}
+    for name in given:
+        if name in ("data", "run"):
+            raise RunError(f"{name} is given with --{'data' if name == 'data' else 'name'}, not as a parameter")
+        if name not in defaults:
+            raise RunError(f"no notebook has a parameter {name!r}; there are {', '.join(sorted(defaults))}")
+    for name in values.keys() & defaults.keys():
+        value, default = values[name], defaults[name]
+        expected = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(value, expected) or isinstance(value, bool) != isinstance(default, bool):
+            raise RunError(f"parameter {name} is {value!r}; expected something like {default!r}")
+        number = isinstance(default, int | float) and not isinstance(default, bool)
+        if number and name != "seed" and not value > 0:
+            raise RunError(f"parameter {name} is {value!r}; it has to be positive")
