@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from autoparts.catalog import CatalogueError
 from autoparts.decoding import FORMATS, open_photo, prepare_file, prepare_photo, read_bytes
+from autoparts.dependencies import sources_of
 
 __all__ = ["Prepared", "cache_folder", "near_duplicates", "open_photo", "prepare", "prepare_photo", "read_bytes"]
 
@@ -95,12 +96,10 @@ def cache_folder() -> Path:
 
 def _key(paths: list[str], size: int) -> str:
     """Name of a catalogue's cache entry."""
-    drawing = 0
-    if _drawn(paths):
-        from autoparts import synthetic
-
-        drawing = getattr(synthetic, "DRAWING_VERSION", 0)
-    key = hashlib.blake2b(f"{PREPARATION_VERSION} {drawing} {size} {FORMATS}".encode(), digest_size=16)
+    key = hashlib.blake2b(f"{PREPARATION_VERSION} {size} {FORMATS}".encode(), digest_size=16)
+    if _drawn(paths):  # drawn photos are what the code draws
+        for module in sources_of("from autoparts import synthetic")[0]:
+            key.update(module.read_bytes())
     for path in paths:
         state = None
         if not path.startswith("synthetic:"):
