@@ -121,6 +121,12 @@ def fair_comparison(
     return pd.DataFrame(table).T.rename_axis("model"), queries
 
 
+def intervals(table: pd.DataFrame, measure: str) -> pd.Series:
+    """Write the 95 % interval of a measure of `fair_comparison` as text, empty where there is none."""
+    limits = table[[f"{measure} low", f"{measure} high"]].astype(float)
+    return limits.apply(lambda row: "" if row.isna().any() else f"{row.iloc[0]:.1%} to {row.iloc[1]:.1%}", axis=1)
+
+
 def softmax_row(logits: Tensor, truth: Tensor) -> dict[str, float]:
     """Name test photos by a classifier's largest logit, as a row of the naming measures. (M, C) and (M,)."""
     hits = logits.argmax(dim=1) == truth
