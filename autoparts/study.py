@@ -118,7 +118,7 @@ class Study:
         try:
             return draw(self.labels(split), count, self.generator(f"{draw.__name__} {split}"), draw_by)
         except ValueError as error:
-            raise StudyError(f"the {split} photos are too few to compare with each other: {error}") from None
+            raise StudyError(f"the {split} photos cannot be compared with each other: {error}") from None
 
     def figure(self, name: str, figure: Figure, caption: str, alt: str) -> HTML:
         """Save a figure in the run folder and return it for display; see `display.save_figure`."""
@@ -200,6 +200,9 @@ def open_study(
     prepared = images.prepare(catalog.read_catalogue(data, own_split=split == "own"), size=size)
     kept, removed = catalog.clean(prepared.catalogue, **CLEANING[cleaning])
     catalogue = catalog.split_catalogue(kept, derived_seed(seed, "split"))
+    empty = sorted(set(SPLITS) - set(catalogue["split"]), key=SPLITS.index)
+    if empty:
+        raise StudyError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")
     # Opened copy-on-write, since torch warns of read-only memory; nothing ever writes to it.
     pixels = torch.from_numpy(np.load(prepared.pixels.filename, mmap_mode="c"))
     photos = pixels.to(choose_device(device))
