@@ -26,7 +26,8 @@ def source_summary(study: Study) -> pd.DataFrame:
 
 def skipped_files(study: Study) -> pd.DataFrame:
     """List files that could not be read as photos: path below the catalogue, category, reason."""
-    return study.skipped.assign(path=below_root(study.skipped["path"], study.source["path"]))
+    every = pd.concat([study.source["path"], study.skipped["path"]])
+    return study.skipped.assign(path=below_root(study.skipped["path"], every))
 
 
 def cleaning_summary(removed: pd.DataFrame) -> pd.DataFrame:

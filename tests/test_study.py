@@ -208,7 +208,8 @@ def test_preparation_steps_end_in_what_the_network_sees(study):
     row = study.catalogue.iloc[0]
     steps = exploration.preparation_steps(row["path"], 20)
     assert [name.split("\n")[0] for name in steps] == ["as it is", "grey", "padded to a square", "resized"]
-    assert np.array_equal(list(steps.values())[-1], study.photos[row["row"]].numpy())
+    last, prepared = list(steps.values())[-1].astype(int), study.photos[row["row"]].numpy().astype(int)
+    assert np.abs(last - prepared).max() < 6  # preparation in bulk decodes JPEGs straight to grey
 
 
 def test_the_threshold_explorer_tells_what_it_was_given(study):
