@@ -118,7 +118,7 @@ def _notebook(path: Path, intro: str, shown: list[str]) -> None:
                     "error",
                     ename="ZeroDivisionError",
                     evalue="division by zero",
-                    traceback=["\x1b[31mZeroDivisionError\x1b[0m in /home/somebody/work/x.py: division by zero"],
+                    traceback=["\x1b[31mZeroDivisionError\x1b[0m in /home/somebody/parts/x.py: division by zero"],
                 )
             ],
         ),

@@ -135,7 +135,7 @@ def test_hostile_names_are_text(run):
 def test_home_folders_and_users_are_not_named(run):
     html = (run / "03_siamese_contrastive.html").read_text("utf-8")
     assert str(Path.home()) not in html and "somebody" not in html
-    assert "~/a.jpg" in html and "~/work/x.py" in html
+    assert "~/a.jpg" in html and "~/parts/x.py" in html
     assert scrub(f"{run}/figures and /data/x", run) == "tiny/figures and /data/x"
     picture = '<img src="data:image/png;base64,AA/home/somebody/AA==">'
     assert scrub(picture, run) == picture
