@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from autoparts import models, retrieval
+from autoparts.checkpoints import load_weights
 from autoparts.evaluation import embed, wilson_interval
 from autoparts.study import SPLITS, Study
 from autoparts.variants import Part
@@ -72,8 +73,7 @@ def curves(results: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[pd.DataF
 def load_network(study: Study, name: str, result: Mapping[str, Any]) -> torch.nn.Module:
     """Load the last weights of one of the thesis's models, as its notebook saved them."""
     network = models.thesis_network(**result["architecture"]).to(memory_format=torch.channels_last)
-    state = torch.load(study.checkpoint(name), map_location="cpu", weights_only=True)
-    network.load_state_dict(state["network"])
+    load_weights(network, study.checkpoint(name))
     return network.to(study.device)
 
 

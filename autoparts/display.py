@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -219,3 +220,12 @@ def _harmless(value: object) -> object:
     except ValueError:
         return f"'{value}"
     return value
+
+
+def plain(value: Any) -> Any:
+    """Turn what NumPy, pandas and torch return into what JSON knows."""
+    if isinstance(value, pd.DataFrame):
+        return value.to_dict(orient="list")
+    if hasattr(value, "tolist"):  # series, arrays, their elements, tensors
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -5,7 +5,8 @@ import pandas as pd
 from PIL import ImageOps
 
 from autoparts import images
-from autoparts.study import SPLITS, Study, below_root
+from autoparts.sources import below_root
+from autoparts.study import SPLITS, Study
 
 
 def source_summary(study: Study) -> pd.DataFrame:

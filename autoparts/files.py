@@ -1,5 +1,6 @@
 """Files that others read appear whole or not at all; what users can mend is told without a traceback."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,30 @@ class UserError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+class DiskError(UserError):
+    """The disk is full."""
+
+    exit_code = 1
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Have a full disk, or one that may not be written to, told by a message that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskError(
+                f"{path} cannot be written: {error.strerror}. Free some space on that disk; what is finished is kept, "
+                "and the same command goes on from there."
+            ) from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise UserError(
+                f"{path} cannot be written: {error.strerror}. Allow it, or choose another run folder with --name."
+            ) from None
+        raise
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name in its folder and rename it when the block ends well.
@@ -25,11 +50,15 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Yields:
         The temporary path to write to; it is removed if the block raises.
+
+    Raises:
+        UserError: if the disk is full or may not be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from autoparts.files import UserError
+
 DISTANCES = ("euclidean", "squared", "cosine", "manhattan")
 
 
@@ -78,6 +80,7 @@ def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Te
         (P,) float, half the squared distance, or half the squared shortfall to the margin.
     """
     similar = distances.square()  # (P,)
+    _check_margin(margin)
     dissimilar = (margin - distances).clamp(min=0).square()  # (P,)
     return torch.where(same, similar, dissimilar) / 2
 
@@ -93,7 +96,13 @@ def triplet_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Ten
     Returns:
         (T,) float, zero for triplets that satisfy (2.10).
     """
+    _check_margin(margin)
     return (positive - negative + margin).clamp(min=0)
+
+
+def _check_margin(margin: float) -> None:
+    if not margin > 0:
+        raise UserError(f"margin is {margin}; it has to be positive")
 
 
 def soft_margin_triplet_loss(positive: Tensor, negative: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """The parameters of notebooks: what they declare, what a profile sets, and what is refused."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,9 @@ import papermill
 import yaml
 
 from autoparts.files import UserError
+
+CHOICES = {"draw_by": ("photo", "category")}  # what only a notebook's middle would refuse
+SHARES = ("held_out", "accept")
 
 
 class RunError(UserError):
@@ -58,6 +62,22 @@ def check(values: Mapping[str, Any], declared: Mapping[Path, Mapping[str, Any]],
         expected = (int, float) if isinstance(default, float) else type(default)
         if not isinstance(value, expected) or isinstance(value, bool) != isinstance(default, bool):
             raise RunError(f"parameter {name} is {value!r}; expected something like {default!r}")
-        number = isinstance(default, int | float) and not isinstance(default, bool)
-        if number and name != "seed" and not value > 0:
-            raise RunError(f"parameter {name} is {value!r}; it has to be positive")
+        if name in CHOICES and value not in CHOICES[name]:
+            raise RunError(f"parameter {name} is {value!r}; expected {' or '.join(CHOICES[name])}")
+        if name == "seed" and not 0 <= value < 2**63:
+            raise RunError(f"parameter seed is {value!r}; expected a number from 0 to 2**63 - 1")
+        if name in SHARES and not 0 < value < 1:
+            raise RunError(f"parameter {name} is {value!r}; expected a share between 0 and 1")
+        if isinstance(default, list) and not (value and all(_like(element, default[0]) for element in value)):
+            raise RunError(f"parameter {name} is {value!r}; expected something like {default!r}")
+        for number in value if isinstance(value, list) else [value]:
+            if _is_number(number) and name != "seed" and not (number > 0 and math.isfinite(number)):
+                raise RunError(f"parameter {name} is {value!r}; it has to be positive")
+
+
+def _like(element: Any, model: Any) -> bool:
+    return type(element) is type(model)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

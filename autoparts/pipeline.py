@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,7 +23,7 @@ from jupyter_core.utils import run_sync
 from nbclient.exceptions import DeadKernelError
 
 from autoparts.dependencies import sources_of
-from autoparts.files import UserError, whole_file
+from autoparts.files import UserError, disk_errors, whole_file
 from autoparts.parameters import RunError, check, declared_parameters, read_profile
 from autoparts.report import render
 from autoparts.study import PACKAGE, Study, open_study, run_folder
@@ -51,7 +52,7 @@ class NotebookError(UserError):
 def run(
     data: str = "synthetic",
     name: str = "demo",
-    profile: str = "demo",
+    profile: str | Mapping[str, Any] = "demo",
     only: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
     force: bool = False,
@@ -61,7 +62,7 @@ def run(
     Args:
         data: see `study.open_study`.
         name: of the run folder under reports/, or a path.
-        profile: name of a parameter file in notebooks/profiles/, or a path to one.
+        profile: name of a parameter file in notebooks/profiles/, or a path to one, or its values.
         only: numbers of the notebooks to run, such as "02"; all if empty.
         parameters: override the profile.
         force: run notebooks again that are up to date.
@@ -75,27 +76,35 @@ def run(
     notebooks = _select(only)
     declared = {path: declared_parameters(path) for path in _select(())}
     parameters = dict(parameters or {})
-    values = read_profile(profile, NOTEBOOKS / "profiles", declared) | parameters
+    named = isinstance(profile, str)
+    values = (read_profile(profile, NOTEBOOKS / "profiles", declared) if named else dict(profile)) | parameters
     values |= {"data": str(data), "run": str(name)}
     check(values, {path: declared[path] for path in notebooks}, given=parameters)
     folder = run_folder(name)
+    with disk_errors(folder), _locked(folder):
+        study = open_study(str(data), str(name), **{key: values[key] for key in SHARED if key in values})
+        print(f"{len(study.catalogue):,} photos in {len(study.categories)} categories", file=sys.stderr)
+        timings = {}
+        for path in notebooks:
+            own = {key: value for key, value in values.items() if key in declared[path]}
+            timings[path.stem] = _bring_up_to_date(path, folder, study, own, force)
+        _write_facts(folder, study, values, timings)
+        return render(folder)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a run folder, and leave no trace of a new run that comes to nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(folder / ".lock", timeout=0):
-            study = open_study(str(data), str(name), **{key: values[key] for key in SHARED if key in values})
-            print(f"{len(study.catalogue):,} photos in {len(study.categories)} categories", file=sys.stderr)
-            timings = {}
-            for path in notebooks:
-                own = {key: value for key, value in values.items() if key in declared[path]}
-                timings[path.stem] = _bring_up_to_date(path, folder, study, own, force)
-            _write_facts(folder, study, values, timings)
-            return render(folder)
+            yield
     except Timeout:
         raise RunError(
-            f"run '{name}' is busy: another process writes to {folder}; wait for it, or choose --name"
+            f"run '{folder.name}' is busy: another process writes to {folder}; wait for it, or choose --name"
         ) from None
     except UserError:
-        if [path.name for path in folder.iterdir()] == [".lock"]:  # nothing came of a new run: leave no trace of it
+        if [path.name for path in folder.iterdir()] == [".lock"]:
             shutil.rmtree(folder)
         raise
 

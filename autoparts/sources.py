@@ -183,3 +183,11 @@ def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> list[str]:
     why = "leads outside the manifest's folder; move the photos beside it, or allow it with --allow-outside"
     _refuse(outside, paths, file, why)
     return full
+
+
+def below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
+    """Leave out of paths what all of a catalogue's share, so that no home directory gets into a report."""
+    root = os.path.commonpath(list(catalogue.map(os.path.dirname)))
+    if root and Path.home().is_relative_to(root):  # photos from all over the disk
+        return paths.str.split("/").str[-2:].str.join("/")
+    return paths.str.removeprefix(root + "/")

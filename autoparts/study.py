@@ -16,7 +16,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from autoparts import catalog, display, images, sampling
+from autoparts import catalog, display, images, sampling, sources
 from autoparts.dependencies import sources_of
 from autoparts.device import choose_device
 from autoparts.evaluation import Pairs
@@ -132,7 +132,7 @@ class Study:
         """Write `results/<name>.json`, with the fingerprint of the data and the seed it belongs to."""
         content = {"fingerprint": self.fingerprint, "seed": self.seed, **result}
         with whole_file(self.folder / "results" / f"{name}.json") as path:
-            path.write_text(json.dumps(content, indent=1, default=_plain, allow_nan=False) + "\n")
+            path.write_text(json.dumps(content, indent=1, default=display.plain, allow_nan=False) + "\n")
 
     def result(self, name: str, notebook: str) -> dict[str, Any]:
         """Read `results/<name>.json`.
@@ -188,6 +188,8 @@ def open_study(
         device: "auto", "cpu", "cuda" or "mps".
         size: side of the prepared photos in pixels.
 
+    A manifest may name photos outside its folder only if the environment says AUTOPARTS_ALLOW_OUTSIDE=1.
+
     Returns:
         The study. Its facts are written to `results/data.json`, its split to `tables/split.csv`.
 
@@ -197,7 +199,11 @@ def open_study(
     """
     if cleaning not in CLEANING or split not in ("new", "own"):
         raise StudyError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
-    prepared = images.prepare(catalog.read_catalogue(data, own_split=split == "own"), size=size)
+    if type(seed) is not int or not 0 <= seed < 2**63:
+        raise StudyError(f"seed is {seed!r}; expected a whole number, 0 or more")
+    allowed = os.environ.get("AUTOPARTS_ALLOW_OUTSIDE") == "1"
+    read = catalog.read_catalogue(data, own_split=split == "own", allow_outside=allowed)
+    prepared = images.prepare(read, size=size)
     kept, removed = catalog.clean(prepared.catalogue, **CLEANING[cleaning])
     catalogue = catalog.split_catalogue(kept, derived_seed(seed, "split"))
     empty = sorted(set(SPLITS) - set(catalogue["split"]), key=SPLITS.index)
@@ -209,7 +215,7 @@ def open_study(
     study = Study(str(data), run_folder(run), seed, prepared.catalogue, prepared.skipped, removed, catalogue, photos)
     study.save_result("data", **_facts(study))
     columns = [name for name in ("path", "category", "product", "content", "split") if name in catalogue]
-    listed = catalogue[columns].assign(path=below_root(catalogue["path"], study.source["path"]))
+    listed = catalogue[columns].assign(path=sources.below_root(catalogue["path"], study.source["path"]))
     display.save_csv(study.folder, "split", listed)
     return study
 
@@ -225,12 +231,6 @@ def run_folder(run: str) -> Path:
     return Path(os.environ.get("AUTOPARTS_REPORTS", in_project)) / Path(run).expanduser()
 
 
-def below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
-    """Leave out of paths what all of a catalogue's share, so that no home directory gets into a report."""
-    root = os.path.commonpath(list(catalogue.map(os.path.dirname))) + "/"
-    return paths.str.removeprefix(root)
-
-
 def _facts(study: Study) -> dict[str, Any]:
     return {
         "data": study.data if study.generated else Path(study.data).name,
@@ -243,14 +243,3 @@ def _facts(study: Study) -> dict[str, Any]:
         "split": {name: len(study.rows(name)) for name in SPLITS},
         "processor": platform.processor() or platform.machine(),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Turn what NumPy, pandas and torch return into what JSON knows."""
-    if isinstance(value, pd.DataFrame):
-        return value.to_dict(orient="list")
-    if isinstance(value, pd.Series | np.ndarray | Tensor):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

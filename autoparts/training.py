@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from autoparts.checkpoints import unusable
 from autoparts.device import half_precision, keep_memory
 from autoparts.files import UserError, whole_file
 from autoparts.models import photo_input, seeded
@@ -138,14 +139,15 @@ class _Run:
     def resume(self, path: Path | None, key: str) -> None:
         if path is None or not path.exists():
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["key"] != key:
-            return
-        self.network.load_state_dict(state["network"])
-        self.history, self.best = state["history"], state["best"]
-        if "optimiser" in state:
-            self.optimiser.load_state_dict(state["optimiser"])
-            self.generator.set_state(state["generator"])
+        with unusable(path):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            if state["key"] != key:
+                return
+            self.network.load_state_dict(state["network"])
+            self.history, self.best = state["history"], state["best"]
+            if "optimiser" in state:
+                self.optimiser.load_state_dict(state["optimiser"])
+                self.generator.set_state(state["generator"])
 
 
 def _train_epoch(

@@ -1,0 +1,163 @@
+"""Runs killed at random moments: each one, started again, ends with the tables of a run that nobody disturbed.
+
+Run at length with `python -m tests.kill_runs --kills 20 --seed 1`.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+
+TINY = {"epochs": 2, "batch_size": 16, "threshold_pairs": 40, "filters": "[4, 8]", "embedding_size": 8}
+FAULTS = {  # who is killed, by which signal, and how the command then ends
+    "Ctrl-C": ("group", signal.SIGINT, 130),
+    "SIGTERM": ("pipeline", signal.SIGTERM, 130),
+    "kill -9": ("pipeline", signal.SIGKILL, -signal.SIGKILL),
+    "kill -9 of the kernel": ("kernel", signal.SIGKILL, 1),
+}
+PATIENCE = 600  # seconds for anything to end
+
+
+class Killed(NamedTuple):
+    """What came of one run that was killed."""
+
+    fault: str
+    seconds: float  # from the start to the kill
+    during: str  # the last executed notebook that was there
+    code: int
+    message: str
+    left_over: int  # processes still there ten seconds after the command had ended
+    differing: list[str]  # tables that differ from the undisturbed run's, or are missing, after a run to the end
+
+
+def command(data: str, only: str, parameters: Mapping[str, object]) -> list[str]:
+    """Return the command that runs the pipeline."""
+    given = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
+    return [sys.executable, "-m", "autoparts", "run", "--data", data, "--name", "run", "--only", only, *given]
+
+
+def start(run: Sequence[str], folder: Path) -> subprocess.Popen:
+    """Start a run with reports and cache of its own, as a process group of its own."""
+    own = {"AUTOPARTS_REPORTS": str(folder), "AUTOPARTS_CACHE": str(folder / "cache")}
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "errors.txt").open("a") as errors:
+        return subprocess.Popen(
+            run, env=os.environ | own, stdout=errors, stderr=errors, text=True, start_new_session=True
+        )
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Find every process that a run in this folder has started, by its environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("AUTOPARTS_REPORTS") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kernel_of(folder: Path) -> int | None:
+    """Return the process number of the kernel of a run, if it has one now."""
+    for process in processes_of(folder):
+        try:
+            if any("ipykernel" in word for word in process.cmdline()):
+                return process.pid
+        except psutil.Error:
+            continue
+    return None
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Read the tables of a run."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "run" / "tables").glob("*.csv"))}
+
+
+def finish(run: Sequence[str], folder: Path) -> None:
+    """Run to the end."""
+    code = start(run, folder).wait(PATIENCE)
+    assert code == 0, f"{folder} ended with {code}: {(folder / 'errors.txt').read_text()[-2000:]}"
+
+
+def kill(run: Sequence[str], folder: Path, fault: str, moment: float, undisturbed: Mapping[str, bytes]) -> Killed:
+    """Start a run, kill it, start it again to the end, and compare."""
+    victim, number, _ = FAULTS[fault]
+    process = start(run, folder)
+    began = time.monotonic()
+    while process.poll() is None and time.monotonic() < began + moment:
+        time.sleep(0.05)
+    target = process.pid
+    while victim == "kernel" and process.poll() is None and (target := kernel_of(folder)) is None:
+        time.sleep(0.05)
+    seconds = time.monotonic() - began
+    during = max((path.stem for path in (folder / "run" / "notebooks").glob("[0-9]*.ipynb")), default="none")
+    if process.poll() is None:
+        (os.killpg if victim == "group" else os.kill)(target, number)
+    code = process.wait(PATIENCE)
+    patience = time.monotonic() + 10
+    while (left_over := processes_of(folder)) and time.monotonic() < patience:
+        time.sleep(0.2)
+    lines = (folder / "errors.txt").read_text().splitlines()
+    finish(run, folder)
+    found = tables(folder)
+    differing = [name for name in undisturbed | found if undisturbed.get(name) != found.get(name)]
+    message = next((line for line in reversed(lines) if line.startswith("autoparts: ")), "")
+    return Killed(fault, seconds, during, code, message, len(left_over), differing)
+
+
+def wrong(killed: Killed) -> str:
+    """Say what is wrong with the outcome of a kill; empty if nothing is."""
+    _, number, expected = FAULTS[killed.fault]
+    if killed.code not in (expected, -number, 0):  # before the command has begun, or after its end
+        return f"ended with {killed.code}"
+    if killed.code in (1, 130) and not killed.message:
+        return "no message"
+    if killed.left_over:
+        return f"{killed.left_over} processes left"
+    return f"differing: {', '.join(killed.differing)}" if killed.differing else ""
+
+
+def main() -> int:
+    """Kill as often as the command line says, and print what happened."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="02,03,04")
+    parser.add_argument("--data", default="synthetic:6x72")
+    wanted = parser.parse_args()
+    run = command(wanted.data, wanted.only, TINY)
+    rng = np.random.default_rng(wanted.seed)
+    failures = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        began = time.monotonic()
+        finish(run, folder / "undisturbed")
+        length = time.monotonic() - began
+        undisturbed = tables(folder / "undisturbed")
+        print(f"undisturbed: {length:.0f} s, {len(undisturbed)} tables", flush=True)
+        for index in range(wanted.kills):
+            fault = list(FAULTS)[index % len(FAULTS)]
+            killed = kill(run, folder / str(index), fault, length * rng.random(), undisturbed)
+            problem = wrong(killed)
+            failures += bool(problem)
+            print(
+                f"{index + 1:3}  {fault:22} {killed.seconds:6.1f} s  after {killed.during:24} exit {killed.code:4}  "
+                f"{problem or 'tables identical'}",
+                flush=True,
+            )
+    print(f"{wanted.kills} kills, {failures} with something wrong")
+    return min(failures, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
