@@ -1,0 +1,211 @@
+"""Reading photos and training: batches, preparing, epochs, steps."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.datasets import ImageFolder
+
+from autoparts import models, objectives, recipe, sampling, training
+from autoparts.device import half_precision, keep_memory
+from autoparts.images import CHUNK, prepare
+from autoparts.optimisation import Muon, adam
+from tests.benchmarks.clock import Bar, Row, best_of, interleaved, overhead, speed_up
+from tests.benchmarks.data import BATCH, USUAL, Photos, Tuples, loader
+
+WORKERS = {"none": 0, "two": 2}
+CPU = torch.device("cpu")
+EMBEDDING = 128
+
+
+def batches(photos: Photos, repeats: int, temporary: Path) -> list[Row]:
+    """Network input from the prepared array, and from an ImageFolder of the same JPEGs."""
+    files = Tuples(photos.files["path"].tolist(), [torch.arange(len(photos.files))])
+    if len({Path(path).parent.parent for path in photos.files["path"]}) == 1:  # one folder per category
+        files = ImageFolder(Path(photos.files["path"].iloc[0]).parent.parent, USUAL)
+
+    def ours() -> None:
+        for batch in sampling.photo_batches(torch.arange(len(photos.pixels)), photos.labels, BATCH, models.seeded(0)):
+            models.photo_input(photos.pixels[batch.photos]).contiguous(memory_format=torch.channels_last)
+
+    loaders = {name: loader(files, workers) for name, workers in WORKERS.items()}
+    usual = {name: partial(_exhaust, read) for name, read in loaders.items()}
+    times = best_of(interleaved(repeats, ours=ours, **usual), *usual)
+    return [speed_up("batches", times, len(photos.pixels), "photos/s", Bar(20, 50), len(files))]
+
+
+def _exhaust(batches: Sequence[object]) -> None:
+    for _ in batches:
+        pass
+
+
+def preparing(photos: Photos, repeats: int, temporary: Path) -> list[Row]:
+    """JPEG files into the prepared array, and Pillow's bare decode of their bytes, both in two threads."""
+    files, cache = photos.files, temporary / "measured"
+    contents = [Path(path).read_bytes() for path in files["path"]]
+    chunks = [contents[start : start + CHUNK] for start in range(0, len(contents), CHUNK)]
+
+    def ours() -> None:
+        prepare(files, cache=cache, workers=2, progress=False)
+        shutil.rmtree(cache)
+
+    def theirs() -> None:
+        with ThreadPoolExecutor(2) as pool:
+            _exhaust(pool.map(lambda chunk: [Image.open(BytesIO(content)).load() for content in chunk], chunks))
+
+    times = interleaved(repeats, ours=ours, theirs=theirs)
+    return [speed_up("preparing", times, len(files), "photos/s", Bar(0.7, 0.9))]
+
+
+def usual_network(ours: nn.Sequential) -> nn.Sequential:
+    """The thesis network as it is usually written: ReLU before pooling, float32, default memory order."""
+    layers: list[nn.Module] = []
+    for layer in ours[0]:
+        if isinstance(layer, nn.Conv2d):
+            layers += [nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(ours[1].in_features, ours[1].out_features))
+    for usual, weights in zip(network.parameters(), ours.parameters(), strict=True):
+        usual.data = weights.detach().clone(memory_format=torch.contiguous_format)
+    return network
+
+
+def contrastive_loss(left: Tensor, right: Tensor, same: Tensor) -> Tensor:
+    """Loss of pairs as usually written (2.9)."""
+    apart = F.pairwise_distance(left, right)
+    return torch.where(same, apart.square(), F.relu(2 - apart).square()).mean()
+
+
+def contrastive(photos: Photos, repeats: int, temporary: Path, count: int = 10 * BATCH) -> list[Row]:
+    """One epoch of random pairs with `fit`, and the same pairs the usual way."""
+    labels, rows = photos.labels, torch.arange(len(photos.labels))
+    draw = partial(sampling.pair_batches, rows, labels, count, BATCH, "photo")
+    left, right, same = sampling.random_pairs(labels, count, models.seeded(0))
+    pairs = Tuples(photos.paths, [left, right], same)
+    return [_epoch("contrastive epoch", photos, draw, objectives.verification, pairs, contrastive_loss, repeats)]
+
+
+def triplet(photos: Photos, repeats: int, temporary: Path, count: int = 10 * BATCH) -> list[Row]:
+    """One epoch of random triplets with `fit`, and the same triplets the usual way."""
+    labels, rows = photos.labels, torch.arange(len(photos.labels))
+    draw = partial(sampling.triplet_batches, rows, labels, count, BATCH, "photo")
+    drawn = sampling.random_triplets(labels, count, models.seeded(0))
+    triplets = Tuples(photos.paths, drawn)
+    return [_epoch("triplet epoch", photos, draw, objectives.ranking, triplets, nn.TripletMarginLoss(), repeats)]
+
+
+def _epoch(
+    work: str,
+    photos: Photos,
+    draw: Callable[[torch.Generator], Sequence[sampling.Batch]],
+    objective: training.Objective,
+    tuples: Tuples,
+    loss: Callable[..., Tensor],
+    repeats: int,
+) -> Row:
+    network = models.initialised(0, models.thesis_network, EMBEDDING)
+    other = usual_network(network)
+    optimiser = torch.optim.Adam(other.parameters(), lr=1e-3)
+    data, settings = training.Data(photos.pixels, draw), {"epochs": 1, "learning_rate": 1e-3, "seed": 0}
+
+    def usual(batches: Sequence[list[Tensor]]) -> None:
+        for batch in batches:
+            opened, known = batch[: len(tuples.columns)], batch[len(tuples.columns) :]
+            value = loss(*(other(one) for one in opened), *known)
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+
+    contestants = {name: partial(usual, loader(tuples, workers)) for name, workers in WORKERS.items()}
+    ours = partial(training.fit, network, data, objective, **settings, say=lambda line: None)
+    times = best_of(interleaved(repeats, ours=ours, **contestants), *contestants)
+    return speed_up(work, times, len(tuples), "tuples/s", Bar(6, 10))
+
+
+def _step(network: nn.Module, optimiser: torch.optim.Optimizer, inputs: Tensor, loss: Callable[..., Tensor]) -> None:
+    """Forward, backward, optimiser."""
+    with half_precision(CPU):
+        outputs = network(inputs)
+    optimiser.zero_grad()
+    loss(outputs.float()).backward()
+    optimiser.step()
+
+
+def _repeat(steps: int, step: Callable[[], None]) -> None:
+    keep_memory()  # as `fit` does
+    for _ in range(steps):
+        step()
+
+
+def fit(photos: Photos, repeats: int, temporary: Path, steps: int = 40) -> list[Row]:
+    """A step of `fit` on the classifier, and the bare step on one fixed batch."""
+    network = models.initialised(0, models.thesis_network, int(photos.labels.max()) + 1)
+    chosen = slice(0, steps * BATCH)
+    rows = torch.arange(len(photos.labels))[chosen]
+    data = training.Data(photos.pixels, partial(sampling.photo_batches, rows, photos.labels[chosen], BATCH))
+    settings = {"epochs": 1, "learning_rate": 1e-3, "seed": 0, "say": lambda line: None}
+    inputs, labels = models.photo_input(photos.pixels[:BATCH]), photos.labels[:BATCH]
+    step = partial(_step, network, adam(network, 1e-3), inputs, partial(F.cross_entropy, target=labels))
+    times = interleaved(
+        repeats,
+        ours=partial(training.fit, network, data, objectives.classification, **settings),
+        theirs=partial(_repeat, len(rows) // BATCH, step),
+    )
+    return [overhead("fit per step", times, len(rows) // BATCH, Bar(1.10, 1.03, at_most=True))]
+
+
+def step(photos: Photos, repeats: int, temporary: Path, steps: int = 10) -> list[Row]:
+    """The bare step of the thesis network and of the recommended one, and this machine's matrix products."""
+    categories = int(photos.labels.max()) + 1
+    thesis = models.initialised(0, models.thesis_network, EMBEDDING)
+    pairs = sampling.pair_batches(
+        torch.arange(len(photos.labels)), photos.labels, BATCH, BATCH, "photo", models.seeded(0)
+    )
+    of_pairs = partial(_mean, partial(objectives.verification, left=pairs[0].target[0], right=pairs[0].target[1]))
+    recommended = models.initialised(0, models.Recogniser, categories)
+    named = _mean(partial(recipe.naming, network=recommended), labels=photos.labels[: recipe.BATCH])
+    return [
+        _rate("thesis network", thesis, adam(thesis, 1e-3), photos.pixels[pairs[0].photos],
+              of_pairs(same=pairs[0].target[2]), repeats, steps),
+        _rate("recommended network", recommended, Muon(recommended, 1e-3), photos.pixels[: recipe.BATCH],
+              named, repeats, steps),
+    ]  # fmt: skip
+
+
+def _mean(objective: Callable[..., dict[str, Tensor]], **target: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda outputs: objective(outputs, **target)["loss"].mean()
+
+
+def _rate(
+    work: str,
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    pixels: Tensor,
+    loss: Callable[[Tensor], Tensor],
+    repeats: int,
+    steps: int,
+) -> Row:
+    inputs = models.photo_input(pixels)
+    with FlopCounterMode(display=False) as counter:  # forward and backward: what the network needs, exactly
+        with half_precision(CPU):
+            outputs = network.train()(inputs)
+        loss(outputs.float()).backward()
+    with half_precision(CPU):
+        dtype = (torch.ones(8, 8) @ torch.ones(8, 8)).dtype
+    left, right, out = (torch.ones(2048, 2048, dtype=dtype) for _ in range(3))
+    product = partial(torch.mm, left, right, out=out)
+    contestants = {
+        "ours": partial(_repeat, steps, partial(_step, network, optimiser, inputs, loss)),
+        "theirs": partial(_repeat, steps, product),
+    }
+    giga = steps / 1e9
+    operations, products = counter.get_total_flops() * giga, 2 * 2048**3 * giga
+    times = interleaved(repeats, **contestants)
+    return speed_up(f"step, {work}", times, operations, "GFLOP/s", Bar(0.4, 0.6), products)

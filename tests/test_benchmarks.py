@@ -1,0 +1,35 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+ROOT = Path(__file__).parents[1]
+
+
+def benchmark(out, *options):
+    command = [sys.executable, "-m", "tests.benchmarks", "--quick", "--out", str(out), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(out), done.stdout
+
+
+def test_the_benchmark_writes_what_it_prints(tmp_path):
+    table, printed = benchmark(tmp_path / "bench.csv", "--only", "mining", "fit", "evaluation")
+    assert table["work"].tolist() == ["mining, semi-hard", "mining, hard", "fit per step", "evaluation"]
+    assert table[["ours", "theirs", "ratio"]].gt(0).all(axis=None)
+    assert table["met"].isin(["aim", "met", "missed"]).all()
+    assert table["bar"].tolist() == ["≥ 5", "≥ 5", "≤ 1.1", "≥ 5"]
+    assert table["versions"].str.contains("torch").all() and table["machine"].str.contains("cores").all()
+    assert all(work in printed for work in table["work"])
+
+
+def test_a_ratio_is_judged_by_its_bar():
+    sys.path.insert(0, str(ROOT))
+    try:
+        from tests.benchmarks.clock import Bar
+    finally:
+        sys.path.remove(str(ROOT))
+    assert [Bar(5, 10).met(ratio) for ratio in (4, 5, 10)] == ["missed", "met", "aim"]
+    assert [Bar(1.1, 1.03, at_most=True).met(ratio) for ratio in (1.2, 1.1, 1.0)] == ["missed", "met", "aim"]
+    assert Bar().met(1.0) == ""
