@@ -41,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="run the notebooks in sequence and render the report")
-    run.add_argument("--data", default="synthetic", help=DATA_HELP)
-    run.add_argument("--name", default="demo", help="run folder under reports/, or a path (default: demo)")
-    run.add_argument("--profile", default="demo", help="demo (default), thesis, or a YAML file of parameters")
+    run.add_argument("--data", help=DATA_HELP)
+    run.add_argument("--name", help="run folder under reports/, or a path (default: demo)")
+    run.add_argument("--profile", help="demo (default), thesis, or a YAML file of parameters")
     run.add_argument("--only", default="", help="numbers of the notebooks to run, such as 02,05 (default: all)")
     run.add_argument(
         "-p",
@@ -55,6 +55,13 @@ def _parser() -> argparse.ArgumentParser:
         help="set one parameter, such as -p epochs 20; may be repeated",
     )
     run.add_argument("--force", action="store_true", help="run notebooks again that are up to date")
+    run.add_argument("--allow-outside", action="store_true", help="let a manifest name photos outside its own folder")
+    run.add_argument(
+        "--like",
+        type=Path,
+        metavar="RUN.JSON",
+        help="repeat the run of a reports/NAME/run.json and say whether the tables agree",
+    )
     run.set_defaults(action=_run)
     render = commands.add_parser("render", help="write the HTML of a run again from its executed notebooks")
     render.add_argument("run", help="name of the run folder under reports/, or a path")
@@ -78,11 +85,26 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(chosen: argparse.Namespace) -> None:
+    if chosen.allow_outside:
+        os.environ["AUTOPARTS_ALLOW_OUTSIDE"] = "1"  # for the notebooks too, whose kernels inherit it
+    if chosen.like:
+        _repeat(chosen)
+        return
     from autoparts.pipeline import run  # torch takes seconds to import, and --help should not
 
     parameters = {name: _value(name, text) for name, text in chosen.parameters}
     only = [number for number in chosen.only.split(",") if number]
-    print(run(chosen.data, chosen.name, chosen.profile, only, parameters, chosen.force))
+    data, name, profile = chosen.data or "synthetic", chosen.name or "demo", chosen.profile or "demo"
+    print(run(data, name, profile, only, parameters, chosen.force))
+
+
+def _repeat(chosen: argparse.Namespace) -> None:
+    given = {"--profile": chosen.profile, "--only": chosen.only, "-p": chosen.parameters, "--force": chosen.force}
+    if set_too := [name for name, value in given.items() if value]:
+        raise UserError(f"--like takes everything from the run to repeat; leave {set_too[0]} out")
+    from autoparts.repeat import repeat
+
+    print(repeat(chosen.like, chosen.data, chosen.name))
 
 
 def _value(name: str, text: str) -> Any:

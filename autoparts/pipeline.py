@@ -192,14 +192,15 @@ def _stamp(path: Path, folder: Path, study: Study, parameters: Mapping[str, Any]
     notebook = nbformat.read(path, as_version=4)
     source = "\n".join(cell.source for cell in notebook.cells)
     modules, results = sources_of(source)
-    parts = [source, json.dumps(parameters, sort_keys=True), study.fingerprint, json.dumps(_versions())]
+    parts = [source, json.dumps(parameters, sort_keys=True), study.fingerprint, json.dumps(versions())]
     parts += [module.read_text() for module in modules]
     read = [folder / "results" / f"{name}.json" for name in results]
     parts += [file.read_text() if file.exists() else "" for file in read]
     return hashlib.blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
@@ -211,7 +212,7 @@ def _write_facts(folder: Path, study: Study, values: Mapping[str, Any], timings:
         "name": folder.name,
         "parameters": {key: value for key, value in values.items() if key not in ("data", "run")},
         "fingerprint": study.fingerprint,
-        "versions": _versions(),
+        "versions": versions(),
         "commit": commit,
         "clean_tree": None if changes is None else changes == "",
         "timings": earlier | dict(timings),

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-TINY = {"epochs": 2, "batch_size": 16, "threshold_pairs": 40, "filters": "[4, 8]", "embedding_size": 8}
+TINY = "{epochs: 2, batch_size: 16, threshold_pairs: 40, filters: [4, 8], embedding_size: 8}"
 FAULTS = {  # who is killed, by which signal, and how the command then ends
     "Ctrl-C": ("group", signal.SIGINT, 130),
     "SIGTERM": ("pipeline", signal.SIGTERM, 130),
@@ -39,10 +39,11 @@ class Killed(NamedTuple):
     differing: list[str]  # tables that differ from the undisturbed run's, or are missing, after a run to the end
 
 
-def command(data: str, only: str, parameters: Mapping[str, object]) -> list[str]:
-    """Return the command that runs the pipeline."""
-    given = [word for name, value in parameters.items() for word in ("-p", name, str(value))]
-    return [sys.executable, "-m", "autoparts", "run", "--data", data, "--name", "run", "--only", only, *given]
+def command(data: str, only: str, folder: Path) -> list[str]:
+    """Return the command that runs the pipeline with tiny networks; their profile is written to the folder."""
+    (folder / "tiny.yaml").write_text(TINY)
+    given = ["--data", data, "--name", "run", "--only", only, "--profile", str(folder / "tiny.yaml")]
+    return [sys.executable, "-m", "autoparts", "run", *given]
 
 
 def start(run: Sequence[str], folder: Path) -> subprocess.Popen:
@@ -135,11 +136,11 @@ def main() -> int:
     parser.add_argument("--only", default="02,03,04")
     parser.add_argument("--data", default="synthetic:6x72")
     wanted = parser.parse_args()
-    run = command(wanted.data, wanted.only, TINY)
     rng = np.random.default_rng(wanted.seed)
     failures = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        run = command(wanted.data, wanted.only, folder)
         began = time.monotonic()
         finish(run, folder / "undisturbed")
         length = time.monotonic() - began
