@@ -225,6 +225,34 @@ def interval_bars(table: pd.DataFrame, value: str, xlabel: str, reference: Mappi
     return figure
 
 
+def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> Figure:
+    """Accuracy against confidence with 95 % intervals, for tables as `calibration.reliability` returns them."""
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.4), layout="constrained")
+    axes.axline((0, 0), slope=1, color="0.6", linewidth=1)
+    for (label, table), colour, style in zip(tables.items(), (RED, BLUE), ("--", "-"), strict=False):
+        errors = np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]]).clip(min=0)
+        axes.errorbar(
+            table["confidence"], table["accuracy"], errors, fmt="o" + style, color=colour, capsize=3, label=label
+        )
+    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(loc="upper left")
+    return figure
+
+
+def occlusion_map(photo: np.ndarray, influence: np.ndarray) -> Figure:
+    """A photo as the network sees it, and beside it which regions decided. (S, S) uint8 and (S, S) float."""
+    figure, (plain, mapped) = plt.subplots(1, 2, figsize=(WIDTH * 0.8, 2.8), layout="constrained")
+    for axes in (plain, mapped):
+        axes.imshow(photo, cmap="gray", vmin=0, vmax=255)
+        axes.set_axis_off()
+    largest = max(float(np.abs(influence).max()), 1e-6)
+    shades = mapped.imshow(influence, cmap="PuOr_r", vmin=-largest, vmax=largest, alpha=0.6)
+    figure.colorbar(shades, ax=mapped, label="probability lost when covered", format=PercentFormatter(1))
+    return figure
+
+
 def _plain_text(text: str, longest: int) -> str:
     """Shorten text, and keep matplotlib from reading a dollar sign in a part name as the start of a formula."""
     return (text if len(text) <= longest else text[: longest - 1] + "…").replace("$", r"\$")

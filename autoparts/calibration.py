@@ -1,0 +1,165 @@
+"""How the part finder is made and examined: scores calibrated, unknown parts told apart, the file written."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from autoparts.evaluation import accuracy_by_group
+from autoparts.files import whole_file
+from autoparts.finder import FORMAT, Finder, FinderError, blended, embed, similarities
+from autoparts.images import PREPARATION_VERSION
+from autoparts.models import RESIDUAL_FILTERS, Recogniser
+from autoparts.study import Study
+
+THUMBNAIL = 64  # pixels
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the nearest photos in a score; the prototypes have the rest
+TEMPERATURES = torch.logspace(-2.5, 0, 251)
+
+
+def calibrate(by_prototype: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
+    """For each share, find the temperature of lowest negative log-likelihood (Guo et al. 2017, section 4.2).
+
+    Args:
+        by_prototype: (M, C) cosines of validation photos; see `similarities`.
+        by_photo: (M, C).
+        truth: (M,) int64.
+
+    Returns:
+        One row per share: share, temperature, nll (nats per photo), accuracy.
+    """
+    rows = []
+    for share in SHARES:
+        scores = blended(by_prototype, by_photo, share)
+        losses = torch.stack([F.cross_entropy(scores / temperature, truth) for temperature in TEMPERATURES])
+        accuracy = (scores.argmax(dim=1) == truth).double().mean()
+        rows.append((share, float(TEMPERATURES[losses.argmin()]), float(losses.min()), float(accuracy)))
+    return pd.DataFrame(rows, columns=["share", "temperature", "nll", "accuracy"])
+
+
+def reliability(confidence: Tensor, hits: Tensor, bins: int = 10) -> tuple[pd.DataFrame, float]:
+    """Accuracy by confidence, and the expected calibration error (Guo et al. 2017, section 2).
+
+    Args:
+        confidence: (M,) float, probability of the name given.
+        hits: (M,) bool, whether it is right.
+        bins: of equal width.
+
+    Returns:
+        One row per bin with photos: photos, accuracy, low, high (95 % interval), confidence (their mean); and the
+        mean over photos of the bins' difference between confidence and accuracy.
+    """
+    groups = pd.Series((confidence * bins).int().clamp(max=bins - 1).numpy())
+    table = accuracy_by_group(hits, groups)
+    table["confidence"] = pd.Series(confidence.numpy()).groupby(groups).mean()
+    gaps = (table["accuracy"] - table["confidence"]).abs()
+    return table, float((gaps * table["photos"]).sum() / len(hits))
+
+
+def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 20, stride: int = 8) -> Tensor:
+    """Map how much of a probability is lost where a white patch covers the photo (Zeiler and Fergus 2014).
+
+    White is the padding, which the network takes for nothing.
+
+    Args:
+        chance: from (B, S, S) uint8 photos to (B,) probabilities.
+        pixels: (S, S) uint8.
+        patch: side of the patch in pixels.
+        stride: pixels between patches.
+
+    Returns:
+        (S, S) float: for each pixel the mean loss over the patches that cover it; negative where covering helps.
+    """
+    side = len(pixels)
+    corners = sorted({*range(0, side - patch, stride), side - patch})
+    masks = torch.zeros(len(corners) ** 2, side, side, dtype=torch.bool)
+    for place, mask in enumerate(masks):
+        top, left = corners[place // len(corners)], corners[place % len(corners)]
+        mask[top : top + patch, left : left + patch] = True
+    chances = chance(torch.cat([pixels[None], pixels.masked_fill(masks, 255)]))
+    return torch.tensordot(chances[0] - chances[1:], masks.float(), dims=1) / masks.sum(dim=0)
+
+
+def influence(finder: Finder, pixels: Tensor) -> Tensor:
+    """Map how much each region of a prepared photo adds to its likeliest name. (S, S) uint8 to (S, S) float."""
+    best = int(finder.probabilities(finder.embed(pixels[None])).argmax())
+    return occlusion(lambda photos: finder.probabilities(finder.embed(photos))[:, best], pixels)
+
+
+def white_border(pixels: Tensor, width: int = 3, least: int = 240) -> Tensor:
+    """Whether the outer frame of each photo is nearly white on average. (M, S, S) uint8 to (M,) bool."""
+    frame = torch.ones(pixels.shape[1:], dtype=torch.bool)
+    frame[width:-width, width:-width] = False
+    return pixels[:, frame].float().mean(dim=1) >= least
+
+
+def recommended(study: Study) -> Recogniser:
+    """Load the recommended model that notebook 6 trained."""
+    path = study.checkpoint("recommended")
+    if not path.is_file():
+        raise FinderError(f"{path} is missing: run notebook 06_beyond_the_thesis first")
+    network = Recogniser(len(study.categories)).to(memory_format=torch.channels_last)
+    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["network"])
+    return network.to(study.device).eval()
+
+
+def build(study: Study, network: Recogniser, accept: float = 0.95) -> tuple[Path, pd.DataFrame]:
+    """Calibrate on the validation photos, and write the finder file of a run, `models/finder.pt`.
+
+    Args:
+        study: its training photos become the gallery.
+        network: trained on them.
+        accept: share of the validation photos that the threshold of known parts lets pass.
+
+    Returns:
+        The file, and the table of `calibrate`: the row of lowest `nll` is used.
+    """
+    photos = {split: study.photos[study.rows(split).to(study.device)] for split in ("train", "validation")}
+    gallery, labels = embed(network, photos["train"]).half(), study.labels("train")
+    prototypes = F.normalize(network.prototypes.detach().cpu(), dim=1)
+    seen = similarities(embed(network, photos["validation"]), prototypes, gallery.float(), labels)
+    table = calibrate(*seen, study.labels("validation"))
+    best = table.loc[table["nll"].idxmin()]
+    thumbnails = [_thumbnail(pixels) for pixels in photos["train"].cpu().numpy()]
+    state = {
+        "format": FORMAT,
+        "preparation": PREPARATION_VERSION,
+        "size": study.photos.shape[-1],
+        "architecture": {
+            "embedding_size": gallery.shape[1],
+            "filters": list(RESIDUAL_FILTERS),
+        },
+        "weights": {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
+        "categories": [str(name) for name in study.categories],
+        "gallery": gallery,
+        "labels": labels,
+        "thumbnails": torch.frombuffer(bytearray(b"".join(thumbnails)), dtype=torch.uint8),
+        "offsets": torch.tensor([0, *map(len, thumbnails)]).cumsum(dim=0),
+        "share": float(best["share"]),
+        "temperature": float(best["temperature"]),
+        "threshold": float(torch.quantile(1 - seen[1].amax(dim=1), accept)),
+        "facts": {
+            "run": study.folder.name,
+            "data": study.data if study.generated else Path(study.data).name,
+            "fingerprint": study.fingerprint,
+            "seed": study.seed,
+        },
+    }
+    path = study.checkpoint("finder")
+    # Through an open file, since torch writes the name of a path, here a temporary one, into the file.
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        torch.save(state, file)
+    return path, table
+
+
+def _thumbnail(pixels: np.ndarray) -> bytes:
+    small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    packed = io.BytesIO()
+    small.save(packed, "JPEG", quality=75, optimize=True)
+    return packed.getvalue()

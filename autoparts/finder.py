@@ -1,0 +1,249 @@
+"""The part finder: names the part in a photo with calibrated confidence, shows look-alikes, and refuses unknown parts.
+
+A finder file holds all it takes, without the training photos: weights, part names, how photos are prepared, and the
+gallery (embeddings and thumbnails of the training photos). Imports are few, so that a first answer takes seconds.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from autoparts.decoding import FORMATS, decode, prepare_file, prepare_photo
+from autoparts.files import UserError
+from autoparts.images import PREPARATION_VERSION
+from autoparts.models import Recogniser, photo_input
+
+FORMAT = "autoparts finder 1"
+BLOCK = 64  # photos at a time
+TENSORS = {"gallery": torch.float16, "labels": torch.int64, "thumbnails": torch.uint8, "offsets": torch.int64}
+VALUES = {"share": float, "temperature": float, "threshold": float, "size": int, "categories": list, "facts": dict}
+FIELDS = {"format", "preparation", "architecture", "weights", *TENSORS, *VALUES}
+
+
+class FinderError(UserError):
+    """There is no usable finder file, or a photo cannot be read; the message says which, and what to do."""
+
+
+class Named(NamedTuple):
+    """One of the likeliest part names."""
+
+    category: str
+    confidence: float  # calibrated probability
+
+
+class LookAlike(NamedTuple):
+    """One of the nearest training photos."""
+
+    category: str
+    distance: float  # one minus the cosine of the embeddings' angle
+    thumbnail: bytes  # JPEG
+
+
+class Answer(NamedTuple):
+    """What the finder says of one photo."""
+
+    known: bool  # False: nothing in the catalogue is near enough, and the names are not to be trusted
+    names: list[Named]  # likeliest first
+    nearest: list[LookAlike]  # nearest first
+
+
+@dataclass(frozen=True)
+class Finder:
+    """A loaded finder file."""
+
+    network: Recogniser
+    categories: list[str]
+    gallery: Tensor  # (G, D) float32, unit embeddings of the training photos
+    labels: Tensor  # (G,) int64, their categories
+    thumbnails: bytes  # their JPEGs, one after the other
+    offsets: list[int]  # where each begins, and the end
+    size: int  # side of prepared photos in pixels
+    share: float  # of the nearest photos in a score
+    temperature: float
+    threshold: float  # farthest distance of a known part
+    facts: dict[str, Any]  # about the run
+
+    def identify(self, photo: str | Path | bytes | Image.Image, top: int = 5) -> Answer:
+        """Name the part in one photo.
+
+        Args:
+            photo: path, content of a file, or image.
+            top: how many names and look-alikes.
+
+        Raises:
+            FinderError: if it cannot be read as a photo.
+        """
+        return self._answers(torch.from_numpy(self.prepare(photo))[None], top)[0]
+
+    def identify_files(self, paths: Sequence[str], top: int = 5) -> Iterator[tuple[str, Answer | str]]:
+        """Name the parts in many photos: yields each path with its answer, or with why it cannot be read."""
+        prepare = partial(prepare_file, size=self.size)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(paths), BLOCK):
+                block = paths[start : start + BLOCK]
+                with warnings.catch_warnings(action="ignore"):  # Pillow's of slightly broken files
+                    prepared = list(pool.map(prepare, block))
+                read = b"".join(pixels for pixels, _, _ in prepared)
+                pixels = torch.from_numpy(np.frombuffer(bytearray(read), np.uint8).reshape(-1, self.size, self.size))
+                answers = iter(self._answers(pixels, top) if len(pixels) else ())
+                for path, (_, _, reason) in zip(block, prepared, strict=True):
+                    yield path, (reason + _hint(path) if reason else next(answers))
+
+    def prepare(self, photo: str | Path | bytes | Image.Image) -> np.ndarray:
+        """Return a photo as the network sees it, (size, size) uint8; arguments and errors as for `identify`."""
+        if isinstance(photo, str | Path):
+            pixels, _, reason = prepare_file(os.path.expanduser(photo), self.size)  # noqa: PTH111 (a Path would bend `synthetic:` names)
+            if reason:
+                raise FinderError(f"{photo} cannot be read: {reason}{_hint(str(photo))}")
+            return np.frombuffer(bytearray(pixels), np.uint8).reshape(self.size, self.size)
+        try:
+            data = _packed(photo) if isinstance(photo, Image.Image) else photo
+            return prepare_photo(decode(data, fit=self.size), self.size)
+        except Exception as error:  # a broken file may make Pillow raise anything
+            raise FinderError(f"the photo cannot be read: {error}") from None
+
+    @property
+    def prototypes(self) -> Tensor:
+        """(C, D) unit prototypes of the categories."""
+        return F.normalize(self.network.prototypes, dim=1)
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """(M, size, size) uint8 to (M, D) float32 embeddings of length one."""
+        return embed(self.network, pixels)
+
+    def probabilities(self, unit: Tensor) -> Tensor:
+        """Calibrated probabilities of the categories. (M, D) to (M, C)."""
+        seen = similarities(unit, self.prototypes, self.gallery, self.labels)
+        return F.softmax(blended(*seen, self.share) / self.temperature, dim=1)
+
+    def distances(self, unit: Tensor) -> Tensor:
+        """Distance to the nearest training photo. (M, D) to (M,)."""
+        return 1 - torch.cat([(block @ self.gallery.T).amax(dim=1) for block in unit.split(BLOCK)])
+
+    def _answers(self, pixels: Tensor, top: int) -> list[Answer]:
+        unit = self.embed(pixels)
+        chances, named = self.probabilities(unit).topk(min(top, len(self.categories)))
+        near, places = (unit @ self.gallery.T).topk(min(top, len(self.gallery)))
+        columns = (named.tolist(), chances.tolist(), places.tolist(), (1 - near).clamp(min=0).tolist())
+        answers = []
+        for labels, confidences, photos, distances in zip(*columns, strict=True):
+            names = [Named(self.categories[label], chance) for label, chance in zip(labels, confidences, strict=True)]
+            nearest = [self._look_alike(photo, distance) for photo, distance in zip(photos, distances, strict=True)]
+            answers.append(Answer(distances[0] <= self.threshold, names, nearest))
+        return answers
+
+    def _look_alike(self, photo: int, distance: float) -> LookAlike:
+        thumbnail = self.thumbnails[self.offsets[photo] : self.offsets[photo + 1]]
+        return LookAlike(self.categories[self.labels[photo]], distance, thumbnail)
+
+
+@torch.inference_mode()
+def embed(network: Recogniser, pixels: Tensor) -> Tensor:
+    """(M, S, S) uint8 to (M, D) float32 on the CPU; in full precision, so that all machines agree closely."""
+    return torch.cat([network(photo_input(block)).cpu() for block in pixels.split(BLOCK)])
+
+
+def similarities(unit: Tensor, prototypes: Tensor, gallery: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare embeddings with categories in two ways.
+
+    Args:
+        unit: (M, D) float, of length one, as are `prototypes` (C, D) and `gallery` (G, D).
+        prototypes: of the categories.
+        gallery: training photos.
+        labels: (G,) int64, their categories.
+
+    Returns:
+        (M, C) cosines with the prototypes, and with the most similar photo of each category (-1 if it has none).
+    """
+    nearest = []
+    for block in unit.split(BLOCK):
+        empty = torch.full((len(block), len(prototypes)), -1.0)
+        nearest.append(empty.scatter_reduce(1, labels.expand(len(block), -1), block @ gallery.T, "amax"))
+    return unit @ prototypes.T, torch.cat(nearest)
+
+
+def blended(by_prototype: Tensor, by_photo: Tensor, share: float) -> Tensor:
+    """Scores of the categories: `share` of the nearest photo's cosine, the rest of the prototype's. (M, C) each."""
+    return (1 - share) * by_prototype + share * by_photo
+
+
+def load_finder(path: str | Path) -> Finder:
+    """Load a finder file; nothing in it is ever run as code.
+
+    Args:
+        path: of the file, `models/finder.pt` in a run folder.
+
+    Raises:
+        FinderError: if it is missing, damaged, no finder file, or made by another version.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FinderError(f"there is no finder file {path}; notebook 07_find_a_part makes one: autoparts run")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises many kinds
+        raise FinderError(f"{path} is no finder file: it is damaged, of another kind, or holds code") from None
+    try:
+        return _checked(state)
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        raise FinderError(f"{path} is no usable finder file ({error}); make it again with notebook 07") from None
+
+
+def _checked(state: dict[str, Any]) -> Finder:
+    """Build a finder from a file's content; raises if a name, kind, shape or value is not as `build` writes it."""
+    _expect(isinstance(state, dict) and state.get("format") == FORMAT, f"its format is not {FORMAT!r}")
+    _expect(state.keys() == FIELDS, "its fields are others")
+    _expect(state["preparation"] == PREPARATION_VERSION, "its photos were prepared by another version")
+    for name, kind in VALUES.items():
+        _expect(type(state[name]) is kind, f"{name} is no {kind.__name__}")
+    for name, dtype in TENSORS.items():
+        _expect(isinstance(state[name], Tensor) and state[name].dtype == dtype, f"{name} is not {dtype}")
+    gallery, labels, offsets, categories = (state[name] for name in ("gallery", "labels", "offsets", "categories"))
+    count, photos = len(categories), len(gallery)
+    size, filters = (state["architecture"][name] for name in ("embedding_size", "filters"))
+    _expect(count > 0 and all(type(name) is str for name in categories), "categories are not names")
+    _expect(labels.shape == (photos,) and 0 <= labels.min() <= labels.max() < count, "labels do not fit")
+    _expect(offsets.shape == (photos + 1,) and offsets[0] == 0 and bool((offsets.diff() > 0).all()), "offsets")
+    _expect(state["thumbnails"].shape == (offsets[-1],), "thumbnails do not fit")
+    _expect(32 <= state["size"] <= 1024 and 0 <= state["share"] <= 1 and state["temperature"] > 0, "values")
+    _expect(all(type(width) is int and 0 < width <= 1024 for width in (size, *filters)) and len(filters) < 8, "widths")
+    network = Recogniser(count, size, tuple(filters))
+    network.load_state_dict(state["weights"])
+    _expect(gallery.shape == (photos, size), "gallery and prototypes do not fit")
+    _expect(all(bool(value.isfinite().all()) for value in (gallery, *network.state_dict().values())), "not finite")
+    network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
+    values = {name: state[name] for name in VALUES}
+    thumbnails = state["thumbnails"].numpy().tobytes()
+    return Finder(
+        network, gallery=gallery.float(), labels=labels, thumbnails=thumbnails, offsets=offsets.tolist(), **values
+    )
+
+
+def _expect(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def _packed(image: Image.Image) -> bytes:
+    """Pack an image without loss, so that it comes in through the same door as a file."""
+    packed = io.BytesIO()
+    writable = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else image.convert("RGB")
+    writable.save(packed, "PNG", compress_level=0, exif=image.getexif())
+    return packed.getvalue()
+
+
+def _hint(path: str) -> str:
+    heic = path.lower().endswith((".heic", ".heif")) and "HEIF" not in FORMATS
+    return " (HEIC photos need: pip install pillow-heif)" if heic else ""
