@@ -23,7 +23,8 @@ def part_of(study: Study, side: int, categories: np.ndarray | None = None) -> Pa
     Args:
         study: the photos and their split.
         side: in pixels.
-        categories: labels to keep; None keeps all.
+        categories: labels to keep; None keeps all. A part of only some has no lists to judge on: a few categories
+            may have none with two validation photos.
     """
     photos = study.photos
     if side != photos.shape[-1]:
@@ -42,7 +43,7 @@ def part_of(study: Study, side: int, categories: np.ndarray | None = None) -> Pa
             own[kept] if categories is None else torch.searchsorted(torch.as_tensor(np.sort(categories)), own[kept])
         )
         labels[split] = present
-    return Part(photos, rows, labels, *_lists(study, labels))
+    return Part(photos, rows, labels, *(_lists(study, labels) if categories is None else ()))
 
 
 def _lists(study: Study, labels: Mapping[str, Tensor]) -> tuple[dict[str, Pairs], tuple[Tensor, ...]]:
