@@ -24,6 +24,7 @@ from nbclient.exceptions import DeadKernelError
 
 from autoparts.dependencies import sources_of
 from autoparts.files import UserError, disk_errors, whole_file
+from autoparts.pages import scrub
 from autoparts.parameters import RunError, check, declared_parameters, read_profile
 from autoparts.report import render
 from autoparts.study import PACKAGE, Study, open_study, run_folder
@@ -219,7 +220,7 @@ def _write_facts(folder: Path, study: Study, values: Mapping[str, Any], timings:
         "finished": datetime.now(UTC).date().isoformat(),
     }
     with whole_file(folder / "run.json") as path:
-        path.write_text(json.dumps(facts, indent=1) + "\n")
+        path.write_text(scrub(json.dumps(facts, indent=1), folder) + "\n")
 
 
 def _git(*arguments: str) -> str | None:

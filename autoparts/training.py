@@ -1,8 +1,9 @@
 """One `fit` for every model: history as a DataFrame, a checkpoint after every epoch, resumable to the bit."""
 
+import io
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from autoparts.checkpoints import unusable
 from autoparts.device import half_precision, keep_memory
+from autoparts.evaluation import values_of
 from autoparts.files import UserError, whole_file
 from autoparts.models import photo_input, seeded
 from autoparts.optimisation import adam, constant
@@ -94,8 +96,8 @@ def fit(
                 f"too high (it is {learning_rate}); the state after epoch {epoch - 1} is kept"
             )
         row = {"epoch": epoch} | {f"training_{name}": value for name, value in means.items()}
-        held_out = mean_values(network, data.photos, data.validation, objective)
-        row |= {f"validation_{name}": value for name, value in held_out.items()}
+        held_out = values_of(network, data.photos, data.validation, objective)
+        row |= {f"validation_{name}": float(values.double().mean()) for name, values in held_out.items()}
         row |= measure(network) if measure else {}
         run.record(row)
         run.save(checkpoint, key, finished=epoch == epochs)
@@ -132,9 +134,10 @@ class _Run:
         state = {"key": key, "network": self.network.state_dict(), "history": self.history, "best": self.best}
         if not finished:  # what only going on needs is most of the file
             state |= {"optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state()}
-        # Through an open file, since torch writes the name of a path, here a temporary one, into the file.
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
+        # In memory first, since torch would write the temporary name into a file, and hide that the disk is full.
+        torch.save(state, packed := io.BytesIO())
+        with whole_file(path) as temporary:
+            temporary.write_bytes(packed.getbuffer())
 
     def resume(self, path: Path | None, key: str) -> None:
         if path is None or not path.exists():
@@ -174,17 +177,6 @@ def _train_epoch(
         values["loss"].mean().backward()
         run.optimiser.step()
         sums.add(values)
-    return sums.means()
-
-
-@torch.inference_mode()
-def mean_values(network: nn.Module, photos: Tensor, batches: Iterable[Batch], objective: Objective) -> dict[str, float]:
-    """Mean of each of the objective's values over all samples of the batches, in evaluation mode."""
-    network.eval()
-    sums = Sums()
-    for batch in batches:
-        inputs = photo_input(photos[batch.photos.to(photos.device)])
-        sums.add(_forward(network, inputs, batch.target, objective))
     return sums.means()
 
 
