@@ -69,14 +69,18 @@ def pair_distances(network: nn.Module, photos: Tensor, pairs: Pairs) -> Tensor:
 def values_of(
     network: nn.Module, photos: Tensor, batches: Iterable[Batch], objective: Callable[..., dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Return what an objective says of every sample of the batches, in evaluation mode: name to (M,)."""
-    network.eval()
+    """Return what an objective says of every sample of the batches, in evaluation mode.
+
+    A batch may be as large as a whole list of pairs: its photos go through the network block by block, each once.
+
+    Returns:
+        Name to (M,) values on the CPU; empty without a batch.
+    """
     parts = []
     for batch in batches:
-        with half_precision(photos.device):
-            outputs = network(photo_input(photos[batch.photos.to(photos.device)])).float().cpu()
-        parts.append(objective(outputs, *batch.target))
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        outputs = embed(network, photos, batch.photos).to(photos.device)
+        parts.append(objective(outputs, *(part.to(photos.device) for part in batch.target)))
+    return {name: torch.cat([part[name].cpu() for part in parts]) for name in (parts[0] if parts else {})}
 
 
 def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.DataFrame:

@@ -141,19 +141,19 @@ def random_triplets(
     return groups.order[anchor], groups.order[positive], groups.order[negative]
 
 
-def fixed_batches(rows: Sequence[Tensor], *extra: Tensor, size: int = 256) -> list[Batch]:
+def fixed_batches(rows: Sequence[Tensor], *extra: Tensor, size: int | None = None) -> list[Batch]:
     """Cut pairs or triplets into batches in which each photo goes through the network once.
 
     Args:
         rows: rows of the prepared array, each (M,) int64: left and right; or anchor, positive, negative.
         *extra: further (M,) tensors for the loss, such as `same`.
-        size: tuples per batch.
+        size: tuples per batch; None puts all into one, for evaluation.
 
     Returns:
         Batches whose target is `rows` as positions among the batch's photos, then the extras.
     """
     batches = []
-    for places in torch.arange(len(rows[0])).split(size):
+    for places in torch.arange(len(rows[0])).split(size or len(rows[0])):
         photos, columns = torch.stack([column[places] for column in rows]).unique(return_inverse=True)
         batches.append(Batch(photos, (*columns, *(values[places] for values in extra))))
     return batches
