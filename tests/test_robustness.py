@@ -120,9 +120,8 @@ def small_files():
 
 
 def test_a_full_disk_is_told_and_the_last_file_stays(tmp_path, request):
-    data = training.Data(
-        torch.zeros(4, 8, 8, dtype=torch.uint8), lambda generator: [training.Batch(torch.arange(4), ())]
-    )
+    batch = training.Batch(torch.arange(4), ())
+    data = training.Data(torch.zeros(4, 8, 8, dtype=torch.uint8), lambda generator: [batch])
     options = {"learning_rate": 0.1, "seed": 0, "checkpoint": tmp_path / "model.pt", "say": lambda line: None}
 
     def train(epochs):
@@ -141,9 +140,9 @@ def test_a_full_disk_is_told_and_the_last_file_stays(tmp_path, request):
     assert (tmp_path / "model.pt").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_full_disk_in_the_pipeline_keeps_the_report(toys, small_files, monkeypatch, capsys):
-    monkeypatch.setattr(pipeline, "render", lambda folder: folder / "index.html")  # pages are larger
+def test_a_full_disk_in_the_pipeline_keeps_the_report(toys, monkeypatch, request):
     run(toys)
+    request.getfixturevalue("small_files")
     before = {path: path.read_bytes() for path in (toys / "reports").rglob("*") if path.is_file()}
 
     def execute(path, output, parameters):
@@ -159,10 +158,9 @@ def test_a_run_folder_that_may_not_be_written_is_told(toys):
     closed = toys / "closed"
     closed.mkdir(mode=0o555)
     user = os.geteuid()
-    for folder in (toys, *toys.parents[:3]):
-        if user == 0 and folder.stat().st_uid == 0 and "pytest" in folder.name:
-            folder.chmod(0o755)
     if user == 0:  # who may write anywhere
+        for folder in (toys, *toys.parents[:2]):
+            folder.chmod(0o755)
         os.seteuid(65534)
     try:
         with pytest.raises(UserError, match=r"closed/run cannot be written: Permission denied.*--name") as found:
@@ -256,7 +254,6 @@ def test_unusual_catalogues_become_a_study(tmp_path):
     text = (tmp_path / "run" / "tables" / "split.csv").read_text()
     assert "\n=1+1" not in text and ",=1+1" not in text and ",'=1+1," in text
     assert study.labels("train").max() == 9999
-    assert len(study.pairs("test", 100).same) == 100
 
 
 # Kills: their outcome is judged rightly (`python -m tests.kill_runs` does the killing)
