@@ -11,7 +11,7 @@ from autoparts.losses import distance
 from autoparts.models import seeded
 
 SETTINGS = variants.Settings(epochs=1, batch_size=16, embedding_size=8, side=20, draws=20)
-SIZES = {"bolt": 24, "gasket": 20, "hose": 30, "lamp": 10, "mirror": 20}
+SIZES = {"bolt": 24, "gasket": 20, "horn": 30, "lamp": 10, "mirror": 20}
 RANDOM = variants.variants()[0]
 
 

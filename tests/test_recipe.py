@@ -188,7 +188,7 @@ def test_the_recipes_loss_is_smoothed_cross_entropy_and_supervised_contrastive(r
 def small(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     generator = np.random.default_rng(0)
-    for category, count in {"bolt": 22, "hose": 22, "lamp": 20}.items():
+    for category, count in {"bolt": 22, "horn": 22, "lamp": 20}.items():
         (folder / category).mkdir()
         for index in range(count):
             noise = generator.integers(0, 256, (6, 6), dtype=np.uint8)
