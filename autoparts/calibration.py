@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from autoparts.checkpoints import load_weights
 from autoparts.evaluation import accuracy_by_group
 from autoparts.files import whole_file
 from autoparts.finder import FORMAT, Finder, FinderError, blended, embed, similarities
@@ -105,7 +106,7 @@ def recommended(study: Study) -> Recogniser:
     if not path.is_file():
         raise FinderError(f"{path} is missing: run notebook 06_beyond_the_thesis first")
     network = Recogniser(len(study.categories)).to(memory_format=torch.channels_last)
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["network"])
+    load_weights(network, path)
     return network.to(study.device).eval()
 
 
@@ -153,8 +154,9 @@ def build(study: Study, network: Recogniser, accept: float = 0.95) -> tuple[Path
     }
     path = study.checkpoint("finder")
     # Through an open file, since torch writes the name of a path, here a temporary one, into the file.
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        torch.save(state, file)
+    torch.save(state, packed := io.BytesIO())  # torch writing to a file itself hides that the disk is full
+    with whole_file(path) as temporary:
+        temporary.write_bytes(packed.getbuffer())
     return path, table
 
 
