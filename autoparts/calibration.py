@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,7 +22,7 @@ from autoparts.study import Study
 
 THUMBNAIL = 64  # pixels
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the nearest photos in a score; the prototypes have the rest
-TEMPERATURES = torch.logspace(-2.5, 0, 251)
+TEMPERATURES = (0.003, 1.0)  # scores are cosines, so neither end is ever wanted
 
 
 def calibrate(by_prototype: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
@@ -38,9 +39,14 @@ def calibrate(by_prototype: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataF
     rows = []
     for share in SHARES:
         scores = blended(by_prototype, by_photo, share)
-        losses = torch.stack([F.cross_entropy(scores / temperature, truth) for temperature in TEMPERATURES])
+        # In 1/T the loss is convex, so there is one lowest point.
+        lowest = minimize_scalar(
+            lambda sharpness, scores=scores: float(F.cross_entropy(scores * sharpness, truth)),
+            bounds=[1 / temperature for temperature in reversed(TEMPERATURES)],
+            method="bounded",
+        )
         accuracy = (scores.argmax(dim=1) == truth).double().mean()
-        rows.append((share, float(TEMPERATURES[losses.argmin()]), float(losses.min()), float(accuracy)))
+        rows.append((share, 1 / float(lowest.x), float(lowest.fun), float(accuracy)))
     return pd.DataFrame(rows, columns=["share", "temperature", "nll", "accuracy"])
 
 

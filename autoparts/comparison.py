@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoparts import models, retrieval
 from autoparts.checkpoints import load_weights
-from autoparts.evaluation import embed, wilson_interval
+from autoparts.evaluation import embed
 from autoparts.study import SPLITS, Study
 from autoparts.variants import Part
 
@@ -127,11 +127,12 @@ def intervals(table: pd.DataFrame, measure: str) -> pd.Series:
     return limits.apply(lambda row: "" if row.isna().any() else f"{row.iloc[0]:.1%} to {row.iloc[1]:.1%}", axis=1)
 
 
-def softmax_row(logits: Tensor, truth: Tensor) -> dict[str, float]:
+def softmax_row(logits: Tensor, truth: Tensor, draws: int, seed: int) -> dict[str, float]:
     """Name test photos by a classifier's largest logit, as a row of the naming measures. (M, C) and (M,)."""
     hits = logits.argmax(dim=1) == truth
-    low, high = wilson_interval(int(hits.sum()), len(hits))
     right = hits.double()
+    weights = retrieval.resampled_weights(truth, draws, np.random.default_rng(seed))
+    low, high = retrieval.weighted_interval(right.numpy(), weights)
     by_category = [float(right[truth == label].mean()) for label in truth.unique()]
     top = (logits.topk(min(5, logits.shape[1])).indices == truth[:, None]).any(dim=1)
     return {

@@ -125,8 +125,7 @@ def unseen(study: Study, part: Part, rows: list[Variant], settings: Settings, sh
     """
     count = max(2, round(share * len(study.categories)))
     order = torch.randperm(len(study.categories), generator=study.generator("unseen"))
-    several = [label for label in order.tolist() if (part.labels["test"] == label).sum() > 1]
-    held_out = np.array((several + [label for label in order.tolist() if label not in several])[:count])
+    held_out = order[:count].numpy()
     others = np.setdiff1d(np.arange(len(study.categories)), held_out)
     seen, hidden = part_of(study, settings.side, others), part_of(study, settings.side, held_out)
     rows_of = {
@@ -182,8 +181,10 @@ def _score(part: Part, judged: Part, variant: Variant, settings: Settings, study
     checkpoint = study.checkpoint(f"beyond/{key}")
     network, history = train(part, variant, settings, seed, checkpoint=checkpoint, key=key, say=_silent)
     model = embedded(network, judged, variant.judged_by or variant.distance)
+    # Hard triplets cost at least the margin, so their loss says nothing of progress.
+    losses = history["training_loss"].head(0 if variant.sampling == "hard" else None)
     scores, _ = retrieval.judge(model, judged.pairs, judged.triplets, settings.draws, study.seed)
-    return scores | {"verdict": training.collapse(model.vectors["validation"], history)}
+    return scores | {"verdict": training.collapse(model.vectors["validation"], losses)}
 
 
 def _silent(line: str) -> None:

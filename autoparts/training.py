@@ -214,12 +214,12 @@ def progress_line(row: dict[str, float], epochs: int, seconds: float) -> str:
     return f"epoch {row['epoch']:>3}/{epochs}  {figures}  {seconds:.1f} s"
 
 
-def collapse(embeddings: Tensor, history: pd.DataFrame) -> str:
+def collapse(embeddings: Tensor, losses: pd.Series) -> str:
     """Say in words whether a training collapsed: all embeddings alike, or the loss stuck where it began.
 
     Args:
         embeddings: (M, D) float, of photos the network did not train on.
-        history: of the training.
+        losses: training loss of each epoch; empty where a falling loss is no sign of learning.
 
     Returns:
         A sentence, empty if there is nothing to say.
@@ -228,7 +228,6 @@ def collapse(embeddings: Tensor, history: pd.DataFrame) -> str:
     size = float(embeddings.norm(dim=1).mean())
     if spread < 1e-3 * max(size, 1e-12):
         return "collapsed: all embeddings are alike"
-    losses = history["training_loss"]
-    if len(losses) > 2 and losses.iloc[-1] > 0.98 * losses.iloc[0]:
+    if len(losses) > 2 and losses.iloc[-1] >= 0.98 * losses.iloc[0]:
         return "stuck: the loss did not fall"
     return ""

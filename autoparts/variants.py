@@ -63,7 +63,10 @@ def variants() -> list[Variant]:
         triplet.changed("distance", "Hamming, signs of the embedding", judged_by="hamming"),
         triplet.changed("input", "500 principal components", network="components"),
         triplet.changed("augmentation", "all photos augmented", augmentation="all"),
-        triplet.changed("augmentation", "small categories augmented", augmentation="small", draw_by="category"),
+        triplet.changed("augmentation", "categories drawn alike, not augmented", draw_by="category"),
+        triplet.changed(
+            "augmentation", "small categories augmented, drawn alike", augmentation="small", draw_by="category"
+        ),
         triplet.changed("data", "half of the training photos", share=0.5),
         triplet.changed("data", "a quarter of the training photos", share=0.25),
     ]

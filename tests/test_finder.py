@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import pickle
@@ -25,7 +26,7 @@ def study(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOPARTS_REPORTS", str(tmp_path_factory.mktemp("reports")))
         study = open_study("synthetic:6x72", "tiny", device="cpu", size=48)
-        recipe.train_recommended(study, 2, 0, study.checkpoint("recommended"))
+        recipe.train_recommended(study, 12, 0, study.checkpoint("recommended"))
         yield study
 
 
@@ -142,8 +143,8 @@ class Hostile:
 def test_code_in_a_file_is_refused_and_never_run(path, tmp_path):
     trace = tmp_path / "it-ran"
     state = torch.load(path, weights_only=True)
-    torch.save(state | {"facts": {"x": Hostile(trace)}}, tmp_path / "hostile.pt")
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Hostile(trace)))
+    torch.save(state | {"facts": {"x": Hostile(trace)}}, tmp_path / "hostile.pt", pickle_protocol=2)
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Hostile(trace), protocol=2))
     for name in ("hostile.pt", "plain.pt"):
         with pytest.raises(FinderError, match=f"{name} is no finder file"):
             autoparts.load_finder(tmp_path / name)
@@ -246,8 +247,8 @@ def test_the_threshold_lets_the_chosen_share_of_validation_photos_pass(study, pa
 
 def test_what_is_far_from_all_photos_is_not_known(path, photos):
     here = autoparts.load_finder(path)
-    far = finder.Finder(**(vars(here) | {"threshold": -1.0}))
-    near = finder.Finder(**(vars(here) | {"threshold": 2.0}))
+    far = dataclasses.replace(here, threshold=-1.0)
+    near = dataclasses.replace(here, threshold=2.0)
     assert not far.identify(photos / "0.jpg").known
     assert near.identify(photos / "0.jpg").known
     opposite = -here.gallery.mean(dim=0, keepdim=True)
@@ -290,7 +291,7 @@ def test_near_white_borders():
 
 
 def test_a_missing_model_names_the_notebook(study, tmp_path):
-    moved = type(study)(**{**vars(study), "folder": tmp_path})
+    moved = dataclasses.replace(study, folder=tmp_path)
     with pytest.raises(FinderError, match="run notebook 06_beyond_the_thesis first"):
         calibration.recommended(moved)
 
@@ -321,7 +322,7 @@ def test_identify_writes_a_table(identify, study, photos, monkeypatch):
         lines = out.splitlines()
         assert len(lines) == 3 and "0.jpg" in lines[0] and "0.jpg" not in lines[1]
         assert lines[0].endswith(f"{answer.names[0].confidence:.1%}  {answer.names[0].category}")
-    monkeypatch.setattr(finder, "load_finder", lambda _: finder.Finder(**(vars(here) | {"threshold": -1.0})))
+    monkeypatch.setattr(finder, "load_finder", lambda _: dataclasses.replace(here, threshold=-1.0))
     code, out, _ = identify(photos / "0.jpg", "--run", "tiny")
     assert code == 0 and len(out.splitlines()) == 1
     assert f"nothing like it in the catalogue (nearest: {answer.nearest[0].category}, distance " in out

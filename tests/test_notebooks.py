@@ -22,7 +22,8 @@ FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 CORE = "01,02,03,04,05"
 LONGEST = 15  # lines of a code cell
-THESIS_NUMBERS = {"96.41", "0.0007"}  # the only results that prose may state: those of the thesis
+# The only results that prose may state are those of the thesis.
+THESIS_NUMBERS = {"96.41", "0.0007", "99.79", "97.94", "91.98", "50.80", "70.24", "40.36", "74.47"}
 FIGURES = (
     "fig_3_5 fig_3_6 fig_6_4 four_photos excluded_examples preparation fig_4_1 fig_4_2 fig_4_3 fig_4_4 fig_4_5 fig_4_6 "
     "fig_4_7 fig_6_3 drawing_cnn fig_cnn_groups fig_pairs fig_triplets fig_triplet_distances fig_triplet_active"
@@ -96,8 +97,8 @@ def test_the_parameters_that_open_the_study_are_the_same_everywhere():
 @every_notebook
 def test_no_result_is_typed_into_prose(path):
     for cell in cells(path, "markdown"):
-        stated = re.findall(r"(\d+(?:\.\d+)?)\s*(?:%|percent)", cell.source) + re.findall(r"\b0\.\d{2,}", cell.source)
-        assert set(stated) <= THESIS_NUMBERS, cell.source
+        stated = re.findall(r"(\d+\.\d+)\s*(?:%|percent)|\b(0\.\d{2,})", cell.source)
+        assert {number for pair in stated for number in pair if number} <= THESIS_NUMBERS, cell.source
 
 
 @every_notebook

@@ -8,7 +8,7 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score, roc_curve
 
 from autoparts import comparison, retrieval
-from autoparts.evaluation import Pairs, wilson_interval
+from autoparts.evaluation import Pairs
 from autoparts.losses import DISTANCES, distance
 from autoparts.models import seeded
 
@@ -252,11 +252,14 @@ def test_the_comparison_has_a_row_per_model_and_one_of_chance():
 
 def test_the_softmax_row_names_by_the_largest_logit():
     logits = torch.tensor([[3.0, 1, 0, 0, 0, 0], [9, 8, 0, 0, 0, -1], [0, 3, 5, 0, 0, 0], [6, 5, 4, 3, 2, 1]])
-    row = comparison.softmax_row(logits, torch.tensor([0, 0, 1, 5]))
+    truth = torch.tensor([0, 0, 1, 5])
+    row = comparison.softmax_row(logits, truth, 50, 0)
     assert row["precision@1"] == 0.5 and row["queries"] == 4
     assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
     assert row["class mean top-5"] == 0.75
-    assert (row["precision@1 low"], row["precision@1 high"]) == wilson_interval(2, 4)
+    weights = retrieval.resampled_weights(truth, 50, np.random.default_rng(0))  # the samples of all other rows
+    interval = retrieval.weighted_interval(np.array([1.0, 0, 1, 0]), weights)
+    assert (row["precision@1 low"], row["precision@1 high"]) == interval
 
 
 def test_precision_by_the_size_of_the_category():

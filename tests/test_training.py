@@ -255,8 +255,9 @@ def test_networks_learn_in_training_mode_and_are_judged_in_evaluation_mode(photo
 
     net = nn.Sequential(network(), nn.Dropout(0.5))
     data = naming(photos)
-    fit(net, data, objective, epochs=1, measure=lambda net: {"mode": float(net.training)})
-    assert modes == [True] * 5 + [False] * 2
+    history = fit(net, data, objective, epochs=2, measure=lambda net: {"mode": float(net.training)})
+    assert modes == ([True] * 5 + [False] * 2) * 2
+    assert history["mode"].tolist() == [0, 0]
     assert not net.training
 
 
@@ -307,8 +308,9 @@ def test_a_line_of_progress_says_epoch_and_figures():
 
 
 def test_a_collapsed_training_is_named():
-    falling, flat = (pd.DataFrame({"training_loss": losses}) for losses in ([1, 0.7, 0.4], [1, 0.99, 0.99]))
+    falling, flat = (pd.Series(losses) for losses in ([1, 0.7, 0.4], [1, 0.99, 0.99]))
     spread = torch.randn(9, 4, generator=seeded(1))
     assert "alike" in training.collapse(torch.ones(9, 4) * 3 + spread * 1e-5, falling)
     assert "stuck" in training.collapse(spread, flat)
+    assert "stuck" in training.collapse(spread, flat * 0)
     assert training.collapse(spread, falling) == ""
