@@ -313,4 +313,4 @@ def test_a_collapsed_training_is_named():
     assert "alike" in training.collapse(torch.ones(9, 4) * 3 + spread * 1e-5, falling)
     assert "stuck" in training.collapse(spread, flat)
     assert "stuck" in training.collapse(spread, flat * 0)
-    assert training.collapse(spread, falling) == ""
+    assert training.collapse(spread, falling) == training.collapse(spread, flat.head(0)) == ""
