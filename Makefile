@@ -15,7 +15,7 @@ report: $(READY)
 
 test: $(READY)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@.venv/bin/pytest
+	@.venv/bin/pytest -n 2 --dist loadfile
 
 lab: $(READY)
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks

@@ -133,6 +133,7 @@ def build(study: Study, network: Recogniser, accept: float = 0.95) -> tuple[Path
     seen = similarities(embed(network, photos["validation"]), prototypes, gallery.float(), labels)
     table = calibrate(*seen, study.labels("validation"))
     best = table.loc[table["nll"].idxmin()]
+    distances = 1 - blended(*seen, best["share"]).amax(dim=1)
     thumbnails = [_thumbnail(pixels) for pixels in photos["train"].cpu().numpy()]
     state = {
         "format": FORMAT,
@@ -150,7 +151,7 @@ def build(study: Study, network: Recogniser, accept: float = 0.95) -> tuple[Path
         "offsets": torch.tensor([0, *map(len, thumbnails)]).cumsum(dim=0),
         "share": float(best["share"]),
         "temperature": float(best["temperature"]),
-        "threshold": float(torch.quantile(1 - seen[1].amax(dim=1), accept)),
+        "threshold": float(torch.quantile(distances, accept)),
         "facts": {
             "run": study.folder.name,
             "data": study.data if study.generated else Path(study.data).name,

@@ -9,7 +9,7 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,12 +43,13 @@ class Named(NamedTuple):
     confidence: float  # calibrated probability
 
 
-class LookAlike(NamedTuple):
+@dataclass(frozen=True)
+class LookAlike:
     """One of the nearest training photos."""
 
     category: str
     distance: float  # one minus the cosine of the embeddings' angle
-    thumbnail: bytes  # JPEG
+    thumbnail: bytes = field(repr=False)  # JPEG
 
 
 class Answer(NamedTuple):
@@ -72,7 +73,7 @@ class Finder:
     size: int  # side of prepared photos in pixels
     share: float  # of the nearest photos in a score
     temperature: float
-    threshold: float  # farthest distance of a known part
+    threshold: float  # largest distance of a known part to its likeliest category
     facts: dict[str, Any]  # about the run
 
     def identify(self, photo: str | Path | bytes | Image.Image, top: int = 5) -> Answer:
@@ -114,34 +115,35 @@ class Finder:
         except Exception as error:  # a broken file may make Pillow raise anything
             raise FinderError(f"the photo cannot be read: {error}") from None
 
-    @property
-    def prototypes(self) -> Tensor:
-        """(C, D) unit prototypes of the categories."""
-        return F.normalize(self.network.prototypes, dim=1)
-
     def embed(self, pixels: Tensor) -> Tensor:
         """(M, size, size) uint8 to (M, D) float32 embeddings of length one."""
         return embed(self.network, pixels)
 
+    def scores(self, unit: Tensor) -> Tensor:
+        """Scores of the categories, cosines: (M, D) embeddings to (M, C)."""
+        prototypes = F.normalize(self.network.prototypes, dim=1)
+        return blended(*similarities(unit, prototypes, self.gallery, self.labels), self.share)
+
     def probabilities(self, unit: Tensor) -> Tensor:
         """Calibrated probabilities of the categories. (M, D) to (M, C)."""
-        seen = similarities(unit, self.prototypes, self.gallery, self.labels)
-        return F.softmax(blended(*seen, self.share) / self.temperature, dim=1)
+        return F.softmax(self.scores(unit) / self.temperature, dim=1)
 
     def distances(self, unit: Tensor) -> Tensor:
-        """Distance to the nearest training photo. (M, D) to (M,)."""
-        return 1 - torch.cat([(block @ self.gallery.T).amax(dim=1) for block in unit.split(BLOCK)])
+        """Distance to the likeliest category, one minus its score. (M, D) to (M,)."""
+        return 1 - self.scores(unit).amax(dim=1)
 
     def _answers(self, pixels: Tensor, top: int) -> list[Answer]:
         unit = self.embed(pixels)
-        chances, named = self.probabilities(unit).topk(min(top, len(self.categories)))
+        scores = self.scores(unit)
+        known = (1 - scores.amax(dim=1) <= self.threshold).tolist()
+        chances, named = F.softmax(scores / self.temperature, dim=1).topk(min(top, len(self.categories)))
         near, places = (unit @ self.gallery.T).topk(min(top, len(self.gallery)))
-        columns = (named.tolist(), chances.tolist(), places.tolist(), (1 - near).clamp(min=0).tolist())
+        columns = (known, named.tolist(), chances.tolist(), places.tolist(), (1 - near).clamp(min=0).tolist())
         answers = []
-        for labels, confidences, photos, distances in zip(*columns, strict=True):
+        for near_enough, labels, confidences, photos, distances in zip(*columns, strict=True):
             names = [Named(self.categories[label], chance) for label, chance in zip(labels, confidences, strict=True)]
             nearest = [self._look_alike(photo, distance) for photo, distance in zip(photos, distances, strict=True)]
-            answers.append(Answer(distances[0] <= self.threshold, names, nearest))
+            answers.append(Answer(near_enough, names, nearest))
         return answers
 
     def _look_alike(self, photo: int, distance: float) -> LookAlike:
@@ -211,12 +213,12 @@ def _checked(state: dict[str, Any]) -> Finder:
     for name, dtype in TENSORS.items():
         _expect(isinstance(state[name], Tensor) and state[name].dtype == dtype, f"{name} is not {dtype}")
     gallery, labels, offsets, categories = (state[name] for name in ("gallery", "labels", "offsets", "categories"))
-    count, photos = len(categories), len(gallery)
+    count, photos, packed = len(categories), len(gallery), state["thumbnails"]
     size, filters = (state["architecture"][name] for name in ("embedding_size", "filters"))
     _expect(count > 0 and all(type(name) is str for name in categories), "categories are not names")
     _expect(labels.shape == (photos,) and 0 <= labels.min() <= labels.max() < count, "labels do not fit")
     _expect(offsets.shape == (photos + 1,) and offsets[0] == 0 and bool((offsets.diff() > 0).all()), "offsets")
-    _expect(state["thumbnails"].shape == (offsets[-1],), "thumbnails do not fit")
+    _expect(packed.shape == (offsets[-1],), "thumbnails do not fit")
     _expect(32 <= state["size"] <= 1024 and 0 <= state["share"] <= 1 and state["temperature"] > 0, "values")
     _expect(all(type(width) is int and 0 < width <= 1024 for width in (size, *filters)) and len(filters) < 8, "widths")
     network = Recogniser(count, size, tuple(filters))
@@ -224,11 +226,8 @@ def _checked(state: dict[str, Any]) -> Finder:
     _expect(gallery.shape == (photos, size), "gallery and prototypes do not fit")
     _expect(all(bool(value.isfinite().all()) for value in (gallery, *network.state_dict().values())), "not finite")
     network.to(memory_format=torch.channels_last).eval().requires_grad_(False)
-    values = {name: state[name] for name in VALUES}
-    thumbnails = state["thumbnails"].numpy().tobytes()
-    return Finder(
-        network, gallery=gallery.float(), labels=labels, thumbnails=thumbnails, offsets=offsets.tolist(), **values
-    )
+    tensors = {"gallery": gallery.float(), "labels": labels, "thumbnails": packed.numpy().tobytes()}
+    return Finder(network, offsets=offsets.tolist(), **tensors, **{name: state[name] for name in VALUES})
 
 
 def _expect(condition: bool, otherwise: str) -> None:

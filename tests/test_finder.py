@@ -82,7 +82,12 @@ def test_the_answer_is_the_one_of_the_network(study, path):
         expected = network(finder.photo_input(study.photos[rows]))
     assert torch.allclose(here.embed(study.photos[rows]), expected, atol=1e-5)
     gallery = finder.embed(network, study.photos[study.rows("train")])
-    assert torch.allclose(here.distances(expected), 1 - (expected @ gallery.T).amax(dim=1), atol=2e-3)
+    prototypes = F.normalize(network.prototypes.detach(), dim=1)
+    best = torch.full((len(rows),), -1.0)
+    for label in range(len(study.categories)):
+        by_photo = (expected @ gallery[study.labels("train") == label].T).amax(dim=1)
+        best = torch.maximum(best, here.share * by_photo + (1 - here.share) * expected @ prototypes[label])
+    assert torch.allclose(here.distances(expected), 1 - best, atol=2e-3)
     probabilities = here.probabilities(expected)
     assert torch.allclose(probabilities.sum(dim=1), torch.ones(len(rows)))
     answer = here.identify(study.part("test")["path"].iloc[0], top=3)
@@ -251,8 +256,10 @@ def test_what_is_far_from_all_photos_is_not_known(path, photos):
     near = dataclasses.replace(here, threshold=2.0)
     assert not far.identify(photos / "0.jpg").known
     assert near.identify(photos / "0.jpg").known
-    opposite = -here.gallery.mean(dim=0, keepdim=True)
-    assert float(here.distances(F.normalize(opposite, dim=1))) > here.threshold
+    opposite = F.normalize(-here.gallery.mean(dim=0, keepdim=True), dim=1)
+    assert float(here.distances(opposite)) > here.threshold
+    mean = F.normalize(here.gallery[here.labels == 0].mean(dim=0, keepdim=True), dim=1)
+    assert float(here.distances(mean)) < float(here.distances(opposite))
 
 
 def test_occlusion_finds_the_patch_that_decides():
