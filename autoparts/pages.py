@@ -72,7 +72,7 @@ def equation(latex: str) -> str:
     tag = re.search(r"\\tag\*?\{([^}]*)\}", latex)
     formula = mathml(latex.replace(tag[0], "") if tag else latex, "block")
     number = f'<span class="equation-number">({escape(tag[1])})</span>' if tag else ""
-    return f'<span class="equation">{formula}{number}</span>'
+    return f'<span class="equation" tabindex="0">{formula}{number}</span>'
 
 
 class _Markdown(IPythonRenderer):
