@@ -140,8 +140,8 @@ def softmax_row(logits: Tensor, truth: Tensor, draws: int, seed: int) -> dict[st
         "precision@1 low": low,
         "precision@1 high": high,
         "precision@1 macro": float(np.mean(by_category)),
-        "class mean top-1": float(right.mean()),
-        "class mean top-5": float(top.double().mean()),
+        "class top-1": float(right.mean()),
+        "class top-5": float(top.double().mean()),
         "queries": len(hits),
     }
 

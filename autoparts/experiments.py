@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoparts import display, mining, models, retrieval, sampling, training
+from autoparts import display, mining, models, recipe, retrieval, sampling, training
 from autoparts.evaluation import Pairs, embed
 from autoparts.losses import distance_matrix
-from autoparts.study import SPLITS, Study, derived_seed
+from autoparts.study import SPLITS, Study, StudyError, derived_seed
 from autoparts.variants import EACH, MARGINS, Part, Settings, Variant, train
 
 
@@ -48,12 +49,16 @@ def part_of(study: Study, side: int, categories: np.ndarray | None = None) -> Pa
 
 def _lists(study: Study, labels: Mapping[str, Tensor]) -> tuple[dict[str, Pairs], tuple[Tensor, ...]]:
     """Draw the fixed lists that every model is judged on: validation and test pairs, test triplets."""
-    pairs = {}
-    for split in ("validation", "test"):
-        count = min(10 * len(labels[split]), 10_000)
-        pairs[split] = Pairs(*sampling.random_pairs(labels[split], count, study.generator(f"judge {split}")))
-    count = min(10 * len(labels["test"]), 10_000)
-    return pairs, sampling.random_triplets(labels["test"], count, study.generator("judge triplets"))
+    counts = {split: min(10 * len(labels[split]), 10_000) for split in ("validation", "test")}
+    try:
+        pairs = {
+            split: Pairs(*sampling.random_pairs(labels[split], count, study.generator(f"judge {split}")))
+            for split, count in counts.items()
+        }
+        triplets = sampling.random_triplets(labels["test"], counts["test"], study.generator("judge triplets"))
+    except ValueError as error:
+        raise StudyError(f"the models cannot be judged on so few photos: {error}") from None
+    return pairs, triplets
 
 
 def embedded(network: nn.Module, part: Part, kind: str) -> retrieval.Embedded:
@@ -164,20 +169,66 @@ def compare(
     table = []
     for variant in rows:
         started = time.perf_counter()
-        scores = pd.DataFrame(
-            [_score(part, judged or part, variant, settings, study, seed) for seed in range(settings.seeds)]
-        )
+        scores = [_score(part, judged or part, variant, settings, study, seed) for seed in range(settings.seeds)]
         print(f"{variant.group}: {variant.name}, {time.perf_counter() - started:.0f} s")
-        verdicts = [verdict for verdict in scores.pop("verdict") if verdict]
-        spread = float(scores["precision@1"].max() - scores["precision@1"].min())
-        means = scores.mean().to_dict() | {"spread": spread, "verdict": "; ".join(sorted(set(verdicts)))}
-        table.append({"group": variant.group, "variant": variant.name, **means})
+        table.append({"group": variant.group, "variant": variant.name, **_over_seeds(scores)})
     return pd.DataFrame(table)
+
+
+def over_seeds(
+    study: Study,
+    part: Part,
+    results: Mapping[str, Mapping[str, Any]],
+    settings: Settings,
+    recipe_epochs: int,
+    backbone: str = "",
+) -> pd.DataFrame:
+    """Train the thesis's networks and the recommended one several times at full size, on the same split.
+
+    Args:
+        study: the photos and their split.
+        part: all its photos, at full size.
+        results: saved results of the thesis's networks, which hold how they were trained.
+        settings: `seeds` and `draws` count.
+        recipe_epochs: epochs of the recommended model; its first training is the run's own.
+        backbone: see `recipe.train_recommended`.
+
+    Returns:
+        One row per model, as of `compare`.
+    """
+    side = part.photos.shape[-1]
+    tables = [
+        compare(
+            part,
+            [Variant(name=result["title"], **result["variant"])],
+            replace(settings, side=side, **result["settings"]),
+            study,
+        )
+        for result in results.values()
+    ]
+    scores = []
+    for seed in range(study.seed, study.seed + settings.seeds):
+        name = "recommended" if seed == study.seed else f"recommended-{seed}"
+        network, _ = recipe.train_recommended(study, recipe_epochs, seed, study.checkpoint(name), backbone)
+        model = embedded(network, part, "cosine")
+        scores.append(retrieval.judge(model, part.pairs, part.triplets, settings.draws, study.seed)[0])
+    tables.append(pd.DataFrame([{"group": "recipe", "variant": "recommended", **_over_seeds(scores)}]))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _over_seeds(scores: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean of each measure over trainings, spread of precision@1, and all that was said of them."""
+    frame = pd.DataFrame(scores)
+    verdicts = frame.pop("verdict") if "verdict" in frame else []
+    spread = float(frame["precision@1"].max() - frame["precision@1"].min())
+    return frame.mean().to_dict() | {"spread": spread, "verdict": "; ".join(sorted(set(verdicts) - {""}))}
 
 
 def _score(part: Part, judged: Part, variant: Variant, settings: Settings, study: Study, seed: int) -> dict[str, Any]:
     seed = derived_seed(study.seed, f"variant {seed}")
-    key = study.key(variant=variant, settings=settings, seed=seed, rows=sorted(part.rows["train"].tolist()))
+    # Neither names nor the distance of retrieval change a training, so such rows share one.
+    trained = replace(variant, group="", name="", judged_by="")
+    key = study.key(variant=trained, settings=settings, seed=seed, rows=sorted(part.rows["train"].tolist()))
     checkpoint = study.checkpoint(f"beyond/{key}")
     network, history = train(part, variant, settings, seed, checkpoint=checkpoint, key=key, say=_silent)
     model = embedded(network, judged, variant.judged_by or variant.distance)

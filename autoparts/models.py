@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autoparts.files import UserError
+
 THESIS_FILTERS = (32, 64)
 RESIDUAL_FILTERS = (32, 64, 128, 256)
 
@@ -112,17 +114,73 @@ def residual_network(outputs: int, filters: tuple[int, ...] = RESIDUAL_FILTERS) 
     return nn.Sequential(residual_trunk(filters), nn.Linear(filters[-1], outputs))
 
 
+class AsColour(nn.Module):
+    """What networks trained on ImageNet take: three channels, black 0 to white 1, brought to mean 0 and variance 1."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(B, 1, S, S) to (B, 3, S, S)."""
+        mean, deviation = inputs.new_tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
+        return (1 - inputs - mean) / deviation
+
+
+def torchvision_trunk(backbone: str) -> tuple[nn.Sequential, int]:
+    """Return a convolutional network of torchvision without its last layer, (B, 1, S, S) to (B, F), and F.
+
+    Raises:
+        UserError: if torchvision has no classification network of this name.
+    """
+    import torchvision  # half a second that only backbones cost
+
+    try:
+        network = torchvision.models.get_model(backbone, weights=None)
+    except ValueError:
+        known = ", ".join(torchvision.models.list_models(module=torchvision.models, include=["res*", "mobile*"]))
+        raise UserError(f"torchvision has no model {backbone!r}; it has {known} and others") from None
+    name, last = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
+    network.set_submodule(name, nn.Identity())
+    return nn.Sequential(AsColour(), network), last.in_features
+
+
+def pretrained_weights(backbone: str) -> dict[str, Tensor]:
+    """Fetch torchvision's weights of a network, from the network or from an earlier download; none for "".
+
+    Raises:
+        UserError: if they are not at hand and cannot be downloaded.
+    """
+    if not backbone:
+        return {}
+    from torchvision.models import get_model_weights
+
+    torchvision_trunk(backbone)  # refuses an unknown name
+    weights = get_model_weights(backbone).DEFAULT
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except OSError as error:
+        raise UserError(
+            f"the weights of {backbone} cannot be downloaded ({error}); connect to the internet once, or put the file "
+            f'{weights.url} into {torch.hub.get_dir()}/checkpoints, or train from scratch with backbone=""'
+        ) from None
+
+
 class Recogniser(nn.Module):
-    """Recommended model: residual trunk to unit embeddings, and a unit prototype per category to compare them with.
+    """Recommended model: a trunk to unit embeddings, and a unit prototype per category to compare them with.
 
     (B, 1, S, S) to (B, embedding_size) embeddings of length one. In evaluation mode an embedding is the mean of the
-    photo's and its mirror image's, brought to length one.
+    photo's and its mirror image's, brought to length one. The trunk is our residual one, or the torchvision network
+    called `backbone`, with random weights until `load_pretrained`.
     """
 
-    def __init__(self, categories: int, embedding_size: int = 128, filters: tuple[int, ...] = RESIDUAL_FILTERS) -> None:
+    def __init__(
+        self,
+        categories: int,
+        embedding_size: int = 128,
+        filters: tuple[int, ...] = RESIDUAL_FILTERS,
+        backbone: str = "",
+    ) -> None:
         super().__init__()
-        self.trunk = residual_trunk(filters)
-        self.project = nn.Linear(filters[-1], embedding_size, bias=False)
+        self.architecture = {"embedding_size": embedding_size, "filters": list(filters), "backbone": backbone}
+        self.trunk, features = torchvision_trunk(backbone) if backbone else (residual_trunk(filters), filters[-1])
+        self.project = nn.Linear(features, embedding_size, bias=False)
         self.norm = nn.BatchNorm1d(embedding_size)
         self.prototypes = nn.Parameter(torch.randn(categories, embedding_size) / embedding_size**0.5)
 
@@ -134,6 +192,12 @@ class Recogniser(nn.Module):
 
     def _unit(self, inputs: Tensor) -> Tensor:
         return F.normalize(self.norm(self.project(self.trunk(inputs)).float()), dim=1)
+
+    def load_pretrained(self) -> None:
+        """Give the trunk the weights that torchvision's network learned on ImageNet; nothing to do without one."""
+        if backbone := self.architecture["backbone"]:
+            network, weights = self.trunk[1], pretrained_weights(backbone)
+            network.load_state_dict({name: weights[name] for name in network.state_dict()})  # all but the last layer
 
     def logits(self, unit: Tensor, scale: float = 16.0) -> Tensor:
         """Compare (B, D) unit embeddings with the prototypes: (B, categories) cosines times `scale`."""

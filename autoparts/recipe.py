@@ -15,6 +15,7 @@ from autoparts.study import Study
 
 BATCH, EACH = 96, 4  # photos a batch, in groups of at most EACH of one category
 SMOOTHING = 0.1  # of the labels: part names are never quite certain
+LEARNING_RATE = 3e-3  # the highest
 FIRST_SIDE = 48  # pixels; small photos first, which costs a quarter and teaches the coarse shapes
 
 
@@ -47,21 +48,29 @@ def growing(
 
 
 def train_recommended(
-    study: Study, epochs: int, seed: int, checkpoint: Path | None = None, learning_rate: float = 3e-3
+    study: Study, epochs: int, seed: int, checkpoint: Path | None = None, backbone: str = ""
 ) -> tuple[models.Recogniser, pd.DataFrame]:
-    """Train the recommended model from scratch on a study's training photos.
+    """Train the recommended model on a study's training photos.
 
     Args:
         study: the photos and their split.
         epochs: passes over the training photos.
         seed: of initial weights, batches and augmentation.
         checkpoint: see `training.fit`.
-        learning_rate: the schedule's highest.
+        backbone: "" trains our residual trunk from scratch; the name of a convolutional network of torchvision
+            takes that one, with its downloaded weights.
 
     Returns:
         The network and its history.
+
+    Raises:
+        UserError: if the backbone is unknown, or its weights cannot be downloaded.
     """
-    network = models.initialised(seed, models.Recogniser, len(study.categories)).to(study.device)
+    network = models.initialised(seed, models.Recogniser, len(study.categories), backbone=backbone)
+    network.load_pretrained()
+    network.to(study.device)
+    # What a backbone knows already, the rate of a training from scratch would wipe out.
+    learning_rate = LEARNING_RATE / 10 if backbone else LEARNING_RATE
     rows, labels = study.rows("train"), study.labels("train")
     batches = partial(sampling.category_batches, rows, labels, min(BATCH, len(rows)), EACH)
     held_out = sampling.photo_batches(study.rows("validation"), study.labels("validation"), 256)
@@ -76,9 +85,6 @@ def train_recommended(
         schedule=one_cycle,
         augment=growing,
         checkpoint=checkpoint,
-        key=study.key(model="recommended", epochs=epochs, learning_rate=learning_rate, seed=seed, **RECIPE),
+        key=study.key(model="recommended", epochs=epochs, seed=seed, backbone=backbone),
     )
     return network, history
-
-
-RECIPE = {"batch": BATCH, "each": EACH, "smoothing": SMOOTHING, "first_side": FIRST_SIDE}

@@ -3,7 +3,7 @@
 Definitions follow Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (2020).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 from autoparts.evaluation import Pairs, choose_threshold, threshold_curve
 from autoparts.losses import distance, distance_matrix
 
-NAMING = ("precision@1", "recall@5", "recall@10", "R-precision", "MAP@R", "class mean top-1", "class mean top-5")
+NAMING = ("precision@1", "recall@5", "recall@10", "R-precision", "MAP@R", "class top-1", "class top-5")
 
 
 def retrieve(
@@ -32,7 +32,7 @@ def retrieve(
         gallery: (G, D) float.
         gallery_labels: (G,) int64.
         kind: of distance, one of `losses.DISTANCES`.
-        block: queries at a time; memory does not grow with Q × G.
+        block: queries at a time at most; fewer where the gallery is large, so that they take at most 512 MiB.
 
     Returns:
         One row per query that has its category in the gallery, indexed by its place: the `NAMING` measures. The
@@ -40,19 +40,21 @@ def retrieve(
     """
     sizes = torch.bincount(gallery_labels, minlength=int(max(labels.max(), gallery_labels.max())) + 1)
     kept = (sizes[labels] > 0).nonzero().flatten()
+    kept = kept[sizes[labels[kept]].argsort()]  # a block is ranked as deep as its largest category asks for
     present, members = gallery_labels.unique(return_inverse=True)
     means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery)
     means /= sizes[present, None]
+    to_gallery, to_means = _ranking(gallery, kind), _ranking(means, kind)
     parts = []
-    for places in kept.split(block):
+    for places in kept.split(max(1, min(block, 2**27 // len(gallery)))):
         truth, own = labels[places], sizes[labels[places]]
         depth = min(max(int(own.max()), 10), len(gallery))
-        nearest = distance_matrix(queries[places], gallery, kind).topk(depth, largest=False).indices
+        nearest = to_gallery(queries[places]).topk(depth, largest=False).indices
         hits = gallery_labels[nearest] == truth[:, None]  # (block, depth)
         rank = torch.arange(1, depth + 1)
         within = rank <= own[:, None]
         precision = hits.cumsum(dim=1) / rank
-        class_rank = distance_matrix(queries[places], means, kind).topk(min(5, len(present)), largest=False).indices
+        class_rank = to_means(queries[places]).topk(min(5, len(present)), largest=False).indices
         class_hits = present[class_rank] == truth[:, None]
         columns = (
             hits[:, 0],
@@ -64,7 +66,16 @@ def retrieve(
             class_hits.any(dim=1),
         )
         parts.append(torch.stack([column.double() for column in columns], dim=1))
-    return pd.DataFrame(torch.cat(parts).numpy(), columns=list(NAMING), index=kept.numpy())
+    return pd.DataFrame(torch.cat(parts).numpy(), columns=list(NAMING), index=kept.numpy()).sort_index()
+
+
+def _ranking(gallery: Tensor, kind: str) -> Callable[[Tensor], Tensor]:
+    """Return what takes (M, D) queries to (M, G) values in the order of their distances to the gallery."""
+    if kind in ("euclidean", "squared"):
+        lengths = gallery.square().sum(dim=1)
+        # |a|² - 2ab + |b|² without the query's own |a|² and without the root: neither changes the order.
+        return lambda queries: torch.addmm(lengths, queries, gallery.T, alpha=-2)
+    return lambda queries: distance_matrix(queries, gallery, kind)
 
 
 def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, validation_same: Tensor) -> dict[str, float]:

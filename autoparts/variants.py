@@ -1,6 +1,6 @@
 """One row of notebook 6's comparison: what is changed from the thesis's triplet training, and its training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from autoparts.losses import distance
 from autoparts.optimisation import adam, constant, one_cycle
 
 MARGINS = {"euclidean": 1.0, "squared": 1.0, "manhattan": 5.0, "cosine": 0.2}  # in each distance's own units
+CONTRASTIVE_MARGIN = 2.0  # between any two photos of different categories
 EACH = 4  # photos of a category in a P×K batch
 
 
@@ -35,6 +36,7 @@ class Variant:
     draw_by: str = "photo"
     share: float = 1.0  # of the training photos
     judged_by: str = ""  # distance of retrieval where it is not that of the loss
+    margin: float | None = None  # of the loss; None takes one that fits the distance
 
     def changed(self, group: str, name: str, **changes: Any) -> "Variant":
         """Return this variant with some of it changed, under a new name."""
@@ -84,6 +86,7 @@ class Settings:
     batch_size: int = 64
     learning_rate: float = 5e-4
     embedding_size: int = 128
+    filters: Sequence[int] = models.THESIS_FILTERS
     side: int = 100  # of the photos in pixels; half of it trains about four times as fast
     seeds: int = 1  # trainings per row
     draws: int = 500  # bootstrap samples
@@ -118,7 +121,7 @@ def train(
     rows, labels = _subset(part.rows["train"], part.labels["train"], variant.share, seed)
     categories = int(part.labels["train"].max()) + 1
     outputs = categories if variant.loss == "cross-entropy" else settings.embedding_size
-    network = models.initialised(seed, _network(variant, outputs, part, rows)).to(part.photos.device)
+    network = models.initialised(seed, _network(variant, settings, outputs, part, rows)).to(part.photos.device)
     batches, objective = _task(part, variant, settings, seed, rows, labels)
     residual = variant.network == "residual"
     history = training.fit(
@@ -136,13 +139,13 @@ def train(
     return network, history
 
 
-def _network(variant: Variant, outputs: int, part: Part, rows: Tensor) -> Callable[[], nn.Module]:
+def _network(variant: Variant, settings: Settings, outputs: int, part: Part, rows: Tensor) -> Callable[[], nn.Module]:
     side = part.photos.shape[-1]
     if variant.network == "residual":
         return partial(models.residual_network, outputs)
     if variant.network == "components":
         return partial(_on_components, outputs, models.photo_input(part.photos[rows]).flatten(1).numpy())
-    return partial(models.thesis_network, outputs, size=side)
+    return partial(models.thesis_network, outputs, tuple(settings.filters), side)
 
 
 def _on_components(outputs: int, pixels: np.ndarray) -> nn.Module:
@@ -190,11 +193,12 @@ def _task(
     part: Part, variant: Variant, settings: Settings, seed: int, rows: Tensor, labels: Tensor
 ) -> tuple[Callable[[torch.Generator], list[sampling.Batch]], training.Objective]:
     """Return how batches are drawn and what is minimised on them."""
-    size, count, margin = settings.batch_size, len(rows), MARGINS.get(variant.distance, 1.0)
+    size, count, margin = settings.batch_size, len(rows), variant.margin or MARGINS[variant.distance]
     if variant.loss == "cross-entropy":
         return partial(sampling.photo_batches, rows, labels, size), objectives.classification
     if variant.loss == "contrastive":
-        return partial(sampling.pair_batches, rows, labels, count, size, variant.draw_by), objectives.verification
+        batches = partial(sampling.pair_batches, rows, labels, count, size, variant.draw_by)
+        return batches, partial(objectives.verification, margin=variant.margin or CONTRASTIVE_MARGIN)
     if variant.loss == "quadruplet":
         objective = partial(objectives.quadruplets, kind=variant.distance, margin=margin)
         return partial(sampling.quadruplet_batches, rows, labels, count, size, variant.draw_by), objective

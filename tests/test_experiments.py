@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from autoparts import experiments, images, live, mining, retrieval, sampling, study, training, variants
+from autoparts import experiments, images, live, mining, models, recipe, retrieval, sampling, study, training, variants
 from autoparts.evaluation import choose_threshold
 from autoparts.losses import distance
 from autoparts.models import seeded
@@ -82,7 +82,8 @@ def test_every_row_trains_and_is_judged(small, part, tmp_path):
     table = experiments.compare(part, rows, SETTINGS, replace(small, folder=tmp_path))
     saved = [torch.load(path, weights_only=True) for path in (tmp_path / "models" / "beyond").glob("*.pt")]
     histories = pd.concat([pd.DataFrame(state["history"]) for state in saved])
-    assert len(saved) == len(rows) and np.isfinite(histories[["epoch", "training_loss"]].to_numpy()).all()
+    # The Hamming row is the baseline's network, looked up by the signs of its embedding.
+    assert len(saved) == len(rows) - 1 and np.isfinite(histories[["epoch", "training_loss"]].to_numpy()).all()
     assert table["variant"].tolist() == [row.name for row in rows]
     scores = table[list(SHARES)]
     assert scores.notna().all(axis=None) and ((scores >= 0) & (scores <= 1)).all(axis=None)
@@ -313,3 +314,31 @@ def test_look_alikes_are_the_nearest_training_photos(small):
         n["image"] for q in shown["queries"] for n in q["neighbours"]["pixels"]
     }
     assert used == set(range(len(shown["thumbnails"])))
+
+
+def test_too_few_photos_to_judge_on_is_said_in_words(small):
+    labels = {split: torch.arange(3) for split in study.SPLITS}
+    with pytest.raises(study.StudyError, match="cannot be judged on so few photos"):
+        experiments._lists(small, labels)
+
+
+def test_the_four_networks_are_trained_again_for_each_seed(small, part, tmp_path, monkeypatch):
+    seen = []
+    network = models.initialised(0, models.Recogniser, len(small.categories), 8, (4, 8))
+    monkeypatch.setattr(
+        recipe,
+        "train_recommended",
+        lambda study, epochs, seed, path, backbone: seen.append((seed, path)) or (network, None),
+    )
+    own = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "filters": [4, 8]}
+    results = {
+        "cnn": {"title": "plain", "variant": {"loss": "cross-entropy", "distance": "euclidean"}, "settings": own},
+        "triplet": {"title": "triplet", "variant": {"loss": "triplet", "margin": 1.0}, "settings": own},
+    }
+    settings = replace(SETTINGS, seeds=2)
+    table = experiments.over_seeds(replace(small, folder=tmp_path), part, results, settings, 3)
+    assert table["variant"].tolist() == ["plain", "triplet", "recommended"]
+    assert [seed for seed, _ in seen] == [small.seed, small.seed + 1] and len({path for _, path in seen}) == 2
+    assert table["spread"].iloc[2] == 0
+    saved = [torch.load(path, weights_only=True) for path in (tmp_path / "models" / "beyond").glob("*.pt")]
+    assert len(saved) == 4 and all(state["network"]["0.0.weight"].shape[0] == 4 for state in saved)

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import autoparts
-from autoparts import pipeline, study
+from autoparts import experiments, pipeline, study, variants
 from autoparts.dependencies import PACKAGE, sources_of
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
@@ -284,6 +284,19 @@ def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, mon
     for part in ("training", "validation"):
         assert before["metrics"][f"{part}_accuracy"] == after["metrics"][f"{part}_accuracy"]
     assert before["metrics"]["test_accuracy"] != after["metrics"]["test_accuracy"]
+
+
+@pytest.mark.parametrize("name", ["cnn", "contrastive", "triplet"])
+def test_what_a_result_says_of_its_training_repeats_it(run, monkeypatch, name):
+    """So that notebook 6 can train the same network from other seeds."""
+    monkeypatch.setenv("AUTOPARTS_REPORTS", str(run.parent))
+    opened = study.open_study("synthetic:6x72", run.name, device="cpu")
+    saved = result(run, name)
+    row, settings = variants.Variant(**saved["variant"]), variants.Settings(**saved["settings"])
+    whole = experiments.part_of(opened, settings.side)
+    _, history = variants.train(whole, row, settings, opened.seed, say=lambda line: None)
+    expected = pd.DataFrame(saved["history"])["training_loss"]
+    assert history["training_loss"].to_numpy() == pytest.approx(expected.to_numpy(), rel=2e-2)
 
 
 def test_plain_papermill_works_from_any_folder(tmp_path, make_photos):

@@ -1,4 +1,5 @@
 import math
+import urllib.error
 from dataclasses import replace
 from itertools import pairwise
 
@@ -6,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from autoparts import augmentation, images, models, optimisation, recipe, study, training
+from autoparts import augmentation, files, images, models, optimisation, recipe, study, training
 from autoparts.losses import supervised_contrastive_loss
 from autoparts.models import seeded
 
@@ -230,3 +232,56 @@ def test_the_recommended_model_does_not_see_test_photos(small):
     (one, history), (same, again) = (recipe.train_recommended(each, 1, 1) for each in (small, other))
     pd.testing.assert_frame_equal(history, again, check_exact=True)
     assert all(a.equal(b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+
+
+@pytest.fixture
+def downloads(monkeypatch):
+    """Weights that "come from the network": random ones; returns the addresses that are asked for."""
+    asked = []
+
+    def fetch(weights, **_):
+        asked.append(weights.url)
+        return torchvision.models.resnet18(weights=None).state_dict()
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", fetch)
+    return asked
+
+
+def test_a_backbone_begins_with_the_weights_it_comes_with(downloads):
+    network = models.Recogniser(5, 16, backbone="resnet18")
+    before = network.trunk[1].layer4[1].conv2.weight.detach().clone()
+    assert not downloads
+    network.load_pretrained()
+    assert len(downloads) == 1 and not network.trunk[1].layer4[1].conv2.weight.equal(before)
+    vectors = network.eval()(torch.rand(3, 1, 64, 64, generator=seeded(0)))
+    assert_close(vectors.norm(dim=1), torch.ones(3))
+
+
+def test_a_backbone_sees_photos_as_imagenet_has_them():
+    """White paper is white: 1 in all channels, then the usual mean and deviation."""
+    seen = models.AsColour()(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1))
+    theirs = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
+    mean, deviation = torch.tensor(theirs.mean), torch.tensor(theirs.std)
+    assert_close(seen.flatten(1), torch.stack([(1 - mean) / deviation, -mean / deviation]))
+
+
+def test_a_backbone_trains_and_has_a_checkpoint_of_its_own(small, tmp_path, downloads):
+    path = tmp_path / "one.pt"
+    _, history = recipe.train_recommended(small, 1, 1, path, "resnet18")
+    assert np.isfinite(history.to_numpy()).all()
+    key = torch.load(path, weights_only=True)["key"]
+    recipe.train_recommended(small, 1, 1, path)
+    assert torch.load(path, weights_only=True)["key"] != key
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("resnet19", "no model 'resnet19'"), ("resnet18", "cannot be downloaded")]
+)
+def test_a_backbone_that_cannot_be_had_is_told(name, message, monkeypatch):
+    def offline(*_, **__):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", offline)
+    with pytest.raises(files.UserError, match=message):
+        models.pretrained_weights(name)
+    assert models.pretrained_weights("") == {}

@@ -75,18 +75,18 @@ def test_a_gallery_smaller_than_ten_and_categories_of_one_photo():
 def test_naming_does_not_depend_on_the_block_and_keeps_to_it(kind, monkeypatch):
     queries, labels, gallery, gallery_labels = scene(1)
     whole = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind)
-    shapes, measured = [], retrieval.distance_matrix
+    sizes, measured = [], retrieval._ranking
 
-    def noted(left, right, kind):
-        shapes.append((len(left), len(right)))
-        return measured(left, right, kind)
+    def noted(gallery, kind):
+        rank = measured(gallery, kind)
+        return lambda queries: sizes.append(len(queries)) or rank(queries)
 
-    monkeypatch.setattr(retrieval, "distance_matrix", noted)
+    monkeypatch.setattr(retrieval, "_ranking", noted)
     for block in (1, 7, 30):
-        shapes.clear()
+        sizes.clear()
         parts = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind, block)
         pd.testing.assert_frame_equal(parts, whole)
-        assert max(rows for rows, _ in shapes) == block
+        assert max(sizes) == block
 
 
 def pairs(seed, count=400, overlap=1.0):
@@ -256,7 +256,7 @@ def test_the_softmax_row_names_by_the_largest_logit():
     row = comparison.softmax_row(logits, truth, 50, 0)
     assert row["precision@1"] == 0.5 and row["queries"] == 4
     assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
-    assert row["class mean top-5"] == 0.75
+    assert row["class top-5"] == 0.75
     weights = retrieval.resampled_weights(truth, 50, np.random.default_rng(0))  # the samples of all other rows
     interval = retrieval.weighted_interval(np.array([1.0, 1, 0, 0]), weights)
     assert (row["precision@1 low"], row["precision@1 high"]) == interval

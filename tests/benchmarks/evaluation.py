@@ -85,7 +85,7 @@ def evaluated(photos: Photos, repeats: int, temporary: Path, queries: int = 1_50
     def theirs() -> tuple[dict[str, float], dict[str, float]]:
         found = calculator.get_accuracy(*asked, *known)
         centres = NearestCentroid().fit(known[0].numpy(), known[1].numpy()).predict(asked[0].numpy())
-        found["class mean top-1"] = float((centres == asked[1].numpy()).mean())
+        found["class top-1"] = float((centres == asked[1].numpy()).mean())
         validation, test = lengths()
         return found, usual_verification(test, pairs[1][2], validation, same)
 
