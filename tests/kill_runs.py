@@ -25,6 +25,7 @@ FAULTS = {  # who is killed, by which signal, and how the command then ends
     "kill -9 of the kernel": ("kernel", signal.SIGKILL, 1),
 }
 PATIENCE = 600  # seconds for anything to end
+ENDED = "the end"  # the run was over before it could be killed
 
 
 class Killed(NamedTuple):
@@ -32,7 +33,7 @@ class Killed(NamedTuple):
 
     fault: str
     seconds: float  # from the start to the kill
-    during: str  # the last executed notebook that was there
+    during: str  # the notebook that was running, the last one that had run, or ENDED
     code: int
     message: str
     left_over: int  # processes still there ten seconds after the command had ended
@@ -79,6 +80,13 @@ def kernel_of(folder: Path) -> int | None:
     return None
 
 
+def doing(folder: Path) -> str:
+    """Say what a run is at, by the notebooks in its folder: a running one has a name that begins with a dot."""
+    notebooks = sorted((folder / "run" / "notebooks").glob("*.ipynb"), key=lambda path: path.name.lstrip("."))
+    running = [path.stem[1:] for path in notebooks if path.name.startswith(".")]
+    return running[0] if running else f"after {notebooks[-1].stem[:2]}" if notebooks else "preparation"
+
+
 def tables(folder: Path) -> dict[str, bytes]:
     """Read the tables of a run."""
     return {path.name: path.read_bytes() for path in sorted((folder / "run" / "tables").glob("*.csv"))}
@@ -101,8 +109,8 @@ def kill(run: Sequence[str], folder: Path, fault: str, moment: float, undisturbe
     while victim == "kernel" and process.poll() is None and (target := kernel_of(folder)) is None:
         time.sleep(0.05)
     seconds = time.monotonic() - began
-    during = max((path.stem for path in (folder / "run" / "notebooks").glob("[0-9]*.ipynb")), default="none")
-    if process.poll() is None:
+    during = doing(folder) if process.poll() is None else ENDED
+    if during != ENDED:
         (os.killpg if victim == "group" else os.kill)(target, number)
     code = process.wait(PATIENCE)
     patience = time.monotonic() + 10
@@ -119,7 +127,8 @@ def kill(run: Sequence[str], folder: Path, fault: str, moment: float, undisturbe
 def wrong(killed: Killed) -> str:
     """Say what is wrong with the outcome of a kill; empty if nothing is."""
     _, number, expected = FAULTS[killed.fault]
-    if killed.code not in (expected, -number, 0):  # before the command has begun, or after its end
+    possible = (0,) if killed.during == ENDED else (expected, -number)  # the latter before the command has begun
+    if killed.code not in possible:
         return f"ended with {killed.code}"
     if killed.code in (1, 130) and not killed.message:
         return "no message"
@@ -136,6 +145,7 @@ def main() -> int:
     parser.add_argument("--only", default="02,03,04")
     parser.add_argument("--data", default="synthetic:6x72")
     wanted = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = np.random.default_rng(wanted.seed)
     failures = 0
     with tempfile.TemporaryDirectory() as name:
@@ -152,7 +162,7 @@ def main() -> int:
             problem = wrong(killed)
             failures += bool(problem)
             print(
-                f"{index + 1:3}  {fault:22} {killed.seconds:6.1f} s  after {killed.during:24} exit {killed.code:4}  "
+                f"{index + 1:3}  {fault:22} {killed.seconds:6.1f} s  {killed.during:24} exit {killed.code:4}  "
                 f"{problem or 'tables identical'}",
                 flush=True,
             )

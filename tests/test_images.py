@@ -223,7 +223,8 @@ def test_a_photo_without_permission_is_skipped_until_it_is_given(tmp_path, make_
     make_photos(tmp_path, {"A": 2, "B": 1})
     (tmp_path / "A" / "1.jpg").chmod(0)
     (tmp_path / "B").chmod(0)
-    assert prepare(read_catalogue(tmp_path)).skipped["reason"].tolist() == ["Permission denied"] * 2
+    reasons = ["Permission denied", "a link to a folder, or a folder that may not be opened"]
+    assert prepare(read_catalogue(tmp_path)).skipped["reason"].tolist() == reasons
     (tmp_path / "A" / "1.jpg").chmod(0o600)
     (tmp_path / "B").chmod(0o700)
     assert prepare(read_catalogue(tmp_path)).skipped.empty

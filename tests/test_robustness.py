@@ -9,7 +9,7 @@ import pytest
 import torch
 import toy_notebooks
 from conftest import draw
-from kill_runs import FAULTS, Killed, wrong
+from kill_runs import ENDED, FAULTS, Killed, wrong
 from torch import nn
 
 from autoparts import __main__, checkpoints, losses, pipeline, repeat, training
@@ -257,6 +257,8 @@ def test_unusual_catalogues_become_a_study(tmp_path):
     [
         ({}, ""),
         ({"code": 1}, "ended with 1"),
+        ({"code": 0}, "ended with 0"),
+        ({"code": 0, "during": ENDED}, ""),
         ({"message": ""}, "no message"),
         ({"left_over": 2}, "2 processes left"),
         ({"differing": ["split.csv"]}, "differing: split.csv"),
