@@ -61,9 +61,10 @@ def test_a_notebook_is_committed_clean(path):
 
 @every_notebook
 def test_a_notebook_tells_and_calls_and_defines_nothing(path):
-    for source in code_of(path):
+    for cell in cells(path, "code"):
+        source = cell.source
         lines = [line for line in source.splitlines() if line.strip()]
-        assert len(lines) <= LONGEST, lines[0]
+        assert len(lines) <= LONGEST or "parameters" in cell.metadata.get("tags", []), lines[0]
         tree = ast.parse(source)  # no magics, no shell
         defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
         assert not defined, source
