@@ -38,7 +38,7 @@ def test_thesis_counts() -> None:
 
 def test_other_scales() -> None:
     counts = clean(synthetic.catalogue("demo"))[0]["category"].value_counts()
-    assert 36 <= len(counts) <= 40 and counts.max() >= 200 and counts.min() <= 3
+    assert 58 <= len(counts) <= 64 and counts.max() >= 120 and counts.min() <= 3
     small = synthetic.catalogue("8x120", seed=3)
     kept, _ = clean(small)
     assert len(small) == len(kept) == 120 and small["category"].nunique() == 8
