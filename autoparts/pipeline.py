@@ -138,10 +138,10 @@ def _bring_up_to_date(path: Path, folder: Path, study: Study, parameters: dict[s
         _execute(path, running, parameters)
         seconds = round(time.perf_counter() - started, 1)
         notebook = nbformat.read(running, as_version=4)
-        _clean(notebook)
+        _clean(notebook, parameters)
         # Taken anew, since the notebook may have written results that it reads itself.
         notebook.metadata["autoparts"] = {"stamp": _stamp(path, folder, study, parameters), "seconds": seconds}
-        nbformat.write(notebook, running)
+        running.write_text(scrub(nbformat.writes(notebook), folder), "utf-8")
         running.replace(done)
     except (papermill.PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
@@ -178,9 +178,9 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> None:
             run_sync(manager.shutdown_kernel)(now=True)
 
 
-def _clean(notebook: nbformat.NotebookNode) -> None:
+def _clean(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any]) -> None:
     """Take out of an executed notebook what differs from run to run: times, paths, random identifiers."""
-    notebook.metadata.pop("papermill", None)
+    notebook.metadata["papermill"] = {"parameters": dict(parameters)}  # for the table on its page
     for cell in notebook.cells:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)

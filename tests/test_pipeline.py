@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -91,9 +92,11 @@ def test_run_facts_and_no_path_of_the_user_in_the_report(toys):
     assert facts["timings"].keys() == {"01_first", "02_second"}
     assert facts["seed"] == 0 and len(facts["fingerprint"]) == 32
     for path in sorted(folder.rglob("*")):
-        if path.suffix in (".html", ".json", ".csv"):
+        if path.suffix in (".html", ".json", ".csv", ".ipynb"):
             text = path.read_text("utf-8")
             assert str(toys) not in text and str(Path.home()) + "/" not in text, path.name
+    page = (folder / "01_first.html").read_text()
+    assert [re.search(rf">{name}</th><td[^>]*>([^<]*)</td>", page)[1] for name in ("count", "rate")] == ["4", "0.25"]
     assert not [path for path in folder.rglob(".*") if path.name != ".lock"]
 
 
@@ -232,7 +235,7 @@ def test_an_interrupted_run_says_so_and_goes_on_from_there(toys, number):
 def test_executed_notebooks_hold_nothing_that_differs_from_run_to_run(toys):
     run(toys)
     notebook = nbformat.read(toys / "reports" / "toy" / "notebooks" / "01_first.ipynb", as_version=4)
-    assert "papermill" not in notebook.metadata
+    assert notebook.metadata["papermill"].keys() == {"parameters"}
     assert notebook.metadata["autoparts"].keys() == {"stamp", "seconds"}
     assert not [cell for cell in notebook.cells if {"papermill", "execution"} & cell.metadata.keys()]
     assert [cell.id for cell in notebook.cells] == ["01-00", "01-01", "injected-parameters", "01-02", "01-03"]
