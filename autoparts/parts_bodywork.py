@@ -85,10 +85,11 @@ def grille(t: Traits) -> Model:
 def mirror(t: Traits) -> Model:
     """Rounded shell, glass, a foot on an arm."""
     wide, high, power, foot = t(0.9, 1.3), t(0.5, 1.2), t(2.5, 6), t.pick(s.PLASTIC, s.GLOSS_BLACK)
-    z, grow = np.array([0, 0.03, 0.1, 0.25, 0.4, 0.48]), np.array([0.96, 1, 1, 0.93, 0.7, 0.3])
+    z, grow = np.array([0, 0.03, 0.1, 0.25, 0.4, 0.48]), np.array([0.96, 1, 1, 0.93, 0.7, 0.05])
     face, skin = s.rounded(wide, high, power=power), t.pick(s.PLASTIC, s.GLOSS_BLACK, t.paint(), s.CHROME)
-    model = s.sweep(np.stack([t(0, 0.4) * z, 0 * z, -z * t(0.7, 1.3)], 1), grow, skin, face[::-1] * (-1, 1))
-    model += s.extrude(face * 0.88, 0.04, Material((0.6, 0.68, 0.75), 0.6, 60, 0.8), (), (0, 0, 0.01))
+    path = np.stack([t(0, 0.4) * z, 0 * z, -z * t(0.7, 1.3)], 1)
+    model = s.sweep(path, grow, skin, face[::-1] * (-1, 1), solid=False)
+    model += s.extrude(face * 0.92, 0.04, Material((0.6, 0.68, 0.75), 0.6, 60, 0.8), (), (0, 0, 0.01))
     reach, low = t(0.6, 0.95) * wide, -high / 2
     stalk = s.curve([(-wide * 0.3, low * 0.6, -0.2), (-reach * 0.8, low, -0.2), (-reach, low, -0.2)], 12)
     plate = s.extrude(s.rounded(0.6, t(0.4, 0.9), power=t(2, 5)), 0.08, foot)

@@ -64,7 +64,7 @@ def cable(t: Traits) -> Model:
 @part("Switch", "Lock", keyed=True)
 def module(t: Traits, keyed: bool = False) -> Model:
     """Box with ribs or a label, ears and plugs; a switch has rocker keys or a knob."""
-    wide, high, deep = t(0.7, 1.6), t(0.5, 1.1), t(0.2, 0.8)
+    wide, high, deep = t(0.8, 1.6), t(0.5, 1.1), t(0.2, 0.5 if keyed else 0.8)
     shell = t.pick(s.PLASTIC, s.ALUMINIUM, s.GREY, s.GLOSS_BLACK)
     model = s.box(wide, high, deep, shell)
     count, mark = (t.whole(1, 4), t.pick(s.PLASTIC, s.GREY, t.paint())) if keyed else (t.whole(2, 12), shell)
