@@ -43,9 +43,13 @@ def mine(
         raise ValueError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}")
     is_positive, is_negative = partners(labels, photos)
     anchor, positive = is_positive.nonzero(as_tuple=True)  # (M,)
-    gap = distances[anchor] - distances[anchor, positive][:, None]  # (M, B), how much farther each other place is
-    bounds = {"hard": gap <= 0, "semi-hard": (gap > 0) & (gap <= margin), "easy": gap > margin}
-    pair, negative = (bounds[kind] & is_negative[anchor]).nonzero(as_tuple=True)
+    # How much farther each negative is, (M, B); NaN where there is none, since it is in no bounds.
+    gap = distances.masked_fill(~is_negative, torch.nan)[anchor] - distances[anchor, positive][:, None]
+    if kind == "semi-hard":
+        chosen = (gap > 0) & (gap <= margin)
+    else:
+        chosen = gap <= 0 if kind == "hard" else gap > margin
+    pair, negative = chosen.nonzero(as_tuple=True)
     return anchor[pair], positive[pair], negative
 
 

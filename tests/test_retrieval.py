@@ -89,6 +89,14 @@ def test_naming_does_not_depend_on_the_block_and_keeps_to_it(kind, monkeypatch):
         assert max(sizes) == block
 
 
+@pytest.mark.parametrize("count", [1, 5, 300])
+def test_the_smallest_come_in_order_and_equal_ones_by_place(count):
+    values = torch.randn(20, 300, generator=seeded(0))
+    values[:, 50:60] = values[:, 40:50]
+    values[0] = 0
+    assert retrieval.smallest(values, count).equal(values.sort(dim=1, stable=True).indices[:, :count])
+
+
 def pairs(seed, count=400, overlap=1.0):
     generator = seeded(seed)
     same = torch.rand(count, generator=generator) < 0.5
