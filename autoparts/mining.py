@@ -45,10 +45,12 @@ def mine(
     anchor, positive = is_positive.nonzero(as_tuple=True)  # (M,)
     # How much farther each negative is, (M, B); NaN where there is none, since it is in no bounds.
     gap = distances.masked_fill(~is_negative, torch.nan)[anchor] - distances[anchor, positive][:, None]
-    if kind == "semi-hard":
+    if kind == "hard":
+        chosen = gap <= 0
+    elif kind == "semi-hard":
         chosen = (gap > 0) & (gap <= margin)
     else:
-        chosen = gap <= 0 if kind == "hard" else gap > margin
+        chosen = gap > margin
     pair, negative = chosen.nonzero(as_tuple=True)
     return anchor[pair], positive[pair], negative
 

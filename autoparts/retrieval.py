@@ -40,7 +40,7 @@ def retrieve(
     """
     sizes = torch.bincount(gallery_labels, minlength=int(max(labels.max(), gallery_labels.max())) + 1)
     kept = (sizes[labels] > 0).nonzero().flatten()
-    kept = kept[sizes[labels[kept]].argsort()]  # a block is ranked as deep as its largest category asks for
+    kept = kept[sizes[labels[kept]].argsort(stable=True)]  # a block is ranked as deep as its largest category asks for
     present, members = gallery_labels.unique(return_inverse=True)
     means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery)
     means /= sizes[present, None]
