@@ -124,9 +124,10 @@ def bearing(t: Traits, core: str) -> Model:
     balls = s.ring(s.sphere((0.74 - hole) / 2, s.CHROME), t.whole(9, 14), (hole + 0.94) / 2)
     races = s.tube(hole, hole + 0.1, -wide / 2, wide / 2, metal) + s.tube(0.86, 1, -wide / 2, wide / 2, metal, 60)
     if core == "balls":
-        return races + t.pick(balls, balls, s.disc(0.87, hole, soft))
+        return races + t.pick(balls, balls, s.tube(hole, 0.87, -0.05, 0.05, soft))
     slope = [(hole, 0), (0.9, wide * 0.2), (0.93, wide / 2), (1, wide / 2), (1, -wide / 2), (hole + 0.05, -wide / 2)]
-    return t.pick(s.lathe(slope, soft, 60), s.torus(0.9, t(0.05, 0.12), soft), s.disc(1, hole, t.pick(*s.METALS)))
+    washer = s.tube(hole, 1, -0.05, 0.05, t.pick(*s.METALS), 60)
+    return t.pick(s.lathe(slope, soft, 60), s.torus(0.9, t(0.05, 0.12), soft), washer)
 
 
 @part("Bushing")

@@ -86,8 +86,7 @@ def rounded(width: float, height: float, corner: float = 0.1, power: float | Non
         shape = [np.sign(cos) * np.abs(cos) ** (2 / power), np.sign(sin) * np.abs(sin) ** (2 / power)]
         return np.stack(shape, 1) * (width / 2, height / 2)
     corner = min(corner, width / 2 - 1e-3, height / 2 - 1e-3)
-    turn = circle(corner, 36).reshape(4, 9, 2)
-    turn = np.concatenate([turn, np.roll(turn, -1, 0)[:, :1]], 1)
+    turn = circle(corner, 36)[np.add.outer(9 * np.arange(4), np.arange(10)) % 36]
     shift = np.array([[1, 1], [-1, 1], [-1, -1], [1, -1]]) * (width / 2 - corner, height / 2 - corner)
     return (turn + shift[:, None]).reshape(-1, 2)
 
@@ -164,11 +163,6 @@ def box(
     return extrude(rounded(width, height, corner), depth, material, (), at, min(0.03, depth / 4, corner))
 
 
-def disc(radius: float, hole: float, material: Material, depth: float = 0.1) -> Model:
-    """Return a flat washer about the z axis."""
-    return extrude(circle(radius, 60), depth, material, [circle(hole, 60)])
-
-
 def sweep(
     path: np.ndarray, radius: float | np.ndarray, material: Material, section: np.ndarray = ROUND, solid: bool = True
 ) -> Model:
@@ -183,8 +177,7 @@ def sweep(
     ring = np.concatenate([section, section[:1]])
     grid = path[:, None] + scale * (ring[None, :, :1] * side[:, None] + ring[None, :, 1:] * up[:, None])
     if solid:
-        ends = [np.broadcast_to(path[i], (1, len(ring), 3)) for i in (0, -1)]
-        grid = np.concatenate([ends[0], grid, ends[1]])
+        grid = np.concatenate([path[:1, None] + 0 * grid[:1], grid, path[-1:, None] + 0 * grid[:1]])
     return [Piece(grid[None], material, solid, True)]
 
 
