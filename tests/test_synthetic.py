@@ -94,6 +94,16 @@ def test_every_archetype_draws_a_part_inside_the_frame(name: str) -> None:
         assert colour[:, alpha > 0.5].std() > 0.02
 
 
+def test_a_name_fixes_a_feature_of_a_shared_archetype() -> None:
+    def redness(part: str, product: int) -> float:
+        model = PARTS[part](Traits(np.random.default_rng(0), np.random.default_rng(product), 0.6))
+        colour, _ = render(model, np.eye(3), (90, 90), studio(np.random.default_rng(1)), np.random.default_rng(2))
+        return float((colour[0] - colour[2]).mean())
+
+    for product in range(5):
+        assert redness("Tail Light", product) > 0.05 > abs(redness("Headlight", product))
+
+
 def test_renderer_hides_what_is_behind_and_shows_through_holes() -> None:
     red, blue = Material((1, 0, 0), shine=0, grain=0), Material((0, 0, 1), shine=0, grain=0)
     plate = extrude(circle(1), 0.1, red, [circle(0.4)])
