@@ -24,10 +24,10 @@ def augment(inputs: Tensor, generator: torch.Generator, size: int | None = None)
     def draw(low: float, high: float) -> Tensor:
         return torch.rand(count, generator=generator) * (high - low) + low
 
-    angle, zoom, stretch = draw(-15, 15).deg2rad(), draw(-0.25, 0.25).exp(), draw(-0.15, 0.15).exp()
+    angle, zoom, stretch = draw(-12, 12).deg2rad(), draw(-0.2, 0.2).exp(), draw(-0.12, 0.12).exp()
     mirror = draw(-1, 1).sign()
-    across = [mirror * zoom * stretch * angle.cos(), -mirror * zoom * stretch * angle.sin(), draw(-0.2, 0.2)]
-    down = [zoom / stretch * angle.sin(), zoom / stretch * angle.cos(), draw(-0.2, 0.2)]
+    across = [mirror * zoom * stretch * angle.cos(), -mirror * zoom * stretch * angle.sin(), draw(-0.16, 0.16)]
+    down = [zoom / stretch * angle.sin(), zoom / stretch * angle.cos(), draw(-0.16, 0.16)]
     maps = torch.stack(across + down, dim=1).view(count, 2, 3).to(inputs.device)  # from result to source
     grid = F.affine_grid(maps, [count, 1, side, side], align_corners=False)
     moved = F.grid_sample(inputs, grid, align_corners=False)
@@ -35,7 +35,7 @@ def augment(inputs: Tensor, generator: torch.Generator, size: int | None = None)
     contrast, brightness = _per_photo(draw(-0.3, 0.3).exp(), moved), _per_photo(draw(-0.15, 0.15), moved)
     lit = (moved * contrast + brightness).clamp(0, 1)
 
-    area, aspect = draw(0.02, 0.25) * (draw(0, 1) < 0.5), draw(-1, 1).exp()  # every second photo is covered
+    area, aspect = draw(0.02, 0.2) * (draw(0, 1) < 0.5), draw(-1, 1).exp()  # every second photo is covered
     tall, wide = (area * aspect).sqrt() * side, (area / aspect).sqrt() * side
     place = torch.arange(side)
     rows = (place - draw(0, side)[:, None]).abs() < tall[:, None] / 2  # (B, side)

@@ -41,8 +41,8 @@ def naming(
 def growing(
     inputs: Tensor, rows: Tensor, generator: torch.Generator, progress: float, first: int = FIRST_SIDE
 ) -> Tensor:
-    """Augment photos at a side that grows from `first` to the photos' own over 80 % of the training (Howard 2018)."""
-    last = inputs.shape[-1]
+    """Augment photos at a side that grows from `first` nearly to their own over 80 % of the training (Howard 2018)."""
+    last = inputs.shape[-1] // 8 * 8  # halves evenly in the trunk's stages: 96 costs a sixth less than 100
     side = round((first + (last - first) * min(1.0, progress / 0.8)) / 4) * 4
     return augmentation.augment(inputs, generator, min(side, last))
 
