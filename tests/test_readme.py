@@ -1,0 +1,131 @@
+"""Every command of the README, run as it is written, in a home with a few generated photos.
+
+Long ones are run without their longest part alone: of `make` the recipe is read and its `autoparts` command run,
+notebooks get their parameters but their cells are not executed, and the generated catalogue is written small.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from fnmatch import fnmatch
+from pathlib import Path
+
+import nbformat
+import papermill
+import papermill.cli
+import pytest
+from click.testing import CliRunner
+
+from autoparts import calibration, decoding, pipeline, synthetic
+from autoparts.__main__ import main
+from autoparts.models import Recogniser, initialised
+from autoparts.parameters import declared_parameters
+from autoparts.study import open_study
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+SNIPPETS = [text for language, text in BLOCKS if language == "python"]
+RUN = "mine"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A home with photos, their CSV, one photo to name, and a run of the name that the README uses."""
+    home = tmp_path_factory.mktemp("home")
+    photos = synthetic.catalogue("4x48", seed=1)
+    for path, category in zip(photos["path"], photos["category"], strict=True):
+        file = home / "photos" / category / Path(path).name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(decoding.read_bytes(path))
+    names = [file.relative_to(home / "photos") for file in sorted(home.glob("photos/*/*.jpg"))]
+    rows = [f"{name.as_posix()},{name.parent}" for name in names]
+    (home / "photos" / "parts.csv").write_text("\n".join(["path,category", *rows]))
+    (home / "photo.jpg").write_bytes(decoding.read_bytes(photos["path"][0]))
+    (home / "notebooks").symlink_to(ROOT / "notebooks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOPARTS_REPORTS", str(home / "reports"))
+        study = open_study(str(home / "photos"), RUN, device="cpu")
+        calibration.build(study, initialised(0, Recogniser, len(study.categories)).eval())
+    return home
+
+
+@pytest.fixture
+def here(home, monkeypatch):
+    """Work in that home, with the long parts left out."""
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("AUTOPARTS_REPORTS", str(home / "reports"))
+    execute_notebook, catalogue = papermill.execute_notebook, synthetic.catalogue
+
+    def prepare(*arguments, **options):
+        return execute_notebook(*arguments, **options | {"prepare_only": True})
+
+    monkeypatch.setattr(pipeline, "_execute", prepare)
+    monkeypatch.setattr(papermill.cli, "execute_notebook", prepare)
+    monkeypatch.setattr(synthetic, "catalogue", lambda scale, seed=0: catalogue("4x48", seed))
+    shutil.rmtree(home / "some", ignore_errors=True)  # the README writes to one folder twice
+    return home
+
+
+def make(arguments):
+    """Return the commands that `make` would run; those of setting up come first."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    command = ["make", "--dry-run", "--no-print-directory", "--directory", str(ROOT), *arguments]
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=True)
+    return [line for line in done.stdout.splitlines() if line.startswith(".venv/bin/")]
+
+
+def execute(command, here):
+    """Run one command of a shell; return what its notebooks were given."""
+    program, *arguments = shlex.split(command, comments=True)
+    if program == "make":
+        inside = make(arguments)
+        assert inside, command
+        return [given for line in inside if "autoparts" in line for given in execute(line, here)]
+    arguments = [str(Path(text).expanduser()) if text.startswith("~") else text for text in arguments]
+    if program == ".venv/bin/autoparts":
+        assert main(arguments) == 0, command
+        return sorted((here / "reports").glob("*/notebooks/*.ipynb")) if arguments[0] == "run" else []
+    assert program == ".venv/bin/papermill", command
+    done = CliRunner().invoke(papermill.cli.papermill, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return [here / arguments[1]]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_runs(command, here, capsys):
+    for notebook in execute(command, here):
+        given = nbformat.read(notebook, as_version=4)
+        injected = [cell for cell in given.cells if "injected-parameters" in cell.metadata.get("tags", [])]
+        values = {}
+        exec(injected[0].source, values)
+        if " -f " not in command:  # a profile is for all notebooks, and papermill warns of what one of them lacks
+            assert values.keys() - {"__builtins__"} <= declared_parameters(notebook).keys()
+    if " identify " in command:
+        assert capsys.readouterr().out.lstrip('{":').startswith("photo")
+
+
+@pytest.mark.parametrize("code", SNIPPETS)
+def test_a_snippet_runs(code, here, capsys):
+    exec(code, {})
+    assert capsys.readouterr().out.startswith("Answer(known=")
+
+
+def test_every_block_is_tried_and_targets_are_those_of_the_makefile():
+    assert {language for language, _ in BLOCKS} == {"sh", "python"} and len(COMMANDS) > 8 and SNIPPETS
+    for target in re.findall(r"`make (\w+)`", README):
+        assert make([target])
+
+
+def test_links_and_modules_exist():
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", README):
+        assert (ROOT / link).exists(), link
+    rows = re.findall(r"^\| (`.*?) \|", README.partition("## The code")[2].partition("\n## ")[0], flags=re.MULTILINE)
+    listed = re.findall(r"`(\w+\*?)`", " ".join(rows))
+    modules = {path.stem for path in (ROOT / "autoparts").glob("*.py")} - {"__init__"}
+    assert modules == {module for module in modules for name in listed if fnmatch(module, name)}
+    assert all(any(fnmatch(module, name) for module in modules) for name in listed)
