@@ -20,7 +20,7 @@ from autoparts.catalog import EXCLUDED_WORDS, CatalogueError
 from autoparts.files import whole_file
 from autoparts.photography import photograph
 
-SPREAD = 0.22  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
+SPREAD = 0.27  # how far a product strays from its category: 0 not at all, 1 anywhere its archetype allows
 
 REALISM = (
     "These photos are drawn, not taken. True to a parts catalogue are the long tail of categories, families of "
