@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"autoparts: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # autoparts identify photos | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
+        return 1
     except KeyboardInterrupt:
         print("autoparts: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
@@ -136,14 +139,16 @@ class UnreadError(UserError):
 
 def _identify(chosen: argparse.Namespace) -> None:
     finder_file = _finder_file(chosen.run)
-    if not finder_file.is_file():
+    if not chosen.run.endswith(".pt") and not finder_file.is_file():
         raise UserError(f"there is no finder in {finder_file.parent}; make one with: autoparts run --name {chosen.run}")
     if chosen.top < 1:
         raise UserError(f"--top is {chosen.top}; it has to be at least 1")
+    paths = [path for photo in chosen.photos for path in _photos_of(photo)]
+    if not paths:
+        raise UserError(f"there is no file in {', '.join(chosen.photos)}; give photos, or a folder of them")
     from autoparts.finder import load_finder
 
-    paths = [path for photo in chosen.photos for path in _photos_of(photo)]
-    width = min(40, max(map(len, paths), default=0))
+    width = min(40, max(map(len, paths)))
     read = False
     for path, answer in load_finder(finder_file).identify_files(paths, chosen.top):
         print(_json_line(path, answer) if chosen.json else _table_rows(path, answer, width), flush=True)

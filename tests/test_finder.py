@@ -363,4 +363,15 @@ def test_identify_says_what_to_do(identify, photos, tmp_path):
     assert identify(photos / "0.jpg", "--run", "tiny", "--top", 0)[0] == 2
     code, out, err = identify(photos / "3.jpg", "--run", "tiny")
     assert code == 1 and "not a photo of a known format" in out and "none of 1 files could be read" in err
-    assert identify(tmp_path, "--run", "tiny")[0] == 1
+    code, out, err = identify(tmp_path, "--run", "tiny")
+    assert (code, out) == (2, "") and f"there is no file in {tmp_path}" in err
+    code, out, err = identify(photos / "0.jpg", "--run", tmp_path / "mine.pt")
+    assert (code, out) == (2, "") and f"there is no finder file {tmp_path / 'mine.pt'}" in err
+
+
+def test_a_reader_who_has_enough_is_no_error(path, photos):
+    command = [sys.executable, "-m", "autoparts", "identify", *[str(photos)] * 40, "--run", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b"" and running.wait() == 1
