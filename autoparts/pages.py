@@ -141,7 +141,8 @@ def read_page(path: Path) -> Page:
         body = f"<h1>{escape(title)}</h1>\n{body}"
     first = BeautifulSoup(body, "html.parser").find("p")
     contents = [(slug, text) for slug, (level, text) in headings.items() if level == 2]
-    return Page(path.stem, title, first.get_text(" ", strip=True) if first else "", contents, body)
+    summary = " ".join(first.get_text().split()).removeprefix("Question. ") if first else ""
+    return Page(path.stem, title, summary, contents, body)
 
 
 def scrub(html: str, run_folder: Path) -> str:
