@@ -25,7 +25,7 @@ class DiskError(UserError):
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Have a full disk, or one that may not be written to, told by a message that names `path`."""
+    """Have a full disk, or a path that cannot be written to, told by a message that names `path`."""
     try:
         yield
     except OSError as error:
@@ -34,7 +34,7 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"{path} cannot be written: {error.strerror}. Free some space on that disk; what is finished is kept, "
                 "and the same command goes on from there."
             ) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
             raise UserError(
                 f"{path} cannot be written: {error.strerror}. Allow it, or choose another run folder with --name."
             ) from None

@@ -1,6 +1,7 @@
 """The parameters of notebooks: what they declare, what a profile sets, and what is refused."""
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,17 +34,20 @@ def read_profile(profile: str, profiles: Path, declared: Mapping[Path, Mapping[s
         RunError: if it is missing, holds something else, or sets what no notebook declares.
     """
     path = Path(profile) if profile.endswith((".yaml", ".yml")) else profiles / f"{profile}.yaml"
-    if not path.exists():
-        known = ", ".join(sorted(file.stem for file in profiles.glob("*.yaml")))
-        raise RunError(f"there is no profile {profile!r}; choose {known}, or give the path of a YAML file")
     try:
-        values = yaml.safe_load(path.read_text()) or {}
+        values = yaml.safe_load(path.read_text("utf-8")) or {}
+    except FileNotFoundError:
+        known = ", ".join(sorted(file.stem for file in profiles.glob("*.yaml")))
+        raise RunError(f"there is no profile {profile!r}; choose {known}, or give the path of a YAML file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"profile {str(path)[-200:]} cannot be read: {getattr(error, 'strerror', 'no UTF-8')}") from None
     except yaml.YAMLError as error:
-        raise RunError(f"profile {path} is no YAML: {error}") from None
+        raise RunError(f"profile {path} is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise RunError(f"profile {path} has to hold names and values of parameters, such as epochs: 20")
     names = sorted({name for parameters in declared.values() for name in parameters})
     for name in values:
+        _not_an_option(name)
         if name not in names:
             raise RunError(f"profile {path.name}: no notebook has a parameter {name!r}; there are {', '.join(names)}")
     return values
@@ -53,8 +57,7 @@ def check(values: Mapping[str, Any], declared: Mapping[Path, Mapping[str, Any]],
     """Refuse parameters that no notebook has, or whose value is of another kind than the default or out of range."""
     defaults = {name: value for parameters in declared.values() for name, value in parameters.items()}
     for name in given:
-        if name in ("data", "run"):
-            raise RunError(f"{name} is given with --{'data' if name == 'data' else 'name'}, not as a parameter")
+        _not_an_option(name)
         if name not in defaults:
             raise RunError(f"no notebook has a parameter {name!r}; there are {', '.join(sorted(defaults))}")
     for name in values.keys() & defaults.keys():
@@ -70,9 +73,20 @@ def check(values: Mapping[str, Any], declared: Mapping[Path, Mapping[str, Any]],
             raise RunError(f"parameter {name} is {value!r}; expected a share between 0 and 1")
         if isinstance(default, list) and not (value and all(_like(element, default[0]) for element in value)):
             raise RunError(f"parameter {name} is {value!r}; expected something like {default!r}")
+        if name == "photo" and value and not value.startswith("synthetic:") and not os.path.isfile(value):  # noqa: PTH113
+            raise RunError(f"parameter photo is {value!r}; there is no such file")
+        if name == "backbone" and value:
+            from autoparts.models import pretrained_weights  # torch, only where it is needed
+
+            pretrained_weights(value)  # refuses what it does not know or cannot download
         for number in value if isinstance(value, list) else [value]:
             if _is_number(number) and name != "seed" and not (number > 0 and math.isfinite(number)):
                 raise RunError(f"parameter {name} is {value!r}; it has to be positive")
+
+
+def _not_an_option(name: Any) -> None:
+    if name in ("data", "run"):
+        raise RunError(f"{name} is given with --{'data' if name == 'data' else 'name'}, not as a parameter")
 
 
 def _like(element: Any, model: Any) -> bool:

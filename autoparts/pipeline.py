@@ -96,7 +96,10 @@ def run(
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep other runs out of a run folder, and leave no trace of a new run that comes to nothing."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise RunError(f"{folder} cannot be a run folder: {error.strerror}; choose another --name") from None
     try:
         with FileLock(folder / ".lock", timeout=0):
             yield
@@ -157,7 +160,7 @@ def _bring_up_to_date(path: Path, folder: Path, study: Study, parameters: dict[s
 
 def _reason(error: papermill.PapermillExecutionError | DeadKernelError) -> str:
     if isinstance(error, DeadKernelError):
-        return ": its Python process died; a likely cause is too little memory"
+        return ": its Python process died or does not answer; a likely cause is too little memory"
     return f" in cell {error.cell_index}: {error.ename}: {error.evalue}"
 
 
@@ -173,6 +176,8 @@ def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> None:
             km=manager,
             extra_arguments=["--log-level=ERROR"],
         )
+    except RuntimeError as error:  # which is what jupyter_client raises of a kernel that dies while it starts
+        raise DeadKernelError(str(error)) from None
     finally:
         if manager.has_kernel:
             run_sync(manager.shutdown_kernel)(now=True)

@@ -42,15 +42,8 @@ def read_catalogue(data: str | Path, *, own_split: bool = False, allow_outside: 
     Raises:
         CatalogueError: There is no such data, it holds no photos, or a manifest is not as described.
     """
-    place = Path(data).expanduser()
-    if str(data).split(":")[0] == "synthetic":
-        catalogue = _synthetic(str(data))
-    elif place.is_dir():
-        catalogue = _read_folder(place.absolute())
-    elif place.is_file():
-        catalogue = _read_manifest(place.absolute(), allow_outside)
-    else:
-        raise CatalogueError(f"{data}: no such folder or CSV file. Give a folder, a CSV manifest or `synthetic`.")
+    drawn = str(data).split(":")[0] == "synthetic"
+    catalogue = _synthetic(str(data)) if drawn else _from_disk(data, allow_outside)
     if not own_split:
         catalogue = catalogue.drop(columns="split", errors="ignore")
     elif missing := [name for name in SPLITS if name not in set(catalogue.get("split", ()))]:
@@ -58,6 +51,17 @@ def read_catalogue(data: str | Path, *, own_split: bool = False, allow_outside: 
             f"{data}: its own split has no {' and no '.join(missing)} photos. Leave own_split off to have one drawn."
         )
     return catalogue.sort_values(["category", "path"], ignore_index=True)
+
+
+def _from_disk(data: str | Path, allow_outside: bool) -> pd.DataFrame:
+    try:
+        place = Path(data).expanduser().absolute()
+        is_folder, is_file = place.is_dir(), place.is_file()
+    except (OSError, RuntimeError) as error:  # a folder above that may not be entered; no such user
+        raise CatalogueError(f"{str(data)[:200]}: cannot be opened ({getattr(error, 'strerror', error)}).") from None
+    if not (is_folder or is_file):
+        raise CatalogueError(f"{data}: no such folder or CSV file. Give a folder, a CSV manifest or `synthetic`.")
+    return _read_folder(place) if is_folder else _read_manifest(place, allow_outside)
 
 
 def _synthetic(name: str) -> pd.DataFrame:

@@ -126,6 +126,16 @@ def test_a_kernel_that_dies_is_a_failing_notebook(toys):
     assert not list((toys / "reports" / "toy").rglob("*running*"))
 
 
+def test_a_kernel_that_dies_while_it_starts_is_a_failing_notebook(toys, monkeypatch):
+    def die(path, output, parameters, **options):
+        Path(output).write_bytes(path.read_bytes())
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(pipeline.papermill, "execute_notebook", die)
+    with pytest.raises(pipeline.NotebookError, match=r"01_first failed.*died"):
+        run(toys)
+
+
 def test_a_users_kernel_of_the_same_name_is_not_used(toys, monkeypatch):
     decoy = toys / "jupyter" / "kernels" / "python3"
     decoy.mkdir(parents=True)

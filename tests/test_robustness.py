@@ -13,6 +13,7 @@ from kill_runs import ENDED, FAULTS, Killed, wrong
 from torch import nn
 
 from autoparts import __main__, checkpoints, losses, pipeline, repeat, training
+from autoparts.catalog import read_catalogue
 from autoparts.files import DiskError, UserError, whole_file
 from autoparts.parameters import RunError, check, declared_parameters
 from autoparts.study import StudyError, open_study
@@ -163,7 +164,35 @@ def test_a_run_folder_that_may_not_be_written_is_told(toys):
     assert found.value.exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("file", "cannot be a run folder: File exists.*--name"), ("file/run", "Not a directory"), ("x" * 300, "too long")],
+)
+def test_a_run_folder_that_cannot_be_is_told(toys, name, message):
+    (toys / "file").touch()
+    with pytest.raises(UserError, match=message):
+        run(toys, name=str(toys / name))
+
+
+@pytest.mark.parametrize("data", ["~no-such-user/photos", "x" * 5000])
+def test_data_that_cannot_be_looked_for_are_told(data):
+    with pytest.raises(UserError, match="cannot be opened"):
+        read_catalogue(data)
+
+
 # Parameters
+
+
+def test_a_profile_that_cannot_be_read_is_told(toys):
+    (toys / "folder.yaml").mkdir()
+    (toys / "bytes.yaml").write_bytes(b"\xff\xfe")
+    (toys / "lists.yaml").write_text("? [1]\n: 2\n")
+    (toys / "data.yaml").write_text("data: elsewhere\n")
+    for name, message in (("folder", "Is a dir"), ("bytes", "no UTF-8"), ("lists", "no YAML"), ("data", "with --data")):
+        with pytest.raises(RunError, match=message):
+            run(toys, profile=str(toys / f"{name}.yaml"))
+    with pytest.raises(RunError, match="too long"):
+        run(toys, profile="x" * 5000)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +209,8 @@ def test_a_run_folder_that_may_not_be_written_is_told(toys):
         ({"held_out": 1}, "held_out is 1; expected a share"),
         ({"seed": -1}, "seed is -1; expected a number from 0"),
         ({"seed": 2**64}, "seed is 18446744073709551616; expected"),
+        ({"photo": "/nowhere.jpg"}, "photo is '/nowhere.jpg'; there is no such file"),
+        ({"backbone": "resnet99"}, "torchvision has no model 'resnet99'"),
         ({"modell": "cnn"}, "no notebook has a parameter 'modell'"),
     ],
 )
