@@ -17,7 +17,7 @@ from autoparts.evaluation import accuracy_by_group
 from autoparts.files import whole_file
 from autoparts.finder import FORMAT, Finder, FinderError, blended, embed, similarities
 from autoparts.images import PREPARATION_VERSION
-from autoparts.models import RESIDUAL_FILTERS, Recogniser
+from autoparts.models import Recogniser
 from autoparts.study import Study
 
 THUMBNAIL = 64  # pixels
@@ -111,7 +111,8 @@ def recommended(study: Study) -> Recogniser:
     path = study.checkpoint("recommended")
     if not path.is_file():
         raise FinderError(f"{path} is missing: run notebook 06_beyond_the_thesis first")
-    network = Recogniser(len(study.categories)).to(memory_format=torch.channels_last)
+    backbone = study.result("recommended", "06_beyond_the_thesis")["backbone"]
+    network = Recogniser(len(study.categories), backbone=backbone).to(memory_format=torch.channels_last)
     load_weights(network, path)
     return network.to(study.device).eval()
 
@@ -139,10 +140,7 @@ def build(study: Study, network: Recogniser, accept: float = 0.95) -> tuple[Path
         "format": FORMAT,
         "preparation": PREPARATION_VERSION,
         "size": study.photos.shape[-1],
-        "architecture": {
-            "embedding_size": gallery.shape[1],
-            "filters": list(RESIDUAL_FILTERS),
-        },
+        "architecture": network.architecture,
         "weights": {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
         "categories": [str(name) for name in study.categories],
         "gallery": gallery,

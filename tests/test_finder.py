@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 import autoparts
-from autoparts import calibration, decoding, finder, recipe
+from autoparts import calibration, decoding, finder, models, recipe
 from autoparts.__main__ import main
 from autoparts.finder import FinderError
 from autoparts.study import open_study
@@ -27,6 +27,7 @@ def study(tmp_path_factory):
         patch.setenv("AUTOPARTS_REPORTS", str(tmp_path_factory.mktemp("reports")))
         study = open_study("synthetic:6x72", "tiny", device="cpu", size=48)
         recipe.train_recommended(study, 12, 0, study.checkpoint("recommended"))
+        study.save_result("recommended", backbone="")
         yield study
 
 
@@ -35,6 +36,14 @@ def path(study):
     file, MADE["table"] = calibration.build(study, calibration.recommended(study))
     assert file == study.folder / "models" / "finder.pt"
     return file
+
+
+def test_a_finder_on_a_backbone_is_saved_and_loaded(study, tmp_path):
+    network = models.initialised(0, models.Recogniser, len(study.categories), backbone="mobilenet_v2").eval()
+    file, _ = calibration.build(dataclasses.replace(study, folder=tmp_path), network)
+    loaded = finder.load_finder(file)
+    pixels = study.photos[:4]
+    assert torch.allclose(loaded.embed(pixels), finder.embed(network, pixels), atol=1e-2)
 
 
 @pytest.fixture(scope="module")
@@ -184,8 +193,9 @@ def test_damaged_and_other_files_are_refused(path, tmp_path):
         (lambda state: state | {"categories": [1] * len(state["categories"])}, "not names"),
         (lambda state: state | {"temperature": 0.0}, "values"),
         (lambda state: state | {"temperature": "warm"}, "temperature is no float"),
-        (lambda state: state | {"architecture": {"embedding_size": 10**9, "filters": [32]}}, "widths"),
+        (lambda state: state | {"architecture": {"embedding_size": 10**9, "filters": [32], "backbone": ""}}, "widths"),
         (lambda state: state | {"architecture": 3}, "finder file"),
+        (lambda state: state | {"architecture": state["architecture"] | {"backbone": "no_such_net"}}, "no_such_net"),
         (lambda state: state | {"weights": {}}, "finder file"),
     ],
 )
