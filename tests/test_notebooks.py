@@ -20,19 +20,22 @@ from autoparts.dependencies import PACKAGE, sources_of
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-CORE = "01,02,03,04,05"
+TINY = {"epochs": "2", "bootstrap": "50", "row_epochs": "1", "recipe_epochs": "2", "side": "24", "seeds": "2"}
 LONGEST = 15  # lines of a code cell
 # The only results that prose may state are those of the thesis.
 THESIS_NUMBERS = {"96.41", "0.0007", "99.79", "97.94", "91.98", "50.80", "70.24", "40.36", "74.47"}
 FIGURES = (
     "fig_3_5 fig_3_6 fig_6_4 four_photos excluded_examples preparation fig_4_1 fig_4_2 fig_4_3 fig_4_4 fig_4_5 fig_4_6 "
-    "fig_4_7 fig_6_3 drawing_cnn fig_cnn_groups fig_pairs fig_triplets fig_triplet_distances fig_triplet_active"
+    "fig_4_7 fig_6_3 drawing_cnn fig_cnn_groups fig_pairs fig_triplets fig_triplet_distances fig_triplet_active "
+    "fig_fair_comparison fig_beyond fig_kinds fig_recommended fig_reliability fig_answer fig_occlusion fig_nearest "
+    "fig_borders"
 )
 TABLES = (
     "table_source table_cleaning table_removed table_3_1 table_coverage table_cnn_layers table_cnn_test table_confused "
-    "table_threshold table_5_1 split"
+    "table_threshold table_5_1 split table_fair_comparison table_beyond table_recommended table_seeds table_unseen "
+    "table_losses_by_recipe table_calibration table_refused table_answer table_borders"
 )
-RESULTS = "data eda cnn contrastive triplet threshold comparison"
+RESULTS = "data eda cnn contrastive triplet threshold comparison lookalikes beyond recommended finder"
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -90,7 +93,7 @@ def test_parameters_are_commented_constants_in_the_first_code_cell(path):
 
 
 def test_the_parameters_that_open_the_study_are_the_same_everywhere():
-    shared = [code_of(path)[0].splitlines()[: 2 + len(pipeline.SHARED)] for path in NOTEBOOKS if path.stem[:2] in CORE]
+    shared = [code_of(path)[0].splitlines()[: 2 + len(pipeline.SHARED)] for path in NOTEBOOKS]
     assert all(lines == shared[0] for lines in shared)
     assert {line.partition(" = ")[0] for line in shared[0]} == {"data", "run", *pipeline.SHARED}
 
@@ -132,8 +135,9 @@ def start(name, folder, hash_seed):
         "OMP_NUM_THREADS": "1",
         "PYTHONHASHSEED": hash_seed,
     }
-    command = [sys.executable, "-m", "autoparts", "run", "--data", "synthetic:6x72", "--name", name, "--only", CORE]
-    command += ["-p", "epochs", "2", "-p", "bootstrap", "50"]
+    command = [sys.executable, "-m", "autoparts", "run", "--data", "synthetic:6x72", "--name", name]
+    for parameter, value in TINY.items():
+        command += ["-p", parameter, value]
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -141,7 +145,7 @@ def start(name, folder, hash_seed):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs of notebooks 1 to 5 on 72 photos, side by side: other folder, name, hash seed, and cache."""
+    """Two runs of all notebooks on 72 photos, side by side: other folder, name, hash seed, and cache."""
     folders = [tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("another")]
     processes = [start(f"run-{place}", folder, str(place)) for place, folder in enumerate(folders)]
     said = [process.communicate() for process in processes]
@@ -167,9 +171,9 @@ def test_a_run_makes_all_that_was_promised(run):
     assert set(FIGURES.split()) - {"excluded_examples"} <= made["figures"]
     assert set(TABLES.split()) <= made["tables"]
     assert set(RESULTS.split()) <= made["results"]
-    assert {"cnn", "contrastive", "triplet"} <= made["models"]
+    assert {"cnn", "contrastive", "triplet", "recommended", "finder"} <= made["models"]
     pages = {path.stem for path in run.glob("*.html")}
-    assert pages == {"index", *(path.stem for path in NOTEBOOKS if path.stem[:2] in CORE)}
+    assert pages == {"index", *(path.stem for path in NOTEBOOKS)}
     assert not [path for path in run.rglob(".*") if path.name != ".lock"]
 
 
@@ -198,7 +202,7 @@ def test_two_runs_of_one_seed_have_equal_pages_apart_from_name_seconds_and_date(
     first, second = (
         {path.name: re.sub(varies, "", path.read_text("utf-8")) for path in run.glob("*.html")} for run in runs
     )
-    assert len(first) == 6 and first.keys() == second.keys()
+    assert len(first) == 1 + len(NOTEBOOKS) and first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
 
 
