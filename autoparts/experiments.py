@@ -62,10 +62,12 @@ def _lists(study: Study, labels: Mapping[str, Tensor]) -> tuple[dict[str, Pairs]
 
 
 def embedded(network: nn.Module, part: Part, kind: str) -> retrieval.Embedded:
-    """See a part's photos through a network; with `kind` "hamming" only the signs of the embedding are kept."""
+    """See a part's photos through a network; with `kind` "hamming" one bit per number of the embedding is kept."""
     vectors = {split: embed(network, part.photos, part.rows[split]) for split in SPLITS}
     if kind == "hamming":  # on 0 and 1, the Manhattan distance counts the places that differ
-        return retrieval.Embedded({name: (v > 0).float() for name, v in vectors.items()}, part.labels, "manhattan")
+        middle = vectors["train"].median(dim=0).values  # so that each bit is set for half of the training photos
+        bits = {name: (each > middle).float() for name, each in vectors.items()}
+        return retrieval.Embedded(bits, part.labels, "manhattan")
     return retrieval.Embedded(vectors, part.labels, "euclidean" if kind == "squared" else kind)
 
 

@@ -12,6 +12,7 @@ from autoparts.files import UserError
 
 THESIS_FILTERS = (32, 64)
 RESIDUAL_FILTERS = (32, 64, 128, 256)
+LARGER = 1.16  # by how much a second look at a photo is enlarged
 
 
 def photo_input(photos: Tensor) -> Tensor:
@@ -165,9 +166,9 @@ def pretrained_weights(backbone: str) -> dict[str, Tensor]:
 class Recogniser(nn.Module):
     """Recommended model: a trunk to unit embeddings, and a unit prototype per category to compare them with.
 
-    (B, 1, S, S) to (B, embedding_size) embeddings of length one. In evaluation mode an embedding is the mean of the
-    photo's and its mirror image's, brought to length one. The trunk is our residual one, or the torchvision network
-    called `backbone`, with random weights until `load_pretrained`.
+    (B, 1, S, S) to (B, embedding_size) embeddings of length one. In evaluation mode an embedding is the mean of those of
+    the photo, an enlarged copy, and the mirror images of both, brought to length one. The trunk is our residual one, or
+    the torchvision network called `backbone`, with random weights until `load_pretrained`.
     """
 
     def __init__(
@@ -188,7 +189,10 @@ class Recogniser(nn.Module):
         """(B, 1, S, S) to (B, embedding_size)."""
         if self.training:
             return self._unit(inputs)
-        return F.normalize(self._unit(inputs) + self._unit(inputs.flip(3)), dim=1)
+        side = round(LARGER * inputs.shape[-1])
+        larger = F.interpolate(inputs, (side, side), mode="bilinear", align_corners=False)
+        views = (inputs, inputs.flip(3), larger, larger.flip(3))
+        return F.normalize(sum(self._unit(view) for view in views), dim=1)
 
     def _unit(self, inputs: Tensor) -> Tensor:
         return F.normalize(self.norm(self.project(self.trunk(inputs)).float()), dim=1)

@@ -62,7 +62,7 @@ def variants() -> list[Variant]:
     for kind in ("euclidean", "cosine", "manhattan"):
         rows.append(triplet.changed("distance", f"{kind} distance", distance=kind))
     rows += [
-        triplet.changed("distance", "Hamming, signs of the embedding", judged_by="hamming"),
+        triplet.changed("distance", "Hamming, embedding cut at its medians", judged_by="hamming"),
         triplet.changed("input", "500 principal components", network="components"),
         triplet.changed("augmentation", "all photos augmented", augmentation="all"),
         triplet.changed("augmentation", "categories drawn alike, not augmented", draw_by="category"),

@@ -82,7 +82,7 @@ def test_every_row_trains_and_is_judged(small, part, tmp_path):
     table = experiments.compare(part, rows, SETTINGS, replace(small, folder=tmp_path))
     saved = [torch.load(path, weights_only=True) for path in (tmp_path / "models" / "beyond").glob("*.pt")]
     histories = pd.concat([pd.DataFrame(state["history"]) for state in saved])
-    # The Hamming row is the baseline's network, looked up by the signs of its embedding.
+    # The Hamming row is the baseline's network, looked up by its embedding cut at the medians.
     assert len(saved) == len(rows) - 1 and np.isfinite(histories[["epoch", "training_loss"]].to_numpy()).all()
     assert table["variant"].tolist() == [row.name for row in rows]
     scores = table[list(SHARES)]
@@ -286,13 +286,14 @@ def test_losses_are_set_beside_those_of_the_better_recipe():
             assert shown.loc[loss, column] == place / 100
 
 
-def test_hamming_keeps_the_signs(part):
+def test_hamming_keeps_a_bit_that_halves_the_training_photos(part):
     def network(inputs):
-        return inputs.flatten(1)[:, :3] - 0.5
+        return inputs.flatten(1)[:, :3] - 2
 
     model = experiments.embedded(network, part, "hamming")
-    photos = part.photos[part.rows["test"]].flatten(1)[:, :3]
-    assert model.vectors["test"].equal((photos < 127.5).float())
+    photos = {split: models.photo_input(part.photos[rows]).flatten(1)[:, :3] for split, rows in part.rows.items()}
+    assert model.vectors["test"].equal((photos["test"] > photos["train"].median(dim=0).values).float())
+    assert 0.3 < model.vectors["train"].mean() <= 0.5
     differing = (model.vectors["test"][0] != model.vectors["test"][1]).sum()
     assert float(model.distances("test", torch.tensor([0]), torch.tensor([1]))) == differing
 
