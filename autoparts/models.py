@@ -167,8 +167,8 @@ class Recogniser(nn.Module):
     """Recommended model: a trunk to unit embeddings, and a unit prototype per category to compare them with.
 
     (B, 1, S, S) to (B, embedding_size) embeddings of length one. In evaluation mode an embedding is the mean of those
-    of the photo, an enlarged copy, and the mirror images of both, brought to length one. The trunk is our residual one, or
-    the torchvision network called `backbone`, with random weights until `load_pretrained`.
+    of the photo, an enlarged copy, and the mirror images of both, brought to length one. The trunk is our residual
+    one, or the torchvision network called `backbone`, with random weights until `load_pretrained`.
     """
 
     def __init__(
