@@ -217,7 +217,7 @@ def test_a_profile_that_cannot_be_read_is_told(toys):
 def test_impossible_parameters_of_the_notebooks_are_refused(given, message):
     declared = {path: declared_parameters(path) for path in NOTEBOOKS}
     check({name: value for values in declared.values() for name, value in values.items()}, declared, {})
-    with pytest.raises(RunError, match=message):
+    with pytest.raises(UserError, match=message):
         check(given, declared, given)
 
 
