@@ -44,7 +44,8 @@ def mine(
     is_positive, is_negative = partners(labels, photos)
     anchor, positive = is_positive.nonzero(as_tuple=True)  # (M,)
     # How much farther each negative is, (M, B); NaN where there is none, since it is in no bounds.
-    gap = distances.masked_fill(~is_negative, torch.nan)[anchor] - distances[anchor, positive][:, None]
+    gap = distances.detach().masked_fill(~is_negative, torch.nan).index_select(0, anchor)  # faster than [anchor]
+    gap -= distances.detach()[anchor, positive][:, None]
     if kind == "hard":
         chosen = gap <= 0
     elif kind == "semi-hard":
@@ -52,7 +53,7 @@ def mine(
     else:
         chosen = gap > margin
     pair, negative = chosen.nonzero(as_tuple=True)
-    return anchor[pair], positive[pair], negative
+    return anchor.index_select(0, pair), positive.index_select(0, pair), negative
 
 
 def hardest(distances: Tensor, labels: Tensor, photos: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
