@@ -116,7 +116,7 @@ def losses_by_recipe(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("loss")
 
 
-def unseen(study: Study, part: Part, rows: list[Variant], settings: Settings, share: float) -> pd.DataFrame:
+def unseen(study: Study, part: Part, rows: list[Variant], settings: Settings, share: float = 0.15) -> pd.DataFrame:
     """Judge models on categories that they were not trained on, beside the same models trained on all categories.
 
     Args:

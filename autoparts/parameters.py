@@ -12,7 +12,6 @@ import yaml
 from autoparts.files import UserError
 
 CHOICES = {"draw_by": ("photo", "category")}  # what only a notebook's middle would refuse
-SHARES = ("held_out", "accept")
 
 
 class RunError(UserError):
@@ -69,7 +68,7 @@ def check(values: Mapping[str, Any], declared: Mapping[Path, Mapping[str, Any]],
             raise RunError(f"parameter {name} is {value!r}; expected {' or '.join(CHOICES[name])}")
         if name == "seed" and not 0 <= value < 2**63:
             raise RunError(f"parameter seed is {value!r}; expected a number from 0 to 2**63 - 1")
-        if name in SHARES and not 0 < value < 1:
+        if name == "accept" and not 0 < value < 1:
             raise RunError(f"parameter {name} is {value!r}; expected a share between 0 and 1")
         if isinstance(default, list) and not (value and all(_like(element, default[0]) for element in value)):
             raise RunError(f"parameter {name} is {value!r}; expected something like {default!r}")

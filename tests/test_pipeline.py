@@ -219,9 +219,10 @@ def test_a_profile_may_speak_of_notebooks_that_are_left_out(toys):
 def test_an_interrupted_run_says_so_and_goes_on_from_there(toys, number):
     toy_notebooks.write(toys / "notebooks", "02_second", "import time\nif count == 5:\n    time.sleep(120)")
     start = f"""if True:
-        import pathlib, sys
+        import pathlib, signal, sys
         from autoparts import pipeline, __main__
         pipeline.NOTEBOOKS = pathlib.Path({str(toys / "notebooks")!r})
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job ignores
         sys.exit(__main__.main(sys.argv[1:]))"""
     data = str(toys / "photos" / "secret-place")
     command = [sys.executable, "-c", start, "run", "--data", data, "--name", "toy", "-p", "count"]

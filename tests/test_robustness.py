@@ -206,7 +206,7 @@ def test_a_profile_that_cannot_be_read_is_told(toys):
         ({"filters": [32, -1]}, r"filters is \[32, -1\]; it has to be positive"),
         ({"filters": []}, r"filters is \[\]; expected something like"),
         ({"filters": ["a"]}, r"filters is \['a'\]; expected something like"),
-        ({"held_out": 1}, "held_out is 1; expected a share"),
+        ({"accept": 1}, "accept is 1; expected a share"),
         ({"seed": -1}, "seed is -1; expected a number from 0"),
         ({"seed": 2**64}, "seed is 18446744073709551616; expected"),
         ({"photo": "/nowhere.jpg"}, "photo is '/nowhere.jpg'; there is no such file"),
