@@ -1,5 +1,6 @@
 """A whole catalogue of photos: prepared once into one memory-mapped array, and searched for near-duplicates."""
 
+import csv
 import hashlib
 import os
 import shutil
@@ -128,20 +129,22 @@ def _write(entry: Path, paths: list[str], size: int, workers: int, progress: boo
     """Prepare photos in a stream into a temporary folder, and rename that to the cache entry."""
     header = {"descr": "|u1", "fortran_order": False}
     write_header = np.lib.format.write_array_header_1_0  # leaves room for the first axis to grow
-    notes: list[tuple[str, str]] = []
+    readable = 0
     bar = tqdm(total=len(paths), desc="Photos", unit="", disable=not (progress and sys.stderr.isatty()))
     try:
         # Pillow warns of files that are slightly broken; they are read, or listed as skipped.
         with _temporary_folder(entry.parent) as folder, bar, warnings.catch_warnings(action="ignore"):
-            with (folder / "pixels.npy").open("wb") as file:
+            with (folder / "pixels.npy").open("wb") as file, (folder / "photos.csv").open("w", newline="") as listed:
                 write_header(file, header | {"shape": (0, size, size)})
+                notes = csv.writer(listed)
+                notes.writerow(("content", "reason"))
                 for chunk in _prepared_in_order(paths, size, workers):
                     file.writelines(pixels for pixels, _, _ in chunk)
-                    notes += [(content, why) for _, content, why in chunk]
+                    notes.writerows((content, why) for _, content, why in chunk)
+                    readable += sum(not why for _, _, why in chunk)
                     bar.update(len(chunk))
                 file.seek(0)
-                write_header(file, header | {"shape": (sum(not why for _, why in notes), size, size)})
-            pd.DataFrame(notes, columns=["content", "reason"]).to_csv(folder / "photos.csv", index=False)
+                write_header(file, header | {"shape": (readable, size, size)})
             try:
                 folder.rename(entry)
             except OSError:

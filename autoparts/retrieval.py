@@ -84,8 +84,8 @@ def smallest(values: Tensor, count: int) -> Tensor:
     keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)  # the bits of negative floats run the other way
     keys <<= 32
     keys |= np.arange(values.shape[1])
-    first = np.sort(np.partition(keys, count - 1, axis=1)[:, :count], axis=1)
-    return torch.from_numpy(first & 0xFFFFFFFF)
+    keys.partition(count - 1, axis=1)
+    return torch.from_numpy(np.sort(keys[:, :count], axis=1) & 0xFFFFFFFF)
 
 
 def _ranking(gallery: Tensor, kind: str) -> Callable[[Tensor], Tensor]:

@@ -72,8 +72,12 @@ def opening(count: int, folder: Path) -> dict[str, float]:
 
 
 def batches(count: int, folder: Path) -> dict[str, float]:
-    """Draw shuffled batches of 64 as network input."""
-    pixels = torch.from_numpy(np.load(_array(count, folder), mmap_mode="c"))
+    """Draw shuffled batches of 64 as network input, with the file in the page cache as after a first epoch."""
+    file = _array(count, folder)
+    with file.open("rb") as content:
+        while content.read(2**24):
+            pass
+    pixels = torch.from_numpy(np.load(file, mmap_mode="c"))
     generator, seconds = models.seeded(0), []
     for _ in range(STEPS):
         rows = torch.randint(count, (BATCH,), generator=generator)
