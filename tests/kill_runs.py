@@ -126,16 +126,16 @@ def kill(run: Sequence[str], folder: Path, fault: str, moment: float, undisturbe
 
 
 def wrong(killed: Killed) -> str:
-    """Say what is wrong with the outcome of a kill; empty if nothing is."""
+    """Say all that is wrong with the outcome of a kill; empty if nothing is."""
     _, number, expected = FAULTS[killed.fault]
     possible = (0,) if killed.during == ENDED else (expected, -number)  # the latter before the command has begun
-    if killed.code not in possible:
-        return f"ended with {killed.code}"
-    if killed.code in (1, 130) and not killed.message:
-        return "no message"
-    if killed.left_over:
-        return f"{killed.left_over} processes left"
-    return f"differing: {', '.join(killed.differing)}" if killed.differing else ""
+    faults = {
+        f"ended with {killed.code}": killed.code not in possible,
+        "no message": killed.code in (1, 130) and not killed.message,
+        f"{killed.left_over} processes left": killed.left_over,
+        f"differing: {', '.join(killed.differing)}": killed.differing,
+    }
+    return "; ".join(fault for fault, there in faults.items() if there)
 
 
 def main() -> int:

@@ -292,6 +292,7 @@ def test_unusual_catalogues_become_a_study(tmp_path):
         ({"code": 0, "during": ENDED}, ""),
         ({"message": ""}, "no message"),
         ({"left_over": 2}, "2 processes left"),
+        ({"left_over": 2, "message": ""}, "no message; 2 processes left"),
         ({"differing": ["split.csv"]}, "differing: split.csv"),
     ],
 )
