@@ -55,7 +55,7 @@ def clean(
         rules = ", ".join(f"{count} by the rule “{rule}”" for rule, count in table["rule"].value_counts().items())
         raise CatalogueError(
             f"{kept} of {len(photos)} categories left after cleaning (removed: {rules or 'none'}); at least two "
-            "are needed. Add photos, or loosen the rule (an empty word list, whole words, fewer photos)."
+            "are needed. Add photos, or set the parameter cleaning to word (whole words only) or none."
         )
     rows = ~catalogue["category"].isin(table["category"])
     return catalogue[rows].reset_index(drop=True), table

@@ -209,6 +209,8 @@ def open_study(
     empty = sorted(set(SPLITS) - set(catalogue["split"]), key=SPLITS.index)
     if empty:
         raise StudyError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")
+    if catalogue["content"].nunique() == 1:
+        raise StudyError(f"all {len(catalogue)} photos are copies of one file: there is nothing to tell apart")
     # Opened copy-on-write, since torch warns of read-only memory; nothing ever writes to it.
     pixels = torch.from_numpy(np.load(prepared.pixels.filename, mmap_mode="c"))
     photos = pixels.to(choose_device(device))

@@ -137,6 +137,11 @@ def test_what_cannot_be_studied_is_refused(tmp_path, make_photos, monkeypatch):
     two = make_photos(tmp_path / "two", {"Mirror": 2, "Pump": 2})
     with pytest.raises(StudyError, match=r"no photo is left for validation: add photos"):
         open_study(str(two), "tiny")
+    copies = make_photos(tmp_path / "copies", {"Mirror": 9, "Pump": 9})
+    for photo in sorted(copies.rglob("*.jpg"))[1:]:
+        photo.write_bytes((copies / "Mirror" / "0.jpg").read_bytes())
+    with pytest.raises(StudyError, match="all 18 photos are copies of one file"):
+        open_study(str(copies), "tiny")
     with pytest.raises(CatalogueError, match="two"):
         open_study(str(make_photos(tmp_path / "hoses", {"Hose": 5, "Belt": 5})), "tiny")
     with pytest.raises(StudyError, match=r"cleaning is 'gentle' \(expected substring, word, none\)"):
