@@ -17,6 +17,8 @@ from autoparts.losses import distance_matrix
 from autoparts.study import SPLITS, Study, StudyError, derived_seed
 from autoparts.variants import EACH, MARGINS, Part, Settings, Variant, train
 
+UNSEEN = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
+
 
 def part_of(study: Study, side: int, categories: np.ndarray | None = None) -> Part:
     """Take the study's photos at another size, and only those of some categories.
@@ -128,7 +130,8 @@ def unseen(study: Study, part: Part, rows: list[Variant], settings: Settings, sh
 
     Returns:
         Two rows per model, `trained on them` no and yes: the measures among the held-out categories alone, each with
-        its training photos as gallery and the others as queries; the threshold comes from the other categories.
+        its training photos as gallery and the others as queries; the threshold comes from the other categories. No
+        row where there are too few categories or photos for that.
     """
     count = max(2, round(share * len(study.categories)))
     order = torch.randperm(len(study.categories), generator=study.generator("unseen"))
@@ -145,7 +148,11 @@ def unseen(study: Study, part: Part, rows: list[Variant], settings: Settings, sh
         "validation": seen.labels["validation"],
         "test": torch.cat([hidden.labels["validation"], hidden.labels["test"]]),
     }
-    judged = Part(hidden.photos, rows_of, labels, *_lists(study, labels))
+    try:
+        judged = Part(hidden.photos, rows_of, labels, *_lists(study, labels))
+    except StudyError as error:
+        print(f"no categories are held out: {error}")
+        return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
     tables = []
     for trained_on, known in ((seen, "no"), (part, "yes")):
         tables.append(compare(trained_on, rows, settings, study, judged).assign(**{"trained on them": known}))

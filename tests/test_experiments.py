@@ -262,6 +262,12 @@ def test_held_out_categories_are_never_trained_on(small, part, monkeypatch):
         assert known["name"].is_unique and known["label"].is_unique
 
 
+def test_no_category_is_held_out_where_there_are_too_few(small, part, capsys):
+    table = experiments.unseen(small, part, [RANDOM], SETTINGS, 0.9)
+    assert table.empty and {"variant", "trained on them", "ROC AUC"} <= set(table.columns)
+    assert "no categories are held out: the models cannot be judged" in capsys.readouterr().out
+
+
 def test_a_part_of_categories_that_cannot_be_paired_can_still_be_trained_on(small):
     alone = small.categories.index("lamp")  # it has one validation photo and one test photo
     assert (small.labels("validation") == alone).sum() == (small.labels("test") == alone).sum() == 1
