@@ -144,7 +144,7 @@ def table_html(
         for position, column in enumerate(texts):
             text = escape(texts[column][row])
             if column in winners and frame[column].iloc[row] == winners[column]:
-                text = f'<strong class="best">{text}<span aria-label=" (best)" role="img">\u2009★</span></strong>'
+                text = f'<strong class="best">{text}<span aria-label=" (best)" role="img">\u202f★</span></strong>'
             kind, scope = ("th", ' scope="row"') if position == 0 and text else ("td", "")
             body += f"<{kind}{scope}{right[column]}>{text}</{kind}>"
         body += "</tr>\n"

@@ -63,10 +63,16 @@ def thesis_network(outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, size
 
     Returns:
         A module from (B, 1, size, size) to (B, outputs).
+
+    Raises:
+        UserError: if there are so many blocks that nothing is left of a photo.
     """
-    trunk = thesis_trunk(filters)
-    features = filters[-1] * (size // 2 ** len(filters)) ** 2
-    return nn.Sequential(trunk, nn.Linear(features, outputs))
+    side = size // 2 ** len(filters)
+    if side == 0:
+        raise UserError(
+            f"{len(filters)} convolution blocks halve {size} pixels to nothing: fewer filters, or larger photos"
+        )
+    return nn.Sequential(thesis_trunk(filters), nn.Linear(filters[-1] * side**2, outputs))
 
 
 class Residual(nn.Module):

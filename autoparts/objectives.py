@@ -88,8 +88,8 @@ def grouped(
         each = contrastive_loss(distances[first, second], same)
         # Similar pairs are rare in a batch; weighing both kinds alike is what the thesis's pairs do.
         weights = torch.where(same, 0.5 / same.sum().clamp(min=1), 0.5 / (~same).sum().clamp(min=1))
-        return {"loss": each * weights * len(each)}
-    if loss == "soft margin":
+        values = each * weights * len(each)
+    elif loss == "soft margin":
         anchor, positive, negative = mining.hardest(distances.detach(), labels)
         values = soft_margin_triplet_loss(distances[anchor, positive], distances[anchor, negative])
     else:

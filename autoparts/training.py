@@ -92,8 +92,9 @@ def fit(
         means = _train_epoch(run, data, objective, partial(_progress, epoch, epochs), learning_rate, schedule, augment)
         if not math.isfinite(means["loss"]):
             raise TrainingError(
-                f"the training loss became {means['loss']} in epoch {epoch}; a likely cause is a learning rate "
-                f"too high (it is {learning_rate}); the state after epoch {epoch - 1} is kept"
+                f"the training loss became {means['loss']} in epoch {epoch}; likely causes are a learning rate (it is "
+                f"{learning_rate}) or a margin that is too large; "
+                + (f"the state after epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished")
             )
         row = {"epoch": epoch} | {f"training_{name}": value for name, value in means.items()}
         held_out = values_of(network, data.photos, data.validation, objective)

@@ -228,7 +228,7 @@ def offline_triplets(photos: Tensor, rows: Tensor, labels: Tensor, seed: int, dr
         Rows of anchors, positives, negatives, (drawn * M / 2,) int64 each.
     """
     columns = sampling.random_triplets(labels, drawn * len(rows), models.seeded(seed))
-    small = F.avg_pool2d(photos[rows][:, None].float(), 5).flatten(1)
+    small = F.avg_pool2d(photos[rows][:, None].float(), min(5, photos.shape[-1])).flatten(1)
     anchor, positive, negative = (small[column] for column in columns)
     gap = distance(anchor, negative) - distance(anchor, positive)
     low, high = gap.quantile(torch.tensor([0.25, 0.75], device=gap.device))

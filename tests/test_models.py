@@ -5,6 +5,7 @@ from torch.testing import assert_close
 
 from autoparts import models
 from autoparts.device import choose_device, half_precision, keep_memory
+from autoparts.files import UserError
 from autoparts.models import seeded
 
 
@@ -17,6 +18,11 @@ def test_the_network_takes_photos_to_its_outputs(filters, size):
     assert [layer.out_channels for layer in convolutions] == list(filters)
     assert all(layer.kernel_size == (3, 3) and layer.padding == (1, 1) for layer in convolutions)
     assert sum(isinstance(layer, nn.Linear) for layer in network.modules()) == 1
+
+
+def test_a_network_that_leaves_nothing_of_a_photo_is_refused():
+    with pytest.raises(UserError, match=r"7 convolution blocks halve 100 pixels to nothing"):
+        models.thesis_network(7, (4,) * 7)
 
 
 def test_pooling_before_the_activation_changes_nothing():

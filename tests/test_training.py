@@ -209,6 +209,8 @@ def test_a_loss_that_is_no_number_names_its_epoch_and_keeps_the_state_before(pho
     state = torch.load(tmp_path / "a.pt", weights_only=True)
     assert len(state["history"]) == 2
     assert all(weights.isfinite().all() for weights in state["network"].values())
+    with pytest.raises(training.TrainingError, match=r"in epoch 1.*no epoch was finished"):
+        fit(network(), naming(photos), lambda logits, labels: {"loss": logits.sum(dim=1) * value})
 
 
 def test_a_huge_learning_rate_ends_in_advice_and_not_in_a_traceback_of_torch(photos):
