@@ -235,9 +235,9 @@ def _over_seeds(scores: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _score(part: Part, judged: Part, variant: Variant, settings: Settings, study: Study, seed: int) -> dict[str, Any]:
     seed = derived_seed(study.seed, f"variant {seed}")
-    # Neither names nor the distance of retrieval change a training, so such rows share one.
-    trained = replace(variant, group="", name="", judged_by="")
-    key = study.key(variant=trained, settings=settings, seed=seed, rows=sorted(part.rows["train"].tolist()))
+    # Neither names nor how a network is judged change its training, so rows that differ in these share one.
+    trained = replace(variant, group="", name="", judged_by=""), replace(settings, seeds=1, draws=0)
+    key = study.key(variant=trained, seed=seed, rows=sorted(part.rows["train"].tolist()))
     checkpoint = study.checkpoint(f"beyond/{key}")
     network, history = train(part, variant, settings, seed, checkpoint=checkpoint, key=key, say=_silent)
     model = embedded(network, judged, variant.judged_by or variant.distance)

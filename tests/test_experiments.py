@@ -113,6 +113,7 @@ def test_the_same_seed_gives_the_same_table_and_a_finished_row_is_not_trained_ag
     pd.testing.assert_frame_equal(table, experiments.compare(part, rows, SETTINGS, small), check_exact=True)
     monkeypatch.setattr(training, "_train_epoch", None)
     pd.testing.assert_frame_equal(table, experiments.compare(part, rows, SETTINGS, elsewhere), check_exact=True)
+    experiments.compare(part, rows, replace(SETTINGS, draws=SETTINGS.draws + 1), elsewhere)
 
 
 def test_seeds_are_averaged_and_their_spread_is_told(small, part):
