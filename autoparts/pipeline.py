@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -165,22 +167,29 @@ def _reason(error: papermill.PapermillExecutionError | DeadKernelError) -> str:
 
 
 def _execute(path: Path, output: Path, parameters: dict[str, Any]) -> None:
-    # Without folders to search, the only kernel is the one of this very interpreter.
-    manager = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]), kernel_name="python3")
-    try:
-        papermill.execute_notebook(
-            path,
-            output,
-            parameters,
-            progress_bar={"desc": f"{path.stem:24}", "unit": "cell", "file": sys.stderr},
-            km=manager,
-            extra_arguments=["--log-level=ERROR"],
+    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+        # Without folders to search, the only kernel is the one of this very interpreter. It is talked to through
+        # sockets in a folder, since of two kernels that start at once both may be given the same free port.
+        manager = AsyncKernelManager(
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+            kernel_name="python3",
+            transport="tcp" if os.name == "nt" else "ipc",
+            connection_file=f"{sockets}/kernel.json",
         )
-    except RuntimeError as error:  # which is what jupyter_client raises of a kernel that dies while it starts
-        raise DeadKernelError(str(error)) from None
-    finally:
-        if manager.has_kernel:
-            run_sync(manager.shutdown_kernel)(now=True)
+        try:
+            papermill.execute_notebook(
+                path,
+                output,
+                parameters,
+                progress_bar={"desc": f"{path.stem:24}", "unit": "cell", "file": sys.stderr},
+                km=manager,
+                extra_arguments=["--log-level=ERROR"],
+            )
+        except RuntimeError as error:  # which is what jupyter_client raises of a kernel that dies while it starts
+            raise DeadKernelError(str(error)) from None
+        finally:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
 
 
 def _clean(notebook: nbformat.NotebookNode, parameters: Mapping[str, Any]) -> None:

@@ -237,23 +237,28 @@ def test_a_notebook_run_alone_is_told_too(tmp_path):
 
 
 class Code:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
     def __reduce__(self):
-        return (os.system, ("touch /tmp/autoparts-was-here",))
+        return (os.system, (f"touch {self.trace}",))
 
 
 @pytest.mark.parametrize(
     "content",
-    [Code(), {"key": "k", "network": Code()}, [1, 2], {"key": "k", "network": {"weight": torch.ones(9)}}, None],
-)
+    [Code, lambda trace: {"key": "k", "network": Code(trace)}, lambda _: [1, 2],
+     lambda _: {"key": "k", "network": {"weight": torch.ones(9)}}, None],
+)  # fmt: skip
 def test_checkpoints_with_code_or_of_other_shapes_are_refused(tmp_path, content):
+    trace = tmp_path / "was-here"
     path = tmp_path / "cnn.pt"
-    torch.save(content, path) if content is not None else path.write_bytes(b"PK\x03\x04 cut")
+    torch.save(content(trace), path) if content else path.write_bytes(b"PK\x03\x04 cut")
     with pytest.raises(checkpoints.CheckpointError, match=r"cnn\.pt cannot be used: it is damaged.*run its notebook"):
         checkpoints.load_weights(nn.Linear(2, 2), path)
     data = training.Data(torch.zeros(1, 2, 2, dtype=torch.uint8), lambda generator: [])
     with pytest.raises(checkpoints.CheckpointError, match=r"cnn\.pt"):
         training.fit(nn.Linear(2, 2), data, lambda x: {}, epochs=1, learning_rate=1, seed=0, checkpoint=path, key="k")
-    assert not Path("/tmp/autoparts-was-here").exists()
+    assert not trace.exists()
 
 
 def test_a_missing_checkpoint_is_told(tmp_path):
@@ -267,11 +272,12 @@ def test_a_missing_checkpoint_is_told(tmp_path):
 def test_unusual_catalogues_become_a_study(tmp_path):
     names = ["m" * 200, "\U0001f697 horn", "Mirror", "mirror", "=1+1", "<img src=x onerror=alert(1)>"]
     names += [f"Part {number:05}" for number in range(10_000 - len(names))]
-    draw(0, (2, 1)).save(tmp_path / "one.png")
+    for index in range(3):
+        draw(index, (2, 1)).save(tmp_path / f"{index}.png")
     for number, name in enumerate(names):
         (tmp_path / "parts" / name).mkdir(parents=True)
         for index in range(3 if number < 1000 else 2):
-            os.link(tmp_path / "one.png", tmp_path / "parts" / name / f"{index}.png")
+            os.link(tmp_path / f"{index}.png", tmp_path / "parts" / name / f"{index}.png")
     study = open_study(str(tmp_path / "parts"), str(tmp_path / "run"), size=4)
     assert study.categories == sorted(names) and len(study.catalogue) == 21_000
     assert [len(study.rows(split)) for split in ("train", "validation", "test")] == [10_000, 1000, 10_000]
