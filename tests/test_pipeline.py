@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import signal
 import subprocess
@@ -213,6 +214,13 @@ def test_a_profile_may_speak_of_notebooks_that_are_left_out(toys):
     toy_notebooks.write(toys / "notebooks", "03_third", parameters=toy_notebooks.PARAMETERS + "more = 1  # of it")
     (toys / "mine.yaml").write_text("more: 3\ncount: 2\n")
     assert run(toys, only=["02"], profile=str(toys / "mine.yaml")) == ["02_second"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such sockets")
+def test_kernels_take_no_ports_that_others_may_be_given_too(toys):
+    code = "import json, ipykernel\nassert json.loads(ipykernel.get_connection_info())['transport'] == 'ipc'"
+    toy_notebooks.write(toys / "notebooks", "02_second", code)
+    assert run(toys, only=["02"]) == ["02_second"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
