@@ -17,7 +17,7 @@ from autoparts.losses import distance_matrix
 from autoparts.study import SPLITS, Study, StudyError, derived_seed
 from autoparts.variants import EACH, MARGINS, Part, Settings, Variant, train
 
-UNSEEN = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
+MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
 
 
 def part_of(study: Study, side: int, categories: np.ndarray | None = None) -> Part:
@@ -152,7 +152,7 @@ def unseen(study: Study, part: Part, rows: list[Variant], settings: Settings, sh
         judged = Part(hidden.photos, rows_of, labels, *_lists(study, labels))
     except StudyError as error:
         print(f"no categories are held out: {error}")
-        return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
+        return pd.DataFrame(columns=["variant", "trained on them", *MEASURES])
     tables = []
     for trained_on, known in ((seen, "no"), (part, "yes")):
         tables.append(compare(trained_on, rows, settings, study, judged).assign(**{"trained on them": known}))
