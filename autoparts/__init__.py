@@ -8,6 +8,6 @@ __all__ = ["load_finder"]
 def __getattr__(name: str) -> Any:
     if name != "load_finder":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from autoparts.finder import load_finder  # torch takes seconds to import, and `import autoparts` should not
+    from autoparts.finder.finder import load_finder  # torch takes seconds, and `import autoparts` should not
 
     return load_finder

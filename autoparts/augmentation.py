@@ -9,15 +9,8 @@ def augment(inputs: Tensor, generator: torch.Generator, size: int | None = None)
     """Turn, zoom, stretch, mirror, shift, light and partly cover each photo anew.
 
     One affine map per photo does all the moving, so that a photo is resampled once (as RandomAffine of torchvision
-    does for a whole batch alike). What enters at the edges is white, like the padding.
-
-    Args:
-        inputs: (B, 1, S, S) float, 0 white to 1 black.
-        generator: source of randomness, on the CPU.
-        size: side of the result in pixels; None keeps S.
-
-    Returns:
-        (B, 1, size, size) float.
+    does for a whole batch alike). What enters at the edges is white, like the padding. Takes (B, 1, S, S) float, 0
+    white to 1 black, a generator on the CPU, and the side of the result in pixels (None keeps S).
     """
     count, side = len(inputs), size or inputs.shape[-1]
 

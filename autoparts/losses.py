@@ -1,4 +1,4 @@
-"""Distances between embeddings, and the losses made of them: pure functions of tensors.
+"""Distances between embeddings, the losses made of them, and triplets chosen by distance: pure functions of tensors.
 
 Each loss returns one value per pair, triplet, quadruplet or anchor; the mean is taken by who trains. B is the number of
 photos in a batch, D the embedding size, P, T and Q the number of pairs, triplets and quadruplets.
@@ -8,25 +8,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from autoparts.files import UserError
+from autoparts.errors import UserError
 
+KINDS = ("hard", "semi-hard", "easy")  # of triplets (section 2.2.3.2)
 DISTANCES = ("euclidean", "squared", "cosine", "manhattan")
 
 
 def distance(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
-    """Distance between corresponding rows (2.6, section 6.3).
+    """Distance between corresponding rows (2.6, section 6.3): (..., D) and (..., D) float to (...).
 
-    Args:
-        left: (..., D) float.
-        right: (..., D) float, broadcast against `left`.
-        kind: one of `DISTANCES`.
-
-    Returns:
-        (...) float. All gradients are finite, also where both rows are equal: the Euclidean norm has
-        the subgradient zero there.
-
-    Raises:
-        ValueError: for an unknown kind.
+    `kind` is one of `DISTANCES`; another raises a ValueError. All gradients are finite, also where both rows are equal:
+    the Euclidean norm has the subgradient zero there.
     """
     if kind == "euclidean":
         return torch.linalg.vector_norm(left - right, dim=-1)
@@ -40,16 +32,10 @@ def distance(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
 
 
 def distance_matrix(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
-    """Distance of every row of `left` to every row of `right`.
+    """Distance of every row of `left` to every row of `right`: (M, D) and (N, D) float to (M, N) float32.
 
-    Args:
-        left: (M, D) float.
-        right: (N, D) float.
-        kind: one of `DISTANCES`.
-
-    Returns:
-        (M, N) float32. Squared distances come from one matrix product, |a|² - 2ab + |b|², and are cut at zero
-        since rounding can take them below; the root's gradient is that of zero where the distance is zero.
+    Squared distances come from one matrix product, |a|² - 2ab + |b|², and are cut at zero since rounding can take them
+    below; the root's gradient is that of zero where the distance is zero. `kind` is one of `DISTANCES`.
     """
     if kind == "manhattan":
         return torch.cdist(left, right, p=1)
@@ -108,12 +94,7 @@ def _check_margin(margin: float) -> None:
 def soft_margin_triplet_loss(positive: Tensor, negative: Tensor) -> Tensor:
     """Triplet loss with ln(1 + exp(positive - negative)) for the hinge (Hermans et al. 2017, section 2).
 
-    Args:
-        positive: (T,) float, distance of anchor and positive.
-        negative: (T,) float, distance of anchor and negative.
-
-    Returns:
-        (T,) float; ln 2 where both distances are equal.
+    Takes (T,) float distances as `triplet_loss` does, and returns (T,) float; ln 2 where both are equal.
     """
     return F.softplus(positive - negative)
 
@@ -123,15 +104,8 @@ def quadruplet_loss(
 ) -> Tensor:
     """Quadruplet loss (Chen et al. 2017, equation 5): a triplet loss and a push between two other categories.
 
-    Args:
-        positive: (Q,) float, distance of anchor and positive.
-        negative: (Q,) float, distance of anchor and first negative.
-        between: (Q,) float, distance of the first and the second negative, of a third category.
-        margin: for the anchor's own negative.
-        second_margin: for the pair of negatives; smaller, since that push is the weaker one.
-
-    Returns:
-        (Q,) float.
+    Takes (Q,) float distances of anchor and positive, of anchor and first negative, and `between` the first negative
+    and a second one of a third category; returns (Q,) float. The second margin is smaller: that push is the weaker one.
     """
     return triplet_loss(positive, negative, margin) + triplet_loss(positive, between, second_margin)
 
@@ -139,13 +113,8 @@ def quadruplet_loss(
 def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = 0.1) -> Tensor:
     """Supervised contrastive loss, the L_out of Khosla et al. (2020), equation 2.
 
-    Args:
-        embeddings: (B, D) float, of different photos; normalised here.
-        labels: (B,) int64, category of each photo.
-        temperature: divides the cosine similarities.
-
-    Returns:
-        (B,) float, zero for an anchor without a positive in the batch.
+    Takes (B, D) float embeddings of different photos, normalised here, and their (B,) int64 labels; the temperature
+    divides the cosine similarities. Returns (B,) float, zero for an anchor without a positive in the batch.
     """
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)  # (B, B)
     unit = F.normalize(embeddings, dim=-1)  # (B, D)
@@ -155,3 +124,65 @@ def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature:
     summed = log_share.masked_fill(~positive, 0.0).sum(dim=1)  # (B,)
     # At least 1, so that an anchor without a positive gives 0 and not 0/0.
     return -summed / positive.sum(dim=1).clamp(min=1)
+
+
+def partners(labels: Tensor, photos: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Say who is whose positive and negative in a batch: two (B, B) bool.
+
+    Takes (B,) int64 labels, and the photo at each place: a repeated photo is never its own positive (None: all differ).
+    """
+    same = labels[:, None] == labels[None, :]
+    photos = torch.arange(len(labels), device=labels.device) if photos is None else photos
+    return same & (photos[:, None] != photos[None, :]), ~same
+
+
+def mine(
+    distances: Tensor, labels: Tensor, kind: str, margin: float, photos: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return all triplets of one kind in a batch.
+
+    Hard: the negative is not farther than the positive. Semi-hard (2.12): it is farther, but by at most the margin.
+    Easy: it is farther by more.
+
+    Args:
+        distances: (B, B) float.
+        labels: (B,) int64.
+        kind: one of `KINDS`.
+        margin: in units of the distance.
+        photos: see `partners`.
+
+    Returns:
+        anchor, positive, negative: (T,) int64 each, places in the batch; T is 0 where there is none of that kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}")
+    is_positive, is_negative = partners(labels, photos)
+    anchor, positive = is_positive.nonzero(as_tuple=True)  # (M,)
+    # How much farther each negative is, (M, B); NaN where there is none, since it is in no bounds.
+    gap = distances.detach().masked_fill(~is_negative, torch.nan).index_select(0, anchor)  # faster than [anchor]
+    gap -= distances.detach()[anchor, positive][:, None]
+    if kind == "hard":
+        chosen = gap <= 0
+    elif kind == "semi-hard":
+        chosen = (gap > 0) & (gap <= margin)
+    else:
+        chosen = gap > margin
+    pair, negative = chosen.nonzero(as_tuple=True)
+    return anchor.index_select(0, pair), positive.index_select(0, pair), negative
+
+
+def hardest(distances: Tensor, labels: Tensor, photos: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each anchor its farthest positive and nearest negative ("batch hard", Hermans et al. 2017).
+
+    Takes what `mine` takes, and returns anchor, positive, negative: (T,) int64 each, one triplet per anchor with both.
+    """
+    is_positive, is_negative = partners(labels, photos)
+    anchor = (is_positive.any(dim=1) & is_negative.any(dim=1)).nonzero().flatten()
+    farthest = distances.masked_fill(~is_positive, -torch.inf).argmax(dim=1)
+    nearest = distances.masked_fill(~is_negative, torch.inf).argmin(dim=1)
+    return anchor, farthest[anchor], nearest[anchor]
+
+
+def count_kinds(distances: Tensor, labels: Tensor, margin: float) -> dict[str, int]:
+    """Count the triplets of each kind in a batch; see `mine`."""
+    return {kind: len(mine(distances, labels, kind, margin)[0]) for kind in KINDS}

@@ -1,14 +1,13 @@
-"""One convolutional trunk, shared by the classifier and the embedding networks."""
+"""The networks: the thesis's, the residual one, and the recommended recogniser; and where they compute."""
 
 from collections.abc import Callable
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoparts.files import UserError
+from autoparts.errors import UserError
 
 THESIS_FILTERS = (32, 64)
 RESIDUAL_FILTERS = (32, 64, 128, 256)
@@ -16,16 +15,10 @@ LARGER = 1.16  # by how much a second look at a photo is enlarged
 
 
 def photo_input(photos: Tensor) -> Tensor:
-    """Turn stored photos into network input.
+    """Turn stored photos, (B, S, S) uint8 from black to white, into network input: (B, 1, S, S) float32 from 1 to 0.
 
-    Ink becomes positive and white becomes exactly zero, so that the white padding around a photo
-    and the zero padding of a convolution are the same thing.
-
-    Args:
-        photos: (B, S, S) uint8, 0 black to 255 white.
-
-    Returns:
-        (B, 1, S, S) float32 between 0 (white) and 1 (black).
+    Ink becomes positive and white becomes exactly zero, so that the white padding around a photo and the zero padding
+    of a convolution are the same thing.
     """
     return photos.unsqueeze(1).float().div_(-255).add_(1)
 
@@ -34,23 +27,32 @@ def thesis_trunk(filters: tuple[int, ...] = THESIS_FILTERS) -> nn.Sequential:
     """Convolution blocks of the thesis (section 4.1): 3x3 convolution, ReLU, 2x2 max-pooling, each block once.
 
     Max-pooling stands before the ReLU: both orders give identical outputs and gradients, because ReLU is
-    monotone, and this one applies it to a quarter of the values.
-
-    Args:
-        filters: number of filters of each block (not stated in the thesis).
-
-    Returns:
-        A module from (B, 1, S, S) to (B, filters[-1] * (S // 2**blocks)**2).
+    monotone, and this one applies it to a quarter of the values. The number of filters is not stated in the thesis.
+    (B, 1, S, S) becomes (B, filters[-1] * (S // 2**blocks)**2).
     """
-    channels = (1, *filters)
     blocks: list[nn.Module] = []
-    for before, after in zip(channels, filters, strict=False):
+    for before, after in zip((1, *filters), filters, strict=False):
         blocks += [nn.Conv2d(before, after, kernel_size=3, padding=1), nn.MaxPool2d(2), nn.ReLU()]
     return nn.Sequential(*blocks, nn.Flatten())
 
 
-def thesis_network(outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, size: int = 100) -> nn.Sequential:
-    """Thesis network: the convolutional trunk and one fully connected layer.
+class ThesisNetwork(nn.Sequential):
+    """The convolutional trunk and one fully connected layer: (B, 1, side, side) to (B, outputs)."""
+
+    def __init__(self, outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, side: int = 100) -> None:
+        left = side // 2 ** len(filters)
+        if left == 0:
+            raise UserError(
+                f"{len(filters)} convolution blocks halve {side} pixels to nothing: fewer filters, or larger photos"
+            )
+        super().__init__(thesis_trunk(filters), nn.Linear(filters[-1] * left**2, outputs))
+        self.architecture = {"outputs": outputs, "filters": list(filters), "side": side}
+
+
+def thesis_network(
+    outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, side: int = 100, *, seed: int = 0
+) -> ThesisNetwork:
+    """Build the thesis's network, (B, 1, side, side) to (B, outputs), with new weights.
 
     With one output per category it is the classifier (its outputs are the logits; the log-softmax is part of
     the cross-entropy). With `outputs` equal to the embedding size it is the tower G_W of the Siamese networks
@@ -59,20 +61,10 @@ def thesis_network(outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, size
     Args:
         outputs: number of categories, or embedding size.
         filters: number of filters of each convolution block (not stated in the thesis).
-        size: side of the square photos in pixels.
-
-    Returns:
-        A module from (B, 1, size, size) to (B, outputs).
-
-    Raises:
-        UserError: if there are so many blocks that nothing is left of a photo.
+        side: of the square photos in pixels; a UserError tells of so many blocks that nothing is left of them.
+        seed: of the initial weights.
     """
-    side = size // 2 ** len(filters)
-    if side == 0:
-        raise UserError(
-            f"{len(filters)} convolution blocks halve {size} pixels to nothing: fewer filters, or larger photos"
-        )
-    return nn.Sequential(thesis_trunk(filters), nn.Linear(filters[-1] * side**2, outputs))
+    return initialised(seed, ThesisNetwork, outputs, tuple(filters), side)
 
 
 class Residual(nn.Module):
@@ -102,12 +94,7 @@ class Residual(nn.Module):
 def residual_trunk(filters: tuple[int, ...] = RESIDUAL_FILTERS, blocks: int = 2) -> nn.Sequential:
     """Stem of stride 2, stages of residual blocks that halve the maps, and the mean over the places.
 
-    Args:
-        filters: of the stem and of each stage.
-        blocks: residual blocks per stage.
-
-    Returns:
-        A module from (B, 1, S, S), of any S from about 32 on, to (B, filters[-1]).
+    The filters are those of the stem and of each stage. (B, 1, S, S), of any S from about 32 on, to (B, filters[-1]).
     """
     stem, *stages = filters
     layers: list[nn.Module] = [nn.Conv2d(1, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
@@ -133,8 +120,7 @@ class AsColour(nn.Module):
 def torchvision_trunk(backbone: str) -> tuple[nn.Sequential, int]:
     """Return a convolutional network of torchvision without its last layer, (B, 1, S, S) to (B, F), and F.
 
-    Raises:
-        UserError: if torchvision has no classification network of this name.
+    A name that torchvision does not know is told in a UserError.
     """
     import torchvision  # half a second that only backbones cost
 
@@ -149,10 +135,9 @@ def torchvision_trunk(backbone: str) -> tuple[nn.Sequential, int]:
 
 
 def pretrained_weights(backbone: str) -> dict[str, Tensor]:
-    """Fetch torchvision's weights of a network, from the network or from an earlier download; none for "".
+    """Fetch torchvision's weights of a network, or those of an earlier download; none for "".
 
-    Raises:
-        UserError: if they are not at hand and cannot be downloaded.
+    That they are not at hand and cannot be downloaded is told in a UserError.
     """
     if not backbone:
         return {}
@@ -217,29 +202,11 @@ class Recogniser(nn.Module):
 def initialised(seed: int, build: Callable[..., nn.Module], *arguments: Any, **options: Any) -> nn.Module:
     """Build a network whose initial weights follow from the seed alone, in memory order for fast convolutions.
 
-    Args:
-        seed: of the initial weights.
-        build: function that builds the network, such as `thesis_network`.
-        *arguments: handed to `build`.
-        **options: handed to `build`.
+    `build`, such as `Recogniser`, is called with the other arguments.
     """
     with torch.random.fork_rng(devices=[]):  # torch's initialisers only know the global generator
         torch.manual_seed(seed)
         return build(*arguments, **options).to(memory_format=torch.channels_last)
-
-
-def parameter_table(network: nn.Module) -> pd.DataFrame:
-    """List the layers that have weights: layer, shape of the weights, number of weights with biases."""
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    table = pd.DataFrame(
-        {
-            "layer": ["convolution" if isinstance(layer, nn.Conv2d) else "fully connected" for layer in layers],
-            "shape": [" × ".join(map(str, layer.weight.shape)) for layer in layers],
-            "weights": [count_parameters(layer) for layer in layers],
-        }
-    )
-    table.loc[len(table)] = ["all layers", "", count_parameters(network)]
-    return table
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -247,6 +214,23 @@ def count_parameters(network: nn.Module) -> int:
     return sum(weights.numel() for weights in network.parameters() if weights.requires_grad)
 
 
-def seeded(seed: int) -> torch.Generator:
-    """Return a CPU generator with this seed; every random step of the study draws from one of these."""
-    return torch.Generator().manual_seed(seed)
+def choose_device(device: str = "auto") -> torch.device:
+    """Return the device to train on: with "auto" CUDA, else MPS, else the processor.
+
+    A device that this machine does not have is told in a UserError.
+    """
+    if device != "auto":
+        try:
+            return torch.empty(0, device=device).device
+        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"device {device!r} cannot be used ({reason}); leave it at auto, or choose cpu") from None
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """Return the autocast context to bfloat16, switched off where the device would only emulate it."""
+    fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_avx512_bf16_supported}
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type in fast and fast[device.type]())

@@ -3,7 +3,8 @@
 Definitions follow Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (2020).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from autoparts.evaluation import Pairs, choose_threshold, threshold_curve
+from autoparts.evaluation import choose_threshold, embed, threshold_curve
 from autoparts.losses import distance, distance_matrix
+from autoparts.sampling import Photos
 
 NAMING = ("precision@1", "recall@5", "recall@10", "R-precision", "MAP@R", "class top-1", "class top-5")
 
@@ -35,8 +37,7 @@ def retrieve(
         block: queries at a time at most; fewer where the gallery is large, so that they take at most 512 MiB.
 
     Returns:
-        One row per query that has its category in the gallery, indexed by its place: the `NAMING` measures. The
-        nearest class mean is that of the gallery's categories.
+        One row of `NAMING` measures per query whose category is in the gallery, indexed by its place.
     """
     sizes = torch.bincount(gallery_labels, minlength=int(max(labels.max(), gallery_labels.max())) + 1)
     kept = (sizes[labels] > 0).nonzero().flatten()
@@ -68,17 +69,10 @@ def retrieve(
 
 
 def smallest(values: Tensor, count: int) -> Tensor:
-    """Return the places of the `count` smallest values of each row, in order; of equal ones the first place first.
+    """Return the places of the `count` smallest values of each row of (M, G) float32, in order: (M, count) int64.
 
-    The bits of a value and its place become one integer, since numpy sorts integers with vector instructions, which
-    `topk` does not.
-
-    Args:
-        values: (M, G) float32.
-        count: at most G.
-
-    Returns:
-        (M, count) int64.
+    Of equal ones the first place comes first. The bits of a value and its place become one integer, since numpy sorts
+    integers with vector instructions, which `topk` does not.
     """
     bits = values.numpy().view(np.int32)
     keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)  # the bits of negative floats run the other way
@@ -98,17 +92,10 @@ def _ranking(gallery: Tensor, kind: str) -> Callable[[Tensor], Tensor]:
 
 
 def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, validation_same: Tensor) -> dict[str, float]:
-    """Measure a verifier on test pairs; its threshold is chosen on validation pairs.
+    """Measure a verifier on test pairs, (P,) float and (P,) bool; its threshold is chosen on validation pairs.
 
-    Args:
-        distances: (P,) float, of test pairs.
-        same: (P,) bool.
-        validation_distances: (V,) float.
-        validation_same: (V,) bool.
-
-    Returns:
-        ROC AUC, equal error rate, accuracy, precision, recall and F1 at the threshold, and the false non-match rate
-        where 1 % and 10 % of the dissimilar pairs match.
+    Returns ROC AUC, equal error rate, accuracy, precision, recall and F1 at the threshold, and the false non-match rate
+    where 1 % and 10 % of the dissimilar pairs match.
     """
     threshold = choose_threshold(validation_distances, validation_same)
     at = threshold_curve(distances.double(), same, torch.tensor([threshold], dtype=torch.float64)).iloc[0]
@@ -127,16 +114,11 @@ def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, valida
 
 
 def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw bootstrap weights of photos: categories are drawn with replacement, then photos within each.
+    """Draw bootstrap weights of M photos: categories are drawn with replacement, then photos within each.
 
-    Args:
-        labels: (M,) int64, category of each test photo.
-        draws: number of bootstrap samples.
-        generator: source of randomness; the same seed gives all models the same samples, so they can be paired.
-
-    Returns:
-        (draws, M) float32, how often each photo is in each sample. A pair counts as often as its two photos together
-        do, so a category drawn twice counts four times in its similar pairs: intervals of pairs err on the wide side.
+    Takes their (M,) int64 labels, and returns (draws, M) float32: how often each photo is in each sample. The same seed
+    gives all models the same samples, so they can be paired. A pair counts as often as its two photos together do, so a
+    category drawn twice counts four times in its similar pairs: intervals of pairs err on the wide side.
     """
     categories, members = np.unique(labels.numpy(), return_inverse=True)
     count = len(categories)
@@ -169,56 +151,70 @@ def auc_interval(distances: np.ndarray, same: np.ndarray, weights: np.ndarray) -
     return float(low), float(high)
 
 
+@dataclass(frozen=True)
 class Embedded:
-    """The photos of a study as one model sees them, with the fixed lists that every model is judged on."""
+    """Photos as one model sees them."""
 
-    def __init__(self, vectors: Mapping[str, Tensor], labels: Mapping[str, Tensor], kind: str = "euclidean") -> None:
-        """Hold (M, D) vectors and (M,) labels of train, validation and test photos, and the distance between them."""
-        self.vectors, self.labels, self.kind = vectors, labels, kind
+    vectors: Tensor  # (N, D) float32, one for each row of `Photos.pixels`; NaN where a photo was not embedded
+    distance: str = "euclidean"  # between them, one of `losses.DISTANCES`
 
-    def distances(self, split: str, left: Tensor, right: Tensor) -> Tensor:
-        """Distance of pairs given as places among the split's photos. (P,), (P,) int64 to (P,) float."""
-        vectors = self.vectors[split]
-        parts = zip(left.split(2048), right.split(2048), strict=True)
-        return torch.cat([distance(vectors[a], vectors[b], self.kind) for a, b in parts])
+    def between(self, left: Tensor, right: Tensor) -> Tensor:
+        """Distance of pairs of photos. (P,), (P,) int64 rows to (P,) float."""
+        blocks = zip(left.split(2048), right.split(2048), strict=True)
+        return torch.cat([distance(self.vectors[a], self.vectors[b], self.distance) for a, b in blocks])
 
 
-def judge(
-    model: Embedded, pairs: Mapping[str, Pairs], triplets: Sequence[Tensor], draws: int, seed: int
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Put one model through every task: naming, verification, ranking.
+def embedded(network: Callable[[Tensor], Tensor], photos: Photos, distance: str = "euclidean") -> Embedded:
+    """See all photos of the split through a network, (B, 1, S, S) to (B, D); see `placed` for the distance."""
+    rows = torch.cat([*photos.rows.values()])
+    return placed(embed(network, photos.pixels, rows), rows, len(photos.pixels), distance)
+
+
+def placed(vectors: Tensor, rows: Tensor, count: int, distance: str = "euclidean") -> Embedded:
+    """Put the (M, D) vectors of some rows (M,) into an `Embedded` of `count` photos.
+
+    The squared distance ranks as the Euclidean one does, and gives way to it.
+    """
+    everywhere = vectors.new_full((count, vectors.shape[1]), torch.nan)
+    everywhere[rows] = vectors
+    return Embedded(everywhere, "euclidean" if distance == "squared" else distance)
+
+
+def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Put one model through every task, on the fixed lists: naming, verification, ranking.
 
     Args:
         model: the photos as it sees them.
-        pairs: validation and test pairs, as places among the split's photos.
-        triplets: anchor, positive, negative of test triplets, likewise.
+        photos: their split and lists; their seed also fixes the bootstrap, the same for all models.
         draws: bootstrap samples.
-        seed: of the bootstrap, the same for all models.
 
     Returns:
-        The measures, with `<measure> low` and `high` for the headline ones; and the naming measures per query.
+        The measures, with `<measure> low` and `high` for the headline ones; and the naming measures per test photo.
     """
-    labels = model.labels
-    named = retrieve(model.vectors["test"], labels["test"], model.vectors["train"], labels["train"], model.kind)
-    weights = resampled_weights(labels["test"], draws, np.random.default_rng(seed))
-    queried = weights[:, named.index]
+    rows, labels = photos.rows, photos.labels
+    vectors = {split: model.vectors[rows[split]] for split in ("train", "test")}
+    named = retrieve(vectors["test"], labels["test"], vectors["train"], labels["train"], model.distance)
+    weights = resampled_weights(labels["test"], draws, np.random.default_rng(photos.seed))
+    place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos, whose weights these are
+    place[rows["test"]] = torch.arange(len(rows["test"]))
     scores: dict[str, Any] = {name: float(named[name].mean()) for name in NAMING}
     scores["precision@1 macro"] = float(named.groupby(labels["test"].numpy()[named.index])["precision@1"].mean().mean())
     scores["queries"] = len(named)
-    apart = {part: model.distances(part, pairs[part].left, pairs[part].right) for part in ("validation", "test")}
-    scores |= verify(apart["test"], pairs["test"].same, apart["validation"], pairs["validation"].same)
-    anchor, positive, negative = triplets
-    gap = (model.distances("test", anchor, negative) - model.distances("test", anchor, positive)).numpy()
+    test, validation = photos.pairs("test"), photos.pairs("validation")
+    apart = model.between(test.left, test.right)
+    scores |= verify(apart, test.same, model.between(validation.left, validation.right), validation.same)
+    anchor, positive, negative = photos.triplets("test")
+    gap = (model.between(anchor, negative) - model.between(anchor, positive)).numpy()
     right = (1 + np.sign(gap)) / 2  # a tie is half right, so that a collapsed model is at chance
     scores["ranking"] = float(right.mean())
-    test = pairs["test"]
+    of_pairs = weights[:, place[test.left]] * weights[:, place[test.right]]
+    of_triplets = weights[:, place[anchor]] * weights[:, place[positive]] * weights[:, place[negative]]
+    queried = weights[:, named.index]
     intervals = {
         "precision@1": weighted_interval(named["precision@1"].to_numpy(), queried),
         "MAP@R": weighted_interval(named["MAP@R"].to_numpy(), queried),
-        "ROC AUC": auc_interval(
-            apart["test"].numpy(), test.same.numpy(), weights[:, test.left] * weights[:, test.right]
-        ),
-        "ranking": weighted_interval(right, weights[:, anchor] * weights[:, positive] * weights[:, negative]),
+        "ROC AUC": auc_interval(apart.numpy(), test.same.numpy(), of_pairs),
+        "ranking": weighted_interval(right, of_triplets),
     }
     for name, (low, high) in intervals.items():
         scores |= {f"{name} low": low, f"{name} high": high}

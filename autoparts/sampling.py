@@ -1,22 +1,94 @@
 """Which photos meet in a batch: seeded index samplers for photos, pairs, triplets and P×K batches.
 
-Nothing here touches a pixel. A sampler gets the category label of every candidate photo and a generator, and
-returns positions among the candidates. All draws are vectorised and take the same time for any category size:
-none tries again until a draw fits, so none can hang on a tiny category, and no photo is paired with itself.
+No pixel is read here. A photo is named by its row in `Photos.pixels`, everywhere. All draws are vectorised and take the
+same time for any category size: none tries again until a draw fits, so none can hang on a tiny category, and no photo
+is paired with itself.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from autoparts.errors import UserError
+
+
+def seeded(seed: int) -> torch.Generator:
+    """Return a CPU generator with this seed; every random step of the study draws from one of these."""
+    return torch.Generator().manual_seed(seed)
+
+
+def derived_seed(seed: int, purpose: str) -> int:
+    """Derive the seed of one random step from the run's seed, so that no two steps share a sequence."""
+    return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=7).digest())
+
 
 class Batch(NamedTuple):
     """One step of training: the photos that go through the network, each once, and what the loss is told of them."""
 
-    photos: Tensor  # (U,) int64, rows of the prepared array, without repetition
+    photos: Tensor  # (U,) int64, rows of `Photos.pixels`, without repetition
     target: tuple[Tensor, ...]  # labels, or positions among `photos`
+
+
+class LabelledPairs(NamedTuple):
+    """A fixed list of pairs to judge networks by."""
+
+    left: Tensor  # (P,) int64, rows of `Photos.pixels`
+    right: Tensor  # (P,) int64
+    same: Tensor  # (P,) bool
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Prepared photos and their split: what networks are trained on, and the fixed lists that all are judged on."""
+
+    pixels: Tensor  # (N, S, S) uint8, on the training device
+    rows: Mapping[str, Tensor]  # split to (M,) int64, places in `pixels`
+    labels: Mapping[str, Tensor]  # split to (M,) int64, 0 .. categories - 1
+    seed: int = 0  # of the lists
+
+    @property
+    def side(self) -> int:
+        """Width and height of a photo in pixels."""
+        return self.pixels.shape[-1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pixels are, and networks belong."""
+        return self.pixels.device
+
+    @property
+    def categories(self) -> int:
+        """Number of categories; each has a training photo."""
+        return int(self.labels["train"].max()) + 1
+
+    def generator(self, purpose: str) -> torch.Generator:
+        """Return a generator for one purpose."""
+        return seeded(derived_seed(self.seed, purpose))
+
+    def pairs(self, split: str, count: int | None = None, draw_by: str = "photo") -> LabelledPairs:
+        """Return the split's fixed list of pairs, half of them similar: the same for every model.
+
+        `count` None takes ten per photo, but at most 10,000; for `draw_by` see `random_pairs`. A split with too few
+        photos for any pair is told in a UserError.
+        """
+        left, right, same = self._drawn(random_pairs, split, count, draw_by)
+        return LabelledPairs(self.rows[split][left], self.rows[split][right], same)
+
+    def triplets(self, split: str, count: int | None = None, draw_by: str = "photo") -> Tensor:
+        """Return the split's fixed list of triplets (see `pairs`): (3, T) int64, anchors, positives, negatives."""
+        return self.rows[split][torch.stack(self._drawn(random_triplets, split, count, draw_by))]
+
+    def _drawn(self, draw: Callable, split: str, count: int | None, draw_by: str) -> tuple[Tensor, ...]:
+        labels = self.labels[split]
+        count = count or min(10 * len(labels), 10_000)
+        try:
+            return draw(labels, count, self.generator(f"{draw.__name__} {split}"), draw_by)
+        except ValueError as error:
+            raise UserError(f"the {split} photos cannot be compared with each other: {error}") from None
 
 
 class Groups(NamedTuple):
@@ -28,16 +100,9 @@ class Groups(NamedTuple):
 
 
 def group(labels: Tensor) -> Groups:
-    """Order candidates by category.
+    """Order candidates with these (N,) int64 labels by category.
 
-    Args:
-        labels: (N,) int64, category of each candidate.
-
-    Returns:
-        The candidates in category order.
-
-    Raises:
-        ValueError: if there are fewer than two categories, or none with two photos.
+    Raises a ValueError if there are fewer than two categories, or none with two photos.
     """
     order = labels.argsort(stable=True)
     _, inverse, counts = labels[order].unique_consecutive(return_inverse=True, return_counts=True)
@@ -58,16 +123,9 @@ def draw_below(limits: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def draw_anchors(groups: Groups, count: int, generator: torch.Generator, draw_by: str) -> Tensor:
-    """Draw places of photos that have a second photo in their category.
+    """Draw `count` places in `groups.order` of photos that have a second photo in their category: (count,) int64.
 
-    Args:
-        groups: candidates in category order.
-        count: how many.
-        generator: source of randomness.
-        draw_by: "photo" makes all photos equally likely, "category" all categories (not stated in the thesis).
-
-    Returns:
-        (count,) int64, places in `groups.order`.
+    `draw_by` "photo" makes all photos equally likely, "category" all categories (not stated in the thesis).
     """
     if draw_by not in ("photo", "category"):
         raise ValueError(f"draw_by is {draw_by!r}; expected 'photo' or 'category'")
@@ -125,14 +183,7 @@ def random_triplets(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw triplets at random, as the thesis does (section 4.3; it calls this online mining, but nothing is mined).
 
-    Args:
-        labels: (N,) int64, category of each candidate photo.
-        count: number of triplets.
-        generator: source of randomness.
-        draw_by: what is equally likely for an anchor, "photo" or "category" (not stated in the thesis).
-
-    Returns:
-        anchor, positive, negative, each (count,) int64; positions among the candidates.
+    Arguments are those of `random_pairs`. Returns anchor, positive, negative: (count,) int64 positions each.
     """
     groups = group(labels)
     anchor = draw_anchors(groups, count, generator, draw_by)
@@ -145,7 +196,7 @@ def fixed_batches(rows: Sequence[Tensor], *extra: Tensor, size: int | None = Non
     """Cut pairs or triplets into batches in which each photo goes through the network once.
 
     Args:
-        rows: rows of the prepared array, each (M,) int64: left and right; or anchor, positive, negative.
+        rows: of `Photos.pixels`, each (M,) int64: left and right; or anchor, positive, negative.
         *extra: further (M,) tensors for the loss, such as `same`.
         size: tuples per batch; None puts all into one, for evaluation.
 
@@ -159,33 +210,10 @@ def fixed_batches(rows: Sequence[Tensor], *extra: Tensor, size: int | None = Non
     return batches
 
 
-def pair_batches(
-    rows: Tensor, labels: Tensor, count: int, size: int, draw_by: str, generator: torch.Generator
-) -> list[Batch]:
-    """Draw an epoch of random pairs among the candidates `rows` (N,) with `labels` (N,); see `random_pairs`."""
-    left, right, same = random_pairs(labels, count, generator, draw_by)
-    return fixed_batches((rows[left], rows[right]), same, size=size)
-
-
-def triplet_batches(
-    rows: Tensor, labels: Tensor, count: int, size: int, draw_by: str, generator: torch.Generator
-) -> list[Batch]:
-    """Draw an epoch of random triplets among the candidates `rows` (N,) with `labels` (N,); see `random_triplets`."""
-    triplets = random_triplets(labels, count, generator, draw_by)
-    return fixed_batches([rows[column] for column in triplets], size=size)
-
-
 def photo_batches(rows: Tensor, labels: Tensor, size: int, generator: torch.Generator | None = None) -> list[Batch]:
-    """Cut photos into batches for a classifier, shuffled if there is a generator.
+    """Cut photos, rows (N,) int64 with labels (N,), into batches whose target is the labels.
 
-    Args:
-        rows: (N,) int64, rows of the prepared array.
-        labels: (N,) int64, category of each.
-        size: photos per batch.
-        generator: source of the order; None keeps the order, for evaluation.
-
-    Returns:
-        Batches whose target is the labels.
+    They are shuffled by the generator, once each; without one the order is kept, for evaluation.
     """
     order = torch.arange(len(rows)) if generator is None else torch.randperm(len(rows), generator=generator)
     return [Batch(rows[places], (labels[places],)) for places in order.split(size)]
@@ -195,17 +223,15 @@ def category_batches(rows: Tensor, labels: Tensor, size: int, each: int, generat
     """Put photos of one category together: groups of at most `each`, several groups to a batch (P×K batches).
 
     Every photo is drawn once an epoch, so none is repeated within a batch; a category with fewer photos than `each`
-    makes one smaller group, and a photo that is alone serves as a negative only.
+    makes one smaller group, and a photo that is alone serves as a negative only. What is left over after the last whole
+    batch waits for another epoch.
 
     Args:
-        rows: (N,) int64, rows of the prepared array.
+        rows: (N,) int64, of `Photos.pixels`.
         labels: (N,) int64, category of each.
         size: photos per batch, P × K.
         each: photos of one category that come together, K.
         generator: source of randomness.
-
-    Returns:
-        Batches whose target is the labels; what is left over after the last whole batch waits for another epoch.
     """
     order = torch.randperm(len(rows), generator=generator)
     order = order[labels[order].argsort(stable=True)]
@@ -214,24 +240,3 @@ def category_batches(rows: Tensor, labels: Tensor, size: int, each: int, generat
     order = torch.cat([groups[place] for place in torch.randperm(len(groups), generator=generator).tolist()])
     whole = max(1, len(order) // size) * size
     return [Batch(rows[places], (labels[places],)) for places in order[:whole].split(size)]
-
-
-def quadruplet_batches(
-    rows: Tensor, labels: Tensor, count: int, size: int, draw_by: str, generator: torch.Generator
-) -> list[Batch]:
-    """Draw an epoch of random quadruplets: a triplet, and a second negative of a third category.
-
-    Where there are only two categories, the second negative is of the anchor's own: no other is left.
-    """
-    anchor, positive, first = random_triplets(labels, count, generator, draw_by)
-    groups = group(labels)
-    place_of = torch.empty_like(groups.order)
-    place_of[groups.order] = torch.arange(len(groups.order))
-    low, high = torch.stack([place_of[anchor], place_of[first]]).sort(dim=0).values
-    for_low, for_high = groups.count[low], groups.count[high]
-    free = len(labels) - for_low - for_high
-    place = draw_below(free.clamp(min=1), generator)
-    place = torch.where(place >= groups.start[low], place + for_low, place)  # leap over the nearer category
-    place = torch.where(place >= groups.start[high], place + for_high, place)  # and over the farther one
-    second = groups.order[torch.where(free > 0, place, place_of[positive])]
-    return fixed_batches([rows[column] for column in (anchor, positive, first, second)], size=size)

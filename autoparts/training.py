@@ -1,11 +1,13 @@
 """One `fit` for every model: history as a DataFrame, a checkpoint after every epoch, resumable to the bit."""
 
+import copy
 import io
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from ctypes import CDLL
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,43 +15,50 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from autoparts.checkpoints import unusable
-from autoparts.device import half_precision, keep_memory
+from autoparts.errors import UserError, set_aside, whole_file
 from autoparts.evaluation import values_of
-from autoparts.files import UserError, whole_file
-from autoparts.models import photo_input, seeded
-from autoparts.optimisation import adam, constant
-from autoparts.sampling import Batch
+from autoparts.models import half_precision, photo_input
+from autoparts.sampling import Photos, seeded
+from autoparts.tasks import Task
 
-Objective = Callable[..., dict[str, Tensor]]
 Augment = Callable[[Tensor, Tensor, torch.Generator, float], Tensor]
 
 
-class TrainingError(UserError):
-    """Training cannot go on; the message says why, and what to try."""
+def adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    """Return the thesis's optimiser (chapter 4)."""
+    return torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
 
 
-@dataclass(frozen=True)
-class Data:
-    """What `fit` draws from."""
+def constant(progress: float) -> float:
+    """Keep the learning rate, as the thesis does."""
+    return 1.0
 
-    photos: Tensor  # (N, S, S) uint8, on the training device
-    batches: Callable[[torch.Generator], Sequence[Batch]]  # one epoch of training batches
-    validation: Sequence[Batch] = ()  # the same ones after every epoch
+
+def one_cycle(progress: float, warm_up: float = 0.1) -> float:
+    """Factor of the learning rate: up along a line, then down along half a cosine (Smith and Topin 2019).
+
+    Args:
+        progress: share of the training that is done.
+        warm_up: share of the training that goes up.
+    """
+    if progress < warm_up:
+        return progress / warm_up + 1e-3
+    return max(1e-3, (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up))) / 2)
 
 
 def fit(
     network: nn.Module,
-    data: Data,
-    objective: Objective,
+    photos: Photos,
+    task: Task,
     *,
     epochs: int,
+    batch_size: int,
     learning_rate: float,
     seed: int,
     optimiser: Callable[[nn.Module, float], torch.optim.Optimizer] = adam,
     schedule: Callable[[float], float] = constant,
     augment: Augment | None = None,
-    measure: Callable[[nn.Module], dict[str, float]] | None = None,
+    validate: bool = True,
     checkpoint: Path | None = None,
     key: str = "",
     say: Callable[[str], None] = print,
@@ -57,59 +66,59 @@ def fit(
     """Train a network and keep its last weights; go on from a checkpoint of the same training if there is one.
 
     Args:
-        network: from (B, 1, S, S) photos to what the objective takes; trained in place, on the photos' device.
-        data: photos, training batches, validation batches.
-        objective: from the network's outputs and a batch's target to values per sample; "loss" is minimised in
-            the mean, and the mean of each value over the samples of an epoch goes into the history.
-        epochs: passes over `data.batches`.
+        network: from (B, 1, S, S) photos to what the task takes; trained in place, and moved to the photos' device.
+        photos: training and validation photos.
+        task: draws the batches, and says from the network's outputs and a batch's target what each sample costs.
+        epochs: times that the task draws its batches.
+        batch_size: samples per step.
         learning_rate: of the optimiser; `schedule` scales it.
         seed: of the batches and the augmentation.
         optimiser: from network and learning rate to optimiser.
         schedule: from the share of the training that is done, 0 to 1, to a factor of the learning rate.
         augment: from (B, 1, S, S) inputs, the rows (B,) of their photos, a generator and the share of the training
             that is done to inputs; for training batches only.
-        measure: further figures of the history, taken after each epoch in evaluation mode.
-        checkpoint: file that holds the state after each epoch, and with validation batches the weights of the epoch
-            of lowest validation loss under "best".
-        key: fingerprint of all that determines this training; a checkpoint with another key is started over.
+        validate: whether to take the task's validation batches and measures after each epoch.
+        checkpoint: file for the state after each epoch, and the weights of lowest validation loss under "best".
+        key: fingerprint of all that determines this training (`Run.fit` makes one); a checkpoint with another key is
+            started over, and a damaged one is set aside.
         say: gets one line per epoch.
 
     Returns:
-        History, one row per epoch: epoch, training_* and validation_* means, then the measures.
+        History, one row per epoch: epoch, training_* and validation_* means of the task's values, then its measures.
 
     Raises:
-        TrainingError: if the loss becomes NaN or infinite; the checkpoint of the epoch before is kept.
+        UserError: if the loss becomes NaN or infinite; the checkpoint of the epoch before is kept.
     """
-    if epochs < 1 or not learning_rate > 0:
-        raise TrainingError(f"epochs is {epochs} and learning_rate {learning_rate}; both have to be positive")
-    keep_memory()
+    if epochs < 1 or batch_size < 1 or not learning_rate > 0:
+        raise UserError(
+            f"epochs is {epochs}, batch_size {batch_size}, learning_rate {learning_rate}; all have to be positive"
+        )
+    _keep_memory()
+    network.to(photos.device)
     run = _Run(network, optimiser(network, learning_rate), seeded(seed))
-    run.resume(checkpoint, key)
+    run.resume(checkpoint, key, say)
     if run.history:
         say(f"going on after epoch {len(run.history)} of {epochs}")
     for epoch in range(len(run.history) + 1, epochs + 1):
         started = time.perf_counter()
-        means = _train_epoch(run, data, objective, partial(_progress, epoch, epochs), learning_rate, schedule, augment)
+        batches = task.batches(photos, batch_size, run.generator)
+        means = train_epoch(run, photos, task, batches, (epoch - 1, epochs), learning_rate, schedule, augment)
         if not math.isfinite(means["loss"]):
-            raise TrainingError(
+            raise UserError(
                 f"the training loss became {means['loss']} in epoch {epoch}; likely causes are a learning rate (it is "
                 f"{learning_rate}) or a margin that is too large; "
                 + (f"the state after epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished")
             )
         row = {"epoch": epoch} | {f"training_{name}": value for name, value in means.items()}
-        held_out = values_of(network, data.photos, data.validation, objective)
-        row |= {f"validation_{name}": float(values.double().mean()) for name, values in held_out.items()}
-        row |= measure(network) if measure else {}
+        if validate:
+            held_out = values_of(network, photos.pixels, task.validation(photos), task.values)
+            row |= {f"validation_{name}": float(values.double().mean()) for name, values in held_out.items()}
+            row |= task.measure(network, photos)
         run.record(row)
         run.save(checkpoint, key, finished=epoch == epochs)
         say(progress_line(row, epochs, time.perf_counter() - started))
     network.eval()
     return pd.DataFrame(run.history)
-
-
-def _progress(epoch: int, epochs: int, done: float) -> float:
-    """Share of the training that is done when a share of one epoch is."""
-    return (epoch - 1 + done) / epochs
 
 
 @dataclass
@@ -123,6 +132,7 @@ class _Run:
     best: dict[str, Any] = field(default_factory=dict)
 
     def record(self, row: dict[str, float]) -> None:
+        """Keep an epoch's row, and its weights if its validation loss is the lowest."""
         self.history.append(row)
         score = row.get("validation_loss", math.inf)
         if score < self.best.get("score", math.inf):
@@ -130,84 +140,69 @@ class _Run:
             self.best = {"score": score, "epoch": row["epoch"], "network": weights}
 
     def save(self, path: Path | None, key: str, finished: bool) -> None:
+        """Write the checkpoint."""
         if path is None:
             return
         state = {"key": key, "network": self.network.state_dict(), "history": self.history, "best": self.best}
         if not finished:  # what only going on needs is most of the file
             state |= {"optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state()}
-        # In memory first, since torch would write the temporary name into a file, and hide that the disk is full.
-        torch.save(state, packed := io.BytesIO())
-        with whole_file(path) as temporary:
-            temporary.write_bytes(packed.getbuffer())
+        save_tensors(state, path)
 
-    def resume(self, path: Path | None, key: str) -> None:
+    def resume(self, path: Path | None, key: str, say: Callable[[str], None]) -> None:
+        """Go on from the checkpoint if it is of this training."""
         if path is None or not path.exists():
             return
-        with unusable(path):
+        parts = (self.network.load_state_dict, self.optimiser.load_state_dict, self.generator.set_state)
+        initial = copy.deepcopy((self.network.state_dict(), self.optimiser.state_dict(), self.generator.get_state()))
+        try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["key"] != key:
                 return
             self.network.load_state_dict(state["network"])
-            self.history, self.best = state["history"], state["best"]
             if "optimiser" in state:
                 self.optimiser.load_state_dict(state["optimiser"])
                 self.generator.set_state(state["generator"])
+            self.history, self.best = state["history"], state["best"]
+        except Exception:  # a damaged file, or one that holds code; torch raises many kinds
+            for restore, before in zip(parts, initial, strict=True):
+                restore(before)
+            say(f"{path.name} is damaged and was set aside as {set_aside(path).name}; training starts over")
 
 
-def _train_epoch(
+def train_epoch(
     run: _Run,
-    data: Data,
-    objective: Objective,
-    progress: Callable[[float], float],
+    photos: Photos,
+    task: Task,
+    batches: list,
+    place: tuple[int, int],
     learning_rate: float,
     schedule: Callable[[float], float],
     augment: Augment | None,
 ) -> dict[str, float]:
-    """Take one optimiser step per batch; return the sample-weighted mean of each value."""
+    """Take one optimiser step per batch; return the mean of each value over all samples."""
     run.network.train()
-    sums = Sums()
-    batches = data.batches(run.generator)
+    totals: dict[str, Tensor] = {}  # kept on the device, so that no step waits for the processor
+    samples = 0
     for step, batch in enumerate(batches):
-        done = progress(step / len(batches))
+        done = (place[0] + step / len(batches)) / place[1]  # share of the whole training
         for group in run.optimiser.param_groups:
             group["lr"] = learning_rate * schedule(done)
-        inputs = photo_input(data.photos[batch.photos.to(data.photos.device)])
+        inputs = photo_input(photos.pixels[batch.photos.to(photos.device)])
         inputs = augment(inputs, batch.photos, run.generator, done) if augment else inputs
-        values = _forward(run.network, inputs, batch.target, objective)
+        with half_precision(inputs.device):
+            outputs = run.network(inputs)
+        # Losses subtract close numbers, so they are computed in float32 whatever the network ran in.
+        values = task.values(outputs.float(), *(target.to(inputs.device) for target in batch.target))
         run.optimiser.zero_grad()
         values["loss"].mean().backward()
         run.optimiser.step()
-        sums.add(values)
-    return sums.means()
-
-
-def _forward(network: nn.Module, inputs: Tensor, target: tuple[Tensor, ...], objective: Objective) -> dict[str, Tensor]:
-    with half_precision(inputs.device):
-        outputs = network(inputs)
-    # Losses subtract close numbers, so they are computed in float32 whatever the network ran in.
-    return objective(outputs.float(), *(part.to(inputs.device) for part in target))
-
-
-class Sums:
-    """Sums of values per sample, kept on the device so that no step waits for the processor."""
-
-    def __init__(self) -> None:
-        self.totals: dict[str, Tensor] = {}
-        self.samples = 0
-
-    def add(self, values: dict[str, Tensor]) -> None:
-        """Add the values of one batch, each (samples,)."""
-        self.samples += len(values["loss"])
+        samples += len(values["loss"])
         for name, value in values.items():
-            total = value.detach().sum(dtype=torch.float64)
-            self.totals[name] = self.totals[name] + total if name in self.totals else total
-
-    def means(self) -> dict[str, float]:
-        """Return the mean of each value over all samples so far."""
-        return {name: float(total) / self.samples for name, total in self.totals.items()}
+            totals[name] = totals.get(name, 0) + value.detach().sum(dtype=torch.float64)
+    return {name: float(total) / samples for name, total in totals.items()}
 
 
-def progress_line(row: dict[str, float], epochs: int, seconds: float) -> str:
+def progress_line(row: Mapping[str, float], epochs: int, seconds: float) -> str:
     """Return one line on an epoch: number, training and validation figures, seconds."""
     figures = "  ".join(
         f"{name.replace('_', ' ')} {value:.3f}" for name, value in row.items() if name.endswith(("loss", "accuracy"))
@@ -215,20 +210,33 @@ def progress_line(row: dict[str, float], epochs: int, seconds: float) -> str:
     return f"epoch {row['epoch']:>3}/{epochs}  {figures}  {seconds:.1f} s"
 
 
-def collapse(embeddings: Tensor, losses: pd.Series) -> str:
-    """Say in words whether a training collapsed: all embeddings alike, or the loss stuck where it began.
+def save_tensors(state: Mapping[str, Any], path: Path) -> None:
+    """Write tensors and plain values to a file that appears whole or not at all."""
+    # In memory first, since torch would write the temporary name into a file, and hide that the disk is full.
+    torch.save(state, packed := io.BytesIO())
+    with whole_file(path) as temporary:
+        temporary.write_bytes(packed.getbuffer())
 
-    Args:
-        embeddings: (M, D) float, of photos the network did not train on.
-        losses: training loss of each epoch; empty where a falling loss is no sign of learning.
 
-    Returns:
-        A sentence, empty if there is nothing to say.
+def load_weights(network: nn.Module, path: Path) -> nn.Module:
+    """Load the last weights of a training into a network, and return it; nothing in the file is ever run as code.
+
+    Raises:
+        UserError: if the checkpoint is missing, damaged, of another network, or holds code.
     """
-    spread = float((embeddings - embeddings.mean(dim=0)).norm(dim=1).mean())
-    size = float(embeddings.norm(dim=1).mean())
-    if spread < 1e-3 * max(size, 1e-12):
-        return "collapsed: all embeddings are alike"
-    if len(losses) > 2 and losses.iloc[-1] >= 0.98 * losses.iloc[0]:
-        return "stuck: the loss did not fall"
-    return ""
+    try:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["network"])
+    except Exception as error:  # torch raises many kinds, with advice to switch its safeguard off
+        missing = isinstance(error, FileNotFoundError)
+        why = "it is missing" if missing else "it is damaged, of another network, or holds code, which is never run"
+        raise UserError(f"checkpoint {path.name} cannot be used: {why}; run its notebook again") from None
+    return network.eval()
+
+
+def _keep_memory() -> None:
+    """Have glibc keep freed memory, so that each step does not fault its activations in anew (Linux only)."""
+    trim_threshold, mmap_threshold = -1, -3  # the numbers of M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
+    with suppress(OSError, AttributeError):
+        libc = CDLL("libc.so.6")
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)

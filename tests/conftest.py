@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from samples import write_photos
+
+SIZES = {"Mirror": 20, "Pump": 18, "Wheel": 22, "Door Seal": 7, "Trunk Seal": 6, "Hose": 3, "Lone": 1}
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -16,23 +17,23 @@ def _own_cache(tmp_path_factory):
         yield
 
 
-def draw(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """A colour photo of smooth random blobs, distinct for every seed."""
-    noise = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
-    return Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC)
-
-
 @pytest.fixture
 def make_photos() -> Callable[..., Path]:
     """A function `(folder, {category: number})` that writes small distinct JPEGs, and returns the folder."""
+    return write_photos
 
-    def write(folder: Path, categories: dict[str, int]) -> Path:
-        seed = 0
-        for category, number in categories.items():
-            (folder / category).mkdir(parents=True, exist_ok=True)
-            for index in range(number):
-                draw(seed).save(folder / category / f"{index}.jpg")
-                seed += 1
-        return folder
 
-    return write
+@pytest.fixture(scope="session")
+def small_folder(tmp_path_factory) -> Path:
+    """Seventy-seven photos of seven categories, four of which cleaning removes, and a file that is no photo."""
+    folder = write_photos(tmp_path_factory.mktemp("small") / "photos", SIZES)
+    (folder / "Pump" / "broken.jpg").write_bytes(b"no photo")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_study(small_folder):
+    """The study of `small_folder`: sixty photos of three categories, twenty pixels a side."""
+    from autoparts.study.study import open_study
+
+    return open_study(str(small_folder), device="cpu", size=20)

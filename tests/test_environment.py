@@ -1,13 +1,18 @@
-"""environment.yml (conda) and pyproject.toml (pip) ask for the same packages."""
+"""environment.yml (conda), pyproject.toml (pip) and CITATION.cff say the same."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import yaml
 
 ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base", "seaborn": "seaborn-base"}
+CONDA_NAMES |= {"jupyter-client": "jupyter_client", "jupyter-core": "jupyter_core"}
 
 
 def bounds(requirements):
@@ -15,11 +20,29 @@ def bounds(requirements):
 
 
 def test_environment_and_project_are_in_step():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    expected = {CONDA_NAMES.get(name, name): bound for name, bound in bounds(project["dependencies"]).items()}
-    expected |= bounds([f"python{project['requires-python']}"])
+    expected = {CONDA_NAMES.get(name, name): bound for name, bound in bounds(PROJECT["dependencies"]).items()}
+    expected |= bounds([f"python{PROJECT['requires-python']}"])
     conda = [package for package in environment["dependencies"] if isinstance(package, str) and package != "pip"]
     assert bounds(conda) == expected
     assert environment["dependencies"][-2:] == ["pip", {"pip": ["--no-deps --editable ."]}]
-    assert environment["channels"] == ["conda-forge"] and environment["name"] == project["name"]
+    assert environment["channels"] == ["conda-forge"] and environment["name"] == PROJECT["name"]
+
+
+def test_what_is_imported_is_declared():
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "autoparts").rglob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    tops = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"autoparts", "pillow_heif"}
+    known = packages_distributions()
+    distributions = {top: {re.sub(r"[-_.]+", "-", name).lower() for name in known[top]} for top in tops}
+    declared = bounds(PROJECT["dependencies"]).keys()
+    assert not {top for top, names in distributions.items() if not names & declared}
+
+
+def test_the_citation_is_in_step():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    told = {name: citation[name] for name in ("title", "version", "license")}
+    assert told == {"title": PROJECT["name"], "version": PROJECT["version"], "license": PROJECT["license"]}
+    assert citation["references"][0]["authors"] == [{"family-names": "Lee", "given-names": "Yewon"}]

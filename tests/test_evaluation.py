@@ -1,5 +1,4 @@
 import math
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,8 +7,9 @@ import torch
 from sklearn import metrics
 from torch import nn
 
-from autoparts import evaluation, models, objectives, sampling
-from autoparts.models import seeded
+from autoparts import evaluation, models, sampling
+from autoparts.sampling import LabelledPairs, seeded
+from autoparts.tasks import Naming
 
 
 @pytest.fixture
@@ -27,27 +27,11 @@ def test_the_threshold_curve_is_that_of_scikit_learn(judged, threshold):
     row = evaluation.threshold_curve(distances, same, torch.tensor([threshold])).iloc[0]
     truth, called = same.numpy(), (distances < threshold).numpy()
     assert row["threshold"] == pytest.approx(threshold)
-    assert row["accuracy"] == pytest.approx(metrics.accuracy_score(truth, called))
-    assert row["precision"] == pytest.approx(metrics.precision_score(truth, called, zero_division=1))
-    assert row["recall"] == pytest.approx(metrics.recall_score(truth, called))
-    assert row["f1"] == pytest.approx(metrics.f1_score(truth, called, zero_division=0))
+    for name, zero in (("accuracy", {}), ("precision", {"zero_division": 1}), ("recall", {}), ("f1", {})):
+        assert row[name] == pytest.approx(getattr(metrics, f"{name}_score")(truth, called, **zero))
     counts = metrics.confusion_matrix(truth, called, labels=[False, True]).ravel()
     assert row[["true_negative", "false_positive", "false_negative", "true_positive"]].tolist() == counts.tolist()
     assert evaluation.verified(distances, same, threshold).sum() == counts[0] + counts[3]
-
-
-def test_a_curve_has_a_row_per_threshold_in_their_order(judged):
-    thresholds = torch.linspace(0, 3, 31)
-    curve = evaluation.threshold_curve(*judged, thresholds)
-    assert np.allclose(curve["threshold"], thresholds)
-    assert (curve["recall"].diff().dropna() >= 0).all()
-    assert curve["recall"].iloc[-1] == 1 and curve["precision"].iloc[0] == 1
-
-
-@pytest.mark.parametrize("same", [True, False])
-def test_a_curve_of_one_kind_of_pairs_is_finite(same):
-    curve = evaluation.threshold_curve(torch.rand(5), torch.full((5,), same), torch.tensor([0.0, 0.5, 2.0]))
-    assert np.isfinite(curve.to_numpy()).all()
 
 
 def brute_force(distances, same):
@@ -72,17 +56,13 @@ def test_the_chosen_threshold_is_as_good_as_any(seed, scale):
     assert threshold not in distances.tolist()
 
 
-def test_the_threshold_lies_in_the_middle_of_the_gap():
-    distances, same = torch.tensor([0.1, 0.5, 1.5, 2.0]), torch.tensor([True, True, False, False])
-    assert evaluation.choose_threshold(distances, same) == pytest.approx(1.0)
-
-
 @pytest.mark.parametrize("value", [0.0, 1.0, 20.0, 1000.0])
 @pytest.mark.parametrize("kind", [True, False])
 def test_a_threshold_can_lie_beyond_all_distances(value, kind):
     """Distances above 16 are farther apart in float32 than the step by which the last threshold lies beyond them."""
     distances, same = torch.full((4,), value), torch.full((4,), kind)
     assert evaluation.verified(distances, same, evaluation.choose_threshold(distances, same)).all()
+    assert np.isfinite(evaluation.threshold_curve(distances, same, torch.tensor([0.0, 0.5, 2.0])).to_numpy()).all()
 
 
 def test_a_threshold_between_neighbouring_numbers_separates_them():
@@ -107,37 +87,21 @@ def test_the_interval_is_wilsons(hits, samples):
     assert 0 <= low <= share <= high <= 1
 
 
-def test_accuracies_count_samples():
+def test_accuracies_by_split_by_group_and_over_all():
     found = evaluation.accuracies(test=torch.tensor([True, False, False, True, True]), validation=torch.ones(2) > 0)
     assert found["test_accuracy"] == 0.6 and found["n_test"] == 5 and found["validation_accuracy"] == 1
     assert found["test_interval"] == list(evaluation.wilson_interval(3, 5))
-    assert list(found)[:3] == ["test_accuracy", "n_test", "test_interval"]
-
-
-def test_accuracy_by_group():
     hits = torch.tensor([True, False, True, True, False, False])
     table = evaluation.accuracy_by_group(hits, pd.Series(["a", "b", "a", "b", "b", "a"], index=[9, 8, 7, 6, 5, 4]))
-    assert table.index.tolist() == ["a", "b"]
-    assert table["photos"].tolist() == [3, 3]
+    assert table.index.tolist() == ["a", "b"] and table["photos"].tolist() == [3, 3]
     assert table["accuracy"].tolist() == pytest.approx([2 / 3, 1 / 3])
     assert tuple(table.loc["a", ["low", "high"]]) == evaluation.wilson_interval(2, 3)
-
-
-def test_most_confused_categories():
-    truth = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
-    named = torch.tensor([0, 1, 1, 2, 0, 1, 1, 1, 2, 2])
-    table = evaluation.most_confused(truth, named, ["Axle", "Boot", "Cap"], top=3)
-    rows = table.to_dict("records")
-    assert rows == [
-        {"category": "Axle", "named_as": "Boot", "photos": 2, "share": 0.5},
-        {"category": "Cap", "named_as": "Boot", "photos": 2, "share": 0.5},
-        {"category": "Boot", "named_as": "Axle", "photos": 1, "share": 0.5},
-    ]
-    assert evaluation.most_confused(truth, truth, ["Axle", "Boot", "Cap"]).empty
+    total = evaluation.accuracy_by_group(hits, pd.Series(list("ababba")), total="all").loc["all"]
+    assert total.tolist() == [6, 0.5, *evaluation.wilson_interval(3, 6)]
 
 
 def tiny_network():
-    return models.initialised(0, models.thesis_network, 5, (2, 2), size=8)
+    return models.thesis_network(5, (2, 2), 8)
 
 
 @pytest.fixture
@@ -157,7 +121,7 @@ def test_embeddings_come_row_by_row_whatever_the_block(photos):
 
 
 def test_pair_distances_belong_to_their_pairs(photos):
-    pairs = evaluation.Pairs(torch.tensor([5, 2, 5]), torch.tensor([2, 2, 9]), torch.tensor([True, True, False]))
+    pairs = LabelledPairs(torch.tensor([5, 2, 5]), torch.tensor([2, 2, 9]), torch.tensor([True, True, False]))
     embeddings = evaluation.embed(tiny_network(), photos, torch.arange(20))
     found = evaluation.pair_distances(tiny_network(), photos, pairs)
     expected = [float((embeddings[a] - embeddings[b]).norm()) for a, b in ((5, 2), (2, 2), (5, 9))]
@@ -165,22 +129,12 @@ def test_pair_distances_belong_to_their_pairs(photos):
     assert found[1] == 0
 
 
-def test_values_of_an_objective_come_sample_by_sample(photos):
+def test_values_of_a_task_come_sample_by_sample(photos):
     labels = torch.arange(20) % 5
     batches = sampling.photo_batches(torch.arange(20), labels, 6)
-    found = evaluation.values_of(tiny_network().train(), photos, batches, objectives.classification)
+    found = evaluation.values_of(tiny_network().train(), photos, batches, Naming().values)
     logits = evaluation.embed(tiny_network(), photos, torch.arange(20))
-    expected = objectives.classification(logits, labels)
+    expected = Naming().values(logits, labels)
     assert found["accuracy"].equal(expected["accuracy"])
     torch.testing.assert_close(found["loss"], expected["loss"], atol=2e-2, rtol=0)
-
-
-def test_the_threshold_of_the_history_is_chosen_on_validation_pairs(photos):
-    draw = partial(sampling.random_pairs, torch.arange(20) % 4, 40)
-    training, validation = (evaluation.Pairs(*draw(seeded(seed))) for seed in (0, 1))
-    found = evaluation.pair_accuracies(tiny_network(), photos, training, validation)
-    seen, held_out = (evaluation.pair_distances(tiny_network(), photos, pairs) for pairs in (training, validation))
-    assert found["threshold"] == evaluation.choose_threshold(held_out, validation.same)
-    for part, distances, pairs in (("training", seen, training), ("validation", held_out, validation)):
-        expected = metrics.accuracy_score(pairs.same, (distances.double() < found["threshold"]))
-        assert found[f"{part}_accuracy"] == pytest.approx(expected)
+    assert evaluation.values_of(tiny_network(), photos, [], Naming().values) == {}

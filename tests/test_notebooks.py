@@ -1,3 +1,5 @@
+"""The notebooks as they are committed, and what a small run of all of them makes."""
+
 import ast
 import json
 import os
@@ -6,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import nbformat
 import pandas as pd
@@ -14,14 +15,15 @@ import pytest
 import torch
 from PIL import Image
 
-import autoparts
-from autoparts import experiments, pipeline, study, variants
-from autoparts.dependencies import PACKAGE, sources_of
+from autoparts.errors import FailedError
+from autoparts.pipeline import execution, notebooks
+from autoparts.study import run as runs_room
+from autoparts.study.parameters import annotated
+from autoparts.study.study import SHARED, open_study
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 TINY = {"epochs": "2", "bootstrap": "50", "row_epochs": "1", "recipe_epochs": "2", "side": "24", "seeds": "2"}
-LONGEST = 15  # lines of a code cell
 # The only results that prose may state are those of the thesis.
 THESIS_NUMBERS = {"96.41", "0.0007", "99.79", "97.94", "91.98", "50.80", "70.24", "40.36", "74.47"}
 FIGURES = (
@@ -35,7 +37,6 @@ TABLES = (
     "table_threshold table_5_1 split table_fair_comparison table_beyond table_recommended table_seeds table_unseen "
     "table_losses_by_recipe table_calibration table_refused table_answer table_borders"
 )
-RESULTS = "data eda cnn contrastive triplet threshold comparison lookalikes beyond recommended finder"
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -63,39 +64,30 @@ def test_a_notebook_is_committed_clean(path):
 
 
 @every_notebook
-def test_a_notebook_tells_and_calls_and_defines_nothing(path):
-    for cell in cells(path, "code"):
-        source = cell.source
-        lines = [line for line in source.splitlines() if line.strip()]
-        assert len(lines) <= LONGEST or "parameters" in cell.metadata.get("tags", []), lines[0]
+def test_a_notebook_calls_and_defines_nothing_and_ends_with_an_exercise(path):
+    for source in code_of(path):
         tree = ast.parse(source)  # no magics, no shell
-        defined = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
-        assert not defined, source
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)], source
         assert not re.search(
             r"sys\.path|subprocess|os\.system|urlopen|urlretrieve|requests|https?://|\bdownload", source
         )
-    # What is told are the texts, and within code the captions, alternative texts and comments.
-    everything = "".join(code_of(path))
-    within = sum(map(len, re.findall(r'"[^"]{30,}"|  # .*', everything)))
-    assert sum(len(cell.source) for cell in cells(path, "markdown")) + within >= len(everything) - within
-    assert cells(path, "markdown")[0].source.startswith("# ")
+    texts = cells(path, "markdown")
+    assert texts[0].source.startswith("# ") and texts[-1].source.startswith("## Exercise")
 
 
 @every_notebook
-def test_parameters_are_commented_constants_in_the_first_code_cell(path):
+def test_parameters_are_typed_and_commented_in_the_first_code_cell(path):
     tagged = [cell for cell in cells(path, "code") if "parameters" in cell.metadata.get("tags", [])]
     assert [cell.source for cell in tagged] == code_of(path)[:1]
-    for line in tagged[0].source.splitlines():
-        name, _, rest = line.partition(" = ")
-        value, _, comment = rest.partition("  # ")
-        assert re.fullmatch(r"[a-z_]+", name) and comment.strip(), line
-        ast.literal_eval(value)
+    lines = tagged[0].source.splitlines()
+    assert list(annotated(tagged[0].source)) == [line.partition(":")[0] for line in lines]
+    assert all(line.partition("  # ")[2].strip() for line in lines)
 
 
 def test_the_parameters_that_open_the_study_are_the_same_everywhere():
-    shared = [code_of(path)[0].splitlines()[: 2 + len(pipeline.SHARED)] for path in NOTEBOOKS]
+    shared = [code_of(path)[0].splitlines()[: 2 + len(SHARED)] for path in NOTEBOOKS]
     assert all(lines == shared[0] for lines in shared)
-    assert {line.partition(" = ")[0] for line in shared[0]} == {"data", "run", *pipeline.SHARED}
+    assert [line.partition(":")[0] for line in shared[0]] == ["data", "name", *SHARED]
 
 
 @every_notebook
@@ -103,26 +95,6 @@ def test_no_result_is_typed_into_prose(path):
     for cell in cells(path, "markdown"):
         stated = re.findall(r"(\d+\.\d+)\s*(?:%|percent)|\b(0\.\d{2,})", cell.source)
         assert {number for pair in stated for number in pair if number} <= THESIS_NUMBERS, cell.source
-
-
-@every_notebook
-def test_every_module_that_a_notebook_imports_is_known_to_the_pipeline(path):
-    source = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
-    imported = set()
-    for node in ast.walk(ast.parse("\n".join(code_of(path)))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "autoparts":
-            imported |= {node.module.split(".")[1]} if "." in node.module else {name.name for name in node.names}
-        elif isinstance(node, ast.Import):
-            assert not any(name.name.startswith("autoparts") for name in node.names)
-    modules = {name for name in imported if (PACKAGE / f"{name}.py").exists()}
-    assert modules <= {file.stem for file in sources_of(source)[0]}
-
-
-@every_notebook
-def test_every_figure_has_a_caption_and_an_alternative_text(path):
-    for node in ast.walk(ast.parse("\n".join(code_of(path)))):
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "figure":
-            assert {"caption", "alt"} <= {word.arg for word in node.keywords}, ast.unparse(node)[:80]
 
 
 # What a run makes
@@ -170,8 +142,8 @@ def test_a_run_makes_all_that_was_promised(run):
     # The embedded catalogue at this size has nothing that cleaning would remove, so there may be no excluded example.
     assert set(FIGURES.split()) - {"excluded_examples"} <= made["figures"]
     assert set(TABLES.split()) <= made["tables"]
-    assert set(RESULTS.split()) <= made["results"]
-    assert {"cnn", "contrastive", "triplet", "recommended", "finder"} <= made["models"]
+    declared = {file for notebook in notebooks.TABLE.values() for file in notebook.writes}
+    assert all((run / file).is_file() for file in declared)
     pages = {path.stem for path in run.glob("*.html")}
     assert pages == {"index", *(path.stem for path in NOTEBOOKS)}
     assert not [path for path in run.rglob(".*") if path.name != ".lock"]
@@ -216,11 +188,11 @@ def test_table_5_1_holds_the_thesis_and_the_results(run):
     thesis = table[table["source"] == "thesis"]
     assert thesis["test accuracy"].tolist() == [0.508, 0.7024, 0.4036]
     ours = table[table["source"] == "this run"].reset_index(drop=True)
-    photos = result(run, "data")["split"]["test"]
+    photos = result(run, "data")["photos_by_split"]["test"]
     for row, name in enumerate(("cnn", "contrastive", "triplet")):
         saved = result(run, name)
-        for part in ("training", "validation", "test"):
-            assert ours.loc[row, f"{part} accuracy"] == pytest.approx(saved["metrics"][f"{part}_accuracy"])
+        for split in ("training", "validation", "test"):
+            assert ours.loc[row, f"{split} accuracy"] == pytest.approx(saved["metrics"][f"{split}_accuracy"])
         assert ours.loc[row, "task"] == saved["task"]
         assert ours.loc[row, "n (test)"] == (photos if name == "cnn" else 10 * photos)
         hits = saved["metrics"]["test_accuracy"] * ours.loc[row, "n (test)"]
@@ -236,9 +208,9 @@ def test_numbers_in_texts_are_those_of_the_results(run):
 
     cnn, contrastive, triplet = (result(run, name) for name in ("cnn", "contrastive", "triplet"))
     assert f"{cnn['metrics']['test_accuracy']:.1%}" in alt("fig_cnn_groups")
-    assert f"{cnn['history']['training_loss'][-1]:.2f}" in alt("fig_4_1")
+    assert f"{cnn['history']['training_loss'][-1]:.3g}" in alt("fig_4_1")
     assert f"{contrastive['history']['validation_accuracy'][-1]:.1%}" in alt("fig_4_6")
-    assert f"{triplet['history']['validation_loss'][-1]:.2f}" in alt("fig_4_7")
+    assert f"{triplet['history']['validation_loss'][-1]:.3g}" in alt("fig_4_7")
     index = (run / "index.html").read_text()
     for saved in (cnn, contrastive, triplet):
         assert f"{saved['metrics']['test_accuracy']:.2%}".rstrip("%") in index
@@ -260,62 +232,42 @@ def test_executed_notebooks_say_nothing_to_wonder_about(run):
                 assert "Warning" not in str(output.get("text", "")), output.text
 
 
-def execute(path, opened, monkeypatch, **parameters):
-    """Execute a notebook's cells here, on a study that is open already; pictures are left out."""
-    for module in ("figures", "drawings", "live"):
-        monkeypatch.setattr(autoparts, module, MagicMock(threshold_explorer=lambda *given: {}), raising=False)
-    monkeypatch.setattr(study.Study, "figure", lambda *given, **texts: None)
-    monkeypatch.setattr(study, "open_study", lambda *given, **options: opened)
+def poisoned(study):
+    """The same study with noise for test photos, and their labels shuffled."""
+    pixels, tests = study.photos.pixels.clone(), study.photos.rows["test"]
+    pixels[tests] = torch.randint(0, 256, pixels[tests].shape, dtype=torch.uint8)
+    labels = study.photos.labels | {"test": study.photos.labels["test"].flip(0)}
+    assert not labels["test"].equal(study.photos.labels["test"])
+    return replace(study, photos=replace(study.photos, pixels=pixels, labels=labels))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:4], ids=lambda path: path.stem)
+def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, monkeypatch, path, capsys):
+    """With noise for test photos and their labels shuffled, weights, history and threshold stay what they were."""
+    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
+    opened = poisoned(open_study("synthetic:6x72", device="cpu"))
+    monkeypatch.setattr(runs_room, "open_study", lambda *given, **options: opened)
+    monkeypatch.setattr(runs_room.Run, "show", lambda *given: None)
     first, *rest = code_of(path)
     names = {}
     exec(first, names)
-    names |= parameters
-    for source in rest:
-        exec(source, names)
-
-
-@pytest.mark.parametrize("name", ["02_cnn_baseline", "03_siamese_contrastive", "04_siamese_triplet"])
-def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, monkeypatch, name, capsys):
-    """With noise for test photos and their labels shuffled, weights, history and threshold stay what they were."""
-    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
-    opened = study.open_study("synthetic:6x72", "poisoned", device="cpu")
-    photos, catalogue = opened.photos.clone(), opened.catalogue.copy()
-    tests = opened.rows("test")
-    photos[tests] = torch.randint(0, 256, photos[tests].shape, dtype=torch.uint8)
-    labels = catalogue.loc[catalogue["split"] == "test", "category"]
-    catalogue.loc[labels.index, "category"] = labels.to_numpy()[::-1]
-    assert not opened.catalogue["category"].equals(catalogue["category"])
-    poisoned = replace(opened, photos=photos, catalogue=catalogue)
+    names |= {"epochs": 2, "name": "poisoned"}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    execute(FOLDER / f"{name}.ipynb", poisoned, monkeypatch, epochs=2)
+    for source in rest:
+        exec(source, names)
     torch.set_num_threads(threads)
 
-    short = name.split("_")[-1] if name[:2] != "02" else "cnn"
-    clean, dirty = (
-        torch.load(folder / "models" / f"{short}.pt", weights_only=True) for folder in (run, poisoned.folder)
-    )
+    short = {"02": "cnn", "03": "contrastive", "04": "triplet"}[path.name[:2]]
+    clean, dirty = (torch.load(folder / "models" / f"{short}.pt") for folder in (run, tmp_path / "poisoned"))
     assert clean["history"] == dirty["history"]
     assert all(weights.equal(dirty["network"][part]) for part, weights in clean["network"].items())
-    before, after = result(run, short), json.loads((poisoned.folder / "results" / f"{short}.json").read_text())
+    before, after = result(run, short), result(tmp_path / "poisoned", short)
     for kept in ("history", "threshold", "thesis_threshold"):
         assert before.get(kept) == after.get(kept)
-    for part in ("training", "validation"):
-        assert before["metrics"][f"{part}_accuracy"] == after["metrics"][f"{part}_accuracy"]
+    for split in ("training", "validation"):
+        assert before["metrics"][f"{split}_accuracy"] == after["metrics"][f"{split}_accuracy"]
     assert before["metrics"]["test_accuracy"] != after["metrics"]["test_accuracy"]
-
-
-@pytest.mark.parametrize("name", ["cnn", "contrastive", "triplet"])
-def test_what_a_result_says_of_its_training_repeats_it(run, monkeypatch, name):
-    """So that notebook 6 can train the same network from other seeds."""
-    monkeypatch.setenv("AUTOPARTS_REPORTS", str(run.parent))
-    opened = study.open_study("synthetic:6x72", run.name, device="cpu")
-    saved = result(run, name)
-    row, settings = variants.Variant(**saved["variant"]), variants.Settings(**saved["settings"])
-    whole = experiments.part_of(opened, settings.side)
-    _, history = variants.train(whole, row, settings, opened.seed, say=lambda line: None)
-    expected = pd.DataFrame(saved["history"])["training_loss"]
-    assert history["training_loss"].to_numpy() == pytest.approx(expected.to_numpy(), rel=2e-2)
 
 
 def test_plain_papermill_works_from_any_folder(tmp_path, make_photos):
@@ -324,23 +276,29 @@ def test_plain_papermill_works_from_any_folder(tmp_path, make_photos):
     place = tmp_path / "elsewhere"
     place.mkdir()
     command = [sys.executable, "-m", "papermill", str(FOLDER / "02_cnn_baseline.ipynb"), "out.ipynb", "-k", "python3"]
-    command += ["-p", "data", str(data), "-p", "run", "plain", "-p", "epochs", "1", "--no-progress-bar"]
+    command += ["-p", "data", str(data), "-p", "name", "plain", "-p", "epochs", "1", "--no-progress-bar"]
     environment = os.environ | {"AUTOPARTS_REPORTS": str(tmp_path / "reports")}
     done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in place.iterdir()] == ["out.ipynb"]
     folder = tmp_path / "reports" / "plain"
-    assert result(folder, "cnn")["epochs"] == 1
+    assert result(folder, "cnn")["settings"]["epochs"] == 1
     for path in folder.rglob("*"):
         if path.suffix in (".csv", ".json", ".html"):
             assert str(tmp_path) not in path.read_text("utf-8"), path.name
 
 
+def test_papermill_refuses_what_the_command_refuses(tmp_path):
+    for given in (["-p", "epoch", "1"], ["-p", "epochs", "ten"]):
+        command = [sys.executable, "-m", "papermill", str(NOTEBOOKS[1]), str(tmp_path / "out.ipynb"), *given]
+        done = subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, check=False)
+        assert done.returncode != 0 and f"parameter {'epochs is' if 'ten' in given else ''}" in done.stderr, given
+
+
 def test_a_notebook_without_the_results_it_reads_says_which_one_to_run(tmp_path, monkeypatch, make_photos):
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
     data = make_photos(tmp_path / "photos", {"Mirror": 20, "Pump": 20})
-    with pytest.raises(pipeline.NotebookError) as found:
-        pipeline.run(str(data), "fresh", only=["05"])
+    with pytest.raises(FailedError) as found:
+        execution.run(str(data), "fresh", only=["05"])
     assert "05_model_comparison failed in cell" in str(found.value)
-    assert "StudyError: cnn.json is missing in run 'fresh': run notebook 02_cnn_baseline first" in str(found.value)
-    assert found.value.exit_code == 1
+    assert "cnn.json is missing: run notebook 02_cnn_baseline first" in str(found.value)

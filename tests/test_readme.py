@@ -9,7 +9,6 @@ import re
 import shlex
 import shutil
 import subprocess
-from fnmatch import fnmatch
 from pathlib import Path
 
 import nbformat
@@ -18,11 +17,14 @@ import papermill.cli
 import pytest
 from click.testing import CliRunner
 
-from autoparts import calibration, decoding, pipeline, synthetic
 from autoparts.__main__ import main
+from autoparts.finder import calibration
+from autoparts.generated import catalogue
 from autoparts.models import Recogniser, initialised
-from autoparts.parameters import declared_parameters
-from autoparts.study import open_study
+from autoparts.pipeline import execution
+from autoparts.pipeline.notebooks import declared_parameters
+from autoparts.study.run import open_run
+from autoparts.study.study import open_study
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -36,20 +38,18 @@ RUN = "mine"
 def home(tmp_path_factory):
     """A home with photos, their CSV, one photo to name, and a run of the name that the README uses."""
     home = tmp_path_factory.mktemp("home")
-    photos = synthetic.catalogue("4x48", seed=1)
-    for path, category in zip(photos["path"], photos["category"], strict=True):
-        file = home / "photos" / category / Path(path).name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(decoding.read_bytes(path))
+    catalogue.write(home / "photos", "4x48", seed=1, progress=False)
+    (home / "photos" / "manifest.csv").unlink()
     names = [file.relative_to(home / "photos") for file in sorted(home.glob("photos/*/*.jpg"))]
     rows = [f"{name.as_posix()},{name.parent}" for name in names]
     (home / "photos" / "parts.csv").write_text("\n".join(["path,category", *rows]))
-    (home / "photo.jpg").write_bytes(decoding.read_bytes(photos["path"][0]))
+    shutil.copy(home / "photos" / names[0], home / "photo.jpg")
     (home / "notebooks").symlink_to(ROOT / "notebooks")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOPARTS_REPORTS", str(home / "reports"))
-        study = open_study(str(home / "photos"), RUN, device="cpu")
-        calibration.build(study, initialised(0, Recogniser, len(study.categories)).eval())
+        study = open_study(str(home / "photos"), device="cpu")
+        network = initialised(0, Recogniser, len(study.categories)).eval()
+        calibration.build(study, open_run(RUN, study), network)
     return home
 
 
@@ -59,14 +59,19 @@ def here(home, monkeypatch):
     monkeypatch.chdir(home)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(home / "reports"))
-    execute_notebook, catalogue = papermill.execute_notebook, synthetic.catalogue
+    execute_notebook = papermill.execute_notebook
 
     def prepare(*arguments, **options):
         return execute_notebook(*arguments, **options | {"prepare_only": True})
 
-    monkeypatch.setattr(pipeline, "_execute", prepare)
+    monkeypatch.setattr(execution, "_execute", prepare)
+    monkeypatch.setattr(
+        execution.stamps, "written", lambda *given: {}
+    )  # nothing is, by notebooks that are not executed
     monkeypatch.setattr(papermill.cli, "execute_notebook", prepare)
-    monkeypatch.setattr(synthetic, "catalogue", lambda scale, seed=0: catalogue("4x48", seed))
+    draw, drawn = catalogue.write, catalogue.written
+    monkeypatch.setattr(catalogue, "write", lambda folder, scale, *given, **how: draw(folder, "4x48", *given, **how))
+    monkeypatch.setattr(catalogue, "written", lambda scale, cache, **how: drawn("4x48", cache, **how))
     shutil.rmtree(home / "some", ignore_errors=True)  # the README writes to one folder twice
     return home
 
@@ -124,8 +129,8 @@ def test_every_block_is_tried_and_targets_are_those_of_the_makefile():
 def test_links_and_modules_exist():
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", README):
         assert (ROOT / link).exists(), link
-    rows = re.findall(r"^\| (`.*?) \|", README.partition("## The code")[2].partition("\n## ")[0], flags=re.MULTILINE)
-    listed = re.findall(r"`(\w+\*?)`", " ".join(rows))
-    modules = {path.stem for path in (ROOT / "autoparts").glob("*.py")} - {"__init__"}
-    assert modules == {module for module in modules for name in listed if fnmatch(module, name)}
-    assert all(any(fnmatch(module, name) for module in modules) for name in listed)
+    house = README.partition("## The code")[2].partition("\n## ")[0]
+    rows = re.findall(r"^    autoparts/(\S+)", house, flags=re.MULTILINE)
+    files = {path.name for path in (ROOT / "autoparts").glob("*.py")} - {"__init__.py", "__main__.py"}
+    rooms = {f"{path.parent.name}/" for path in (ROOT / "autoparts").glob("*/__init__.py")}
+    assert set(rows) == files | rooms and house.count("\n") <= 24

@@ -1,16 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pytorch_metric_learning.distances import LpDistance
-from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
-from pytorch_metric_learning.utils.inference import CustomKNN
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score, roc_curve
 
-from autoparts import comparison, retrieval
-from autoparts.evaluation import Pairs
+from autoparts import retrieval
 from autoparts.losses import DISTANCES, distance
-from autoparts.models import seeded
+from autoparts.sampling import Photos, seeded
 
 
 def scene(seed, queries=40, photos=90, categories=7, noise=1.5):
@@ -49,44 +47,17 @@ def test_naming_is_that_of_a_loop(kind):
         assert frame.index.tolist() == [q for q in range(40) if labels[q] in gallery_labels]
         expected = [naive(queries[q], int(labels[q]), gallery, gallery_labels, kind) for q in frame.index]
         np.testing.assert_allclose(frame.to_numpy(), np.array(expected, dtype=float), atol=1e-6)
-
-
-def test_naming_agrees_with_pytorch_metric_learning():
-    names = {"precision_at_1": "precision@1", "r_precision": "R-precision", "mean_average_precision_at_r": "MAP@R"}
-    reference = AccuracyCalculator(
-        include=tuple(names), knn_func=CustomKNN(LpDistance(normalize_embeddings=False)), device=torch.device("cpu")
-    )
-    for seed in range(5):
-        queries, labels, gallery, gallery_labels = scene(seed)
-        frame = retrieval.retrieve(queries, labels, gallery, gallery_labels)
-        expected = reference.get_accuracy(queries, labels, gallery, gallery_labels, ref_includes_query=False)
-        assert 0 < len(frame) < len(labels)
-        for theirs, ours in names.items():
-            assert frame[ours].mean() == pytest.approx(expected[theirs], abs=1e-6)
-
-
-def test_a_gallery_smaller_than_ten_and_categories_of_one_photo():
-    queries = torch.tensor([[0.1], [2.1], [9.0]])
-    frame = retrieval.retrieve(queries, torch.tensor([0, 2, 1]), torch.tensor([[0.0], [2.0]]), torch.tensor([0, 2]))
-    assert frame.index.tolist() == [0, 1] and (frame == 1).all(axis=None)
+    few = retrieval.retrieve(queries[:3], torch.tensor([0, 2, 1]), queries[:2], torch.tensor([0, 2]), kind)
+    assert few.index.tolist() == [0, 1] and (few == 1).all(axis=None)  # a gallery smaller than the ranks looked at
 
 
 @pytest.mark.parametrize("kind", DISTANCES)
-def test_naming_does_not_depend_on_the_block_and_keeps_to_it(kind, monkeypatch):
+def test_naming_does_not_depend_on_the_block(kind):
     queries, labels, gallery, gallery_labels = scene(1)
     whole = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind)
-    sizes, measured = [], retrieval._ranking
-
-    def noted(gallery, kind):
-        rank = measured(gallery, kind)
-        return lambda queries: sizes.append(len(queries)) or rank(queries)
-
-    monkeypatch.setattr(retrieval, "_ranking", noted)
     for block in (1, 7, 30):
-        sizes.clear()
         parts = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind, block)
         pd.testing.assert_frame_equal(parts, whole)
-        assert max(sizes) == block
 
 
 @pytest.mark.parametrize("count", [1, 5, 300])
@@ -114,12 +85,7 @@ def test_verification_agrees_with_scikit_learn():
         for rate in (0.01, 0.1):
             expected = 1 - match[false_match <= rate].max()
             assert scores[f"FNMR at {rate:.0%} FMR".replace("%", " %")] == pytest.approx(expected)
-        # The threshold is any of those that are best on the validation pairs, and no other.
-        cuts = [*held_out.tolist(), float(held_out.max()) + 1]
-        right = [float(((held_out < cut) == held_out_same).double().mean()) for cut in cuts]
-        threshold = retrieval.choose_threshold(held_out, held_out_same)
-        assert float(((held_out < threshold) == held_out_same).double().mean()) == max(right)
-        called = distances.double() < threshold
+        called = distances.double() < retrieval.choose_threshold(held_out, held_out_same)  # of validation alone
         for name, measure in {
             "accuracy": accuracy_score, "precision": precision_score, "recall": recall_score, "f1": f1_score
         }.items():  # fmt: skip
@@ -136,16 +102,6 @@ def test_verification_at_its_ends():
     assert [equal[name] for name in ("ROC AUC", "EER", "accuracy")] == [0.5, 0.5, 0.5]
 
 
-def test_the_labels_of_test_pairs_do_not_move_the_threshold():
-    (distances, same), (held_out, held_out_same) = pairs(0), pairs(1)
-    called = {}
-    for name, truth in (("given", same), ("all similar but one", torch.arange(len(same)) > 0), ("turned", ~same)):
-        scores = retrieval.verify(distances, truth, held_out, held_out_same)
-        hits = scores["recall"] * float(truth.sum())
-        called[name] = round(hits / scores["precision"])  # pairs called similar, which the threshold alone decides
-    assert len(set(called.values())) == 1
-
-
 LABELS = torch.tensor([0] * 2 + [1] * 30 + [2] + [3] * 7)
 
 
@@ -160,11 +116,6 @@ def test_a_bootstrap_sample_draws_categories_and_then_their_photos():
     assert drawn.var(axis=0) == pytest.approx(np.full(4, 4 * 0.25 * 0.75), abs=0.08)  # binomial
     assert weights.mean(axis=0) == pytest.approx(np.ones(40), abs=0.15)
     assert (weights.max(axis=0) > 1).all()  # photos within a category are drawn again too
-
-
-def test_the_seed_fixes_the_bootstrap():
-    weights = [retrieval.resampled_weights(LABELS, 5, np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    assert (weights[0] == weights[1]).all() and (weights[0] != weights[2]).any()
 
 
 def test_the_interval_of_a_mean():
@@ -191,92 +142,51 @@ def test_the_interval_of_an_area_is_that_of_scikit_learn_for_every_sample():
     assert retrieval.auc_interval(distances, same, np.concatenate([only_similar, unit]))[0] > 0.5
 
 
-def embedded(seed, noise=1.5):
+def judged(seed, noise=1.5, shuffle=0):
+    """A model and its photos: gallery, validation and test photos of `scene`, at rows in no order."""
     queries, labels, gallery, gallery_labels = scene(seed, noise=noise)
-    vectors = {"train": gallery, "validation": queries + 0.1, "test": queries}
-    return retrieval.Embedded(vectors, {"train": gallery_labels, "validation": labels, "test": labels})
+    vectors = torch.cat([gallery, queries + 0.1, queries])
+    order = torch.randperm(len(vectors) + 5, generator=seeded(shuffle))[: len(vectors)]
+    rows = dict(zip(("train", "validation", "test"), order.split([len(gallery), 40, 40]), strict=True))
+    split_labels = {"train": gallery_labels, "validation": labels, "test": labels}
+    photos = Photos(torch.zeros(len(vectors) + 5, 1, 1, dtype=torch.uint8), rows, split_labels)
+    return retrieval.placed(vectors, order, len(vectors) + 5), photos
 
 
-def lists(count=300):
-    left, right = torch.randint(40, (2, count), generator=seeded(5))
-    labels = embedded(0).labels["test"]
-    listed = Pairs(left, right, labels[left] == labels[right])
-    anchor = torch.randint(40, (count,), generator=seeded(6))
-    positive, negative = (anchor + 1) % 40, (anchor + 7) % 40
-    return {"validation": listed, "test": listed}, (anchor, positive, negative)
+def test_photos_are_embedded_at_their_rows_and_others_are_not():
+    photos = judged(0)[1]
+    pixels = torch.arange(175, dtype=torch.uint8).view(175, 1, 1)
+    model = retrieval.embedded(lambda inputs: (1 - inputs.flatten(1)) * 255, replace(photos, pixels=pixels), "squared")
+    known = torch.cat([*photos.rows.values()])
+    assert model.distance == "euclidean"  # which ranks alike
+    torch.testing.assert_close(model.vectors[known].flatten(), known.float(), atol=1, rtol=1e-2)
+    assert model.vectors.isnan().sum() == 5
+    left, right = known[:7], known[7:14]
+    torch.testing.assert_close(model.between(left, right), (model.vectors[left] - model.vectors[right]).abs().flatten())
 
 
-def test_a_model_is_judged_at_every_task():
-    model, (listed, triplets) = embedded(0), lists()
-    scores, named = retrieval.judge(model, listed, triplets, draws=200, seed=0)
-    labels, vectors = model.labels["test"], model.vectors["test"]
+def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
+    model, photos = judged(0)
+    scores, named = retrieval.judge(model, photos, draws=200)
+    labels, vectors = photos.labels["test"], model.vectors
     kept = labels[named.index.tolist()]
     assert scores["queries"] == len(named) == int((labels != 0).sum())
     by_category = [float(named["precision@1"][(kept == c).numpy()].mean()) for c in kept.unique()]
     assert scores["precision@1 macro"] == pytest.approx(np.mean(by_category))
     for name in retrieval.NAMING:
         assert scores[name] == pytest.approx(named[name].mean())
-    apart = [(vectors[a] - vectors[b]).norm() for a, b in zip(*listed["test"][:2], strict=True)]
-    assert scores["ROC AUC"] == pytest.approx(roc_auc_score(listed["test"].same, [-float(d) for d in apart]))
-    nearer = [(vectors[a] - vectors[p]).norm() < (vectors[a] - vectors[n]).norm() for a, p, n in zip(*triplets)]  # noqa: B905
+    left, right, same = photos.pairs("test")
+    apart = [(vectors[a] - vectors[b]).norm() for a, b in zip(left, right, strict=True)]
+    assert scores["ROC AUC"] == pytest.approx(roc_auc_score(same, [-float(d) for d in apart]))
+    nearer = [
+        (vectors[a] - vectors[p]).norm() < (vectors[a] - vectors[n]).norm() for a, p, n in photos.triplets("test").T
+    ]
     assert scores["ranking"] == pytest.approx(np.mean([bool(value) for value in nearer]))
     for name in ("precision@1", "MAP@R", "ROC AUC", "ranking"):
         assert 0 <= scores[f"{name} low"] < scores[name] < scores[f"{name} high"] <= 1
-    again, _ = retrieval.judge(model, listed, triplets, draws=200, seed=0)
-    assert again == scores
-    other, _ = retrieval.judge(model, listed, triplets, draws=200, seed=1)
-    assert {name for name in scores if other[name] != scores[name]} <= {
-        name for name in scores if name[-4:] in (" low", "high")
-    }
+    assert retrieval.judge(model, photos, draws=200)[0] == scores
 
 
-def test_a_paired_difference_has_its_sign_and_is_narrower_than_an_unpaired_one():
-    good, bad = embedded(0, 0.7), embedded(0, 2.0)
-    queries = {
-        name: retrieval.retrieve(m.vectors["test"], m.labels["test"], m.vectors["train"], m.labels["train"])
-        for name, m in {"good": good, "bad": bad, "twin": bad}.items()
-    }
-    table = comparison.paired_differences(queries, good.labels["test"], "bad", 400, 0)
-    assert table.index.tolist() == ["good", "twin"]
-    gain = queries["good"]["precision@1"].mean() - queries["bad"]["precision@1"].mean()
-    assert table.loc["good", "difference"] == pytest.approx(gain) and gain > 0
-    assert table.loc["good", "low"] < gain < table.loc["good", "high"]
-    assert table.loc["twin"].tolist() == [0, 0, 0]
-    turned = comparison.paired_differences(queries, good.labels["test"], "good", 400, 0)
-    expected = -table.loc["good", ["difference", "high", "low"]].to_numpy()
-    np.testing.assert_allclose(turned.loc["bad"].to_numpy(dtype=float), expected.astype(float), atol=1e-6)
-
-
-def test_the_comparison_has_a_row_per_model_and_one_of_chance():
-    part = type("Lists", (), {})()
-    part.labels, (part.pairs, part.triplets) = embedded(0).labels, lists()
-    table, queries = comparison.fair_comparison({"one": embedded(0), "other": embedded(0, 0.7)}, part, 50, 0)
-    assert table.index.tolist() == ["one", "other", "chance"] and list(queries) == ["one", "other"]
-    train, test = part.labels["train"], part.labels["test"]
-    shares = [float((train == label).double().mean()) for label in test]
-    assert table.loc["chance", "precision@1"] == pytest.approx(np.mean(shares))
-    assert (table.loc["chance", ["ROC AUC", "EER", "accuracy", "ranking"]] == 0.5).all()
-
-
-def test_the_softmax_row_names_by_the_largest_logit():
-    logits = torch.tensor([[3.0, 1, 0, 0, 0, 0], [9, 8, 0, 0, 0, -1], [0, 3, 5, 0, 0, 0], [6, 5, 4, 3, 2, 1]])
-    truth = torch.tensor([0, 0, 1, 5])
-    row = comparison.softmax_row(logits, truth, 50, 0)
-    assert row["precision@1"] == 0.5 and row["queries"] == 4
-    assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
-    assert row["class top-5"] == 0.75
-    weights = retrieval.resampled_weights(truth, 50, np.random.default_rng(0))  # the samples of all other rows
-    interval = retrieval.weighted_interval(np.array([1.0, 1, 0, 0]), weights)
-    assert (row["precision@1 low"], row["precision@1 high"]) == interval
-
-
-def test_precision_by_the_size_of_the_category():
-    index = [0, 2, 3, 5]  # photos 1 and 4 had no category in the gallery
-    queries = {
-        "a": pd.DataFrame({"precision@1": [1.0, 0, 1, 1]}, index),
-        "b": pd.DataFrame({"precision@1": [0.0] * 4}, index),
-    }
-    groups = pd.Series(["head", "head", "tail", "head", "tail", "tail"], index=range(10, 16))
-    table = comparison.by_size(queries, groups)
-    assert table.columns.tolist() == ["head", "tail"]
-    assert table.loc["a"].tolist() == [1, 0.5] and table.loc["b"].tolist() == [0, 0]
+def test_measures_do_not_depend_on_where_photos_lie_in_the_pixels():
+    one, other = (retrieval.judge(*judged(0, shuffle=shuffle), draws=50)[0] for shuffle in (0, 1))
+    assert one == pytest.approx(other)

@@ -1,19 +1,88 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from samples import toy_photos
 
 from autoparts import sampling
-from autoparts.models import seeded
+from autoparts.errors import UserError
+from autoparts.sampling import derived_seed, seeded
 
 SIZES = (1, 5, 2, 1, 9, 3)  # two categories have a single photo
 LABELS = torch.tensor(np.random.default_rng(0).permutation(np.repeat(np.arange(6), SIZES)))
 SEEDS = range(60)
+SPLITS = ("train", "validation", "test")
+
+
+def test_seeds_and_purposes_share_no_sequence():
+    photos = toy_photos()
+    draws = [torch.rand(3, generator=photos.generator(purpose)).tolist() for purpose in ("a", "b", "a")]
+    assert draws[0] == draws[2] != draws[1]
+    assert len({derived_seed(seed, purpose) for seed in (0, 1) for purpose in ("split", "pairs", "")}) == 6
+
+
+# Photos
 
 
 @pytest.mark.parametrize("draw_by", ["photo", "category"])
-def test_pairs_are_what_they_say(draw_by):
+def test_fixed_lists_name_photos_by_their_row_and_stay_within_their_split(draw_by):
+    photos = toy_photos()
+    for split in SPLITS:
+        rows = photos.rows[split]
+        label = dict(zip(rows.tolist(), photos.labels[split].tolist(), strict=True))
+        left, right, same = photos.pairs(split, 30, draw_by)
+        anchors, positives, negatives = photos.triplets(split, 30, draw_by)
+        assert set(torch.cat([left, right, anchors, positives, negatives]).tolist()) <= set(rows.tolist())
+        for a, b, alike in zip(left.tolist(), right.tolist(), same.tolist(), strict=True):
+            assert (label[a] == label[b]) == alike and a != b
+        for a, p, n in zip(anchors.tolist(), positives.tolist(), negatives.tolist(), strict=True):
+            assert label[a] == label[p] != label[n] and a != p
+        assert len(photos.pairs(split).same) == photos.triplets(split).shape[1] == 10 * len(rows)
+        dark = photos.pixels.double()[:, :, :4].mean(dim=(1, 2)) < photos.pixels.double()[:, :, 4:].mean(dim=(1, 2))
+        assert (dark[left] == dark[right]).equal(same)  # rows are those of the pixels, not places in the split
+
+
+def listed(photos):
+    """All fixed lists as plain numbers."""
+    pairs = [torch.stack(photos.pairs(split)[:2]).tolist() for split in SPLITS]
+    return pairs + [photos.triplets(split).tolist() for split in SPLITS]
+
+
+def test_lists_depend_on_the_labels_of_the_split_and_the_seed_and_nothing_else():
+    photos = toy_photos()
+    expected = listed(photos)
+    torch.rand(5)
+    torch.manual_seed(9)
+    assert listed(photos) == expected
+    assert listed(replace(photos, pixels=255 - photos.pixels)) == expected
+    assert all(mine != other for mine, other in zip(listed(replace(photos, seed=1)), expected, strict=True))
+    for changed in SPLITS:  # other labels move the lists of their split alone
+        labels = photos.labels[changed].clone()
+        labels[:4] = 1 - labels[:4]
+        other = replace(photos, labels=photos.labels | {changed: labels})
+        moved = [mine != before for mine, before in zip(listed(other), expected, strict=True)]
+        assert moved == [split == changed for split in SPLITS * 2]
+    elsewhere = replace(photos, rows={split: rows + 100 for split, rows in photos.rows.items()})
+    assert (elsewhere.triplets("test") - 100).equal(photos.triplets("test"))
+
+
+def test_photos_that_cannot_be_compared_are_told_with_their_split():
+    photos = toy_photos((30, 1, 8))
+    for draw in (photos.pairs, photos.triplets):
+        with pytest.raises(UserError, match=r"the validation photos cannot be compared.*two categories, one of them"):
+            draw("validation")
+        with pytest.raises(UserError, match="draw_by is 'product'; expected 'photo' or 'category'"):
+            draw("train", 4, "product")
+
+
+# Random draws
+
+
+@pytest.mark.parametrize("draw_by", ["photo", "category"])
+def test_pairs_and_triplets_are_what_they_say(draw_by):
     alone = (LABELS == 0) | (LABELS == 3)
-    seen_alone = torch.zeros(len(LABELS), dtype=torch.bool)
+    seen_alone, negatives = torch.zeros(len(LABELS), dtype=torch.bool), set()
     for seed in SEEDS:
         left, right, same = sampling.random_pairs(LABELS, 41, seeded(seed), draw_by)
         assert len(left) == len(right) == len(same) == 41
@@ -24,21 +93,11 @@ def test_pairs_are_what_they_say(draw_by):
         seen_alone[right] |= True
         for place in range(1, 41, 2):  # each dissimilar pair reuses a photo of the similar one before it
             assert left[place] in (left[place - 1], right[place - 1])
-    assert seen_alone[alone].all()
-
-
-@pytest.mark.parametrize("draw_by", ["photo", "category"])
-def test_triplets_are_what_they_say(draw_by):
-    alone = (LABELS == 0) | (LABELS == 3)
-    negatives = set()
-    for seed in SEEDS:
         anchor, positive, negative = sampling.random_triplets(LABELS, 40, seeded(seed), draw_by)
-        assert len(anchor) == len(positive) == len(negative) == 40
         assert (LABELS[anchor] == LABELS[positive]).all() and (anchor != positive).all()
-        assert (LABELS[anchor] != LABELS[negative]).all()
-        assert not alone[anchor].any()
+        assert (LABELS[anchor] != LABELS[negative]).all() and not alone[anchor].any()
         negatives |= set(negative.tolist())
-    assert negatives == set(range(len(LABELS)))
+    assert seen_alone[alone].all() and negatives == set(range(len(LABELS)))
 
 
 def off(counts, expected):
@@ -70,27 +129,6 @@ def test_positives_and_negatives_are_uniform_for_every_anchor():
         assert off(counts, expected) < 1.3
 
 
-def test_a_dissimilar_pair_reuses_either_photo_equally_often():
-    left, right, _ = sampling.random_pairs(LABELS, 20_000, seeded(4))
-    first = (left[1::2] == left[0::2]).double().mean()
-    assert 0.48 < first < 0.52
-    assert ((left[1::2] == left[0::2]) | (left[1::2] == right[0::2])).all()
-
-
-def test_the_seed_fixes_the_draw():
-    for draw in (sampling.random_pairs, sampling.random_triplets):
-        first, again, other = (torch.stack(draw(LABELS, 30, seeded(seed))) for seed in (5, 5, 6))
-        assert first.equal(again) and not first.equal(other)
-
-
-def test_the_smallest_catalogue_that_can_be_drawn_from():
-    """Two categories, one with two photos: there is one similar pair, and nothing to wait for."""
-    labels = torch.tensor([4, 7, 4])
-    anchor, positive, negative = sampling.random_triplets(labels, 1000, seeded(0), "category")
-    assert {tuple(sorted(pair)) for pair in zip(anchor.tolist(), positive.tolist(), strict=True)} == {(0, 2)}
-    assert (negative == 1).all()
-
-
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 0], [0, 1, 2]])
 @pytest.mark.parametrize("draw", [sampling.random_pairs, sampling.random_triplets])
 def test_what_cannot_be_drawn_from_is_refused(draw, labels):
@@ -98,16 +136,7 @@ def test_what_cannot_be_drawn_from_is_refused(draw, labels):
         draw(torch.tensor(labels, dtype=torch.long), 4, seeded(0))
 
 
-def test_an_unknown_way_of_drawing_is_refused():
-    with pytest.raises(ValueError, match="draw_by is 'product'; expected 'photo' or 'category'"):
-        sampling.random_pairs(LABELS, 4, seeded(0), "product")
-
-
-def test_draws_below_a_limit_reach_every_number_and_never_the_limit():
-    limits = torch.tensor([1, 2, 3]).repeat(3000)
-    drawn = sampling.draw_below(limits, seeded(0))
-    assert (drawn >= 0).all() and (drawn < limits).all()
-    assert off(drawn[2::3].bincount(), [1000, 1000, 1000]) < 4
+# Batches
 
 
 @pytest.mark.parametrize("size", [1, 7, 256])
@@ -123,26 +152,6 @@ def test_fixed_batches_hold_each_photo_once_and_map_back(size):
     for column in range(2):
         assert torch.cat([batch.photos[batch.target[column]] for batch in batches]).equal(pairs[column])
     assert torch.cat([batch.target[2] for batch in batches]).equal(same)
-
-
-def test_epochs_of_pairs_and_triplets_are_rows_of_the_candidates():
-    rows = torch.arange(1000, 1021)
-    label_of = dict(zip(rows.tolist(), LABELS.tolist(), strict=True))
-
-    def names(batch, column):
-        return [label_of[row] for row in batch.photos[batch.target[column]].tolist()]
-
-    pairs = sampling.pair_batches(rows, LABELS, 21, 8, "photo", seeded(0))
-    assert [len(batch.target[2]) for batch in pairs] == [8, 8, 5]
-    for batch in pairs:
-        equal = [a == b for a, b in zip(names(batch, 0), names(batch, 1), strict=True)]
-        assert equal == batch.target[2].tolist()
-    assert sum(int(batch.target[2].sum()) for batch in pairs) == 11
-    triplets = sampling.triplet_batches(rows, LABELS, 21, 8, "photo", seeded(0))
-    assert [len(batch.target[0]) for batch in triplets] == [8, 8, 5]
-    for batch in triplets:
-        assert names(batch, 0) == names(batch, 1)
-        assert all(a != n for a, n in zip(names(batch, 0), names(batch, 2), strict=True))
 
 
 def test_photo_batches_hold_every_photo_once_with_its_label():
@@ -172,20 +181,3 @@ def test_category_batches_hold_groups_of_a_category_and_no_photo_twice():
     assert not missed  # what an epoch leaves out, another one takes
     few = sampling.category_batches(rows[:5], LABELS[:5], 8, 3, seeded(0))
     assert len(few) == 1 and sorted(few[0].photos.tolist()) == rows[:5].tolist()
-
-
-def test_quadruplets_have_a_second_negative_of_a_third_category():
-    rows = torch.arange(200, 221)
-    seen = set()
-    for seed in range(20):
-        for batch in sampling.quadruplet_batches(rows, LABELS, 30, 8, "photo", seeded(seed)):
-            anchor, positive, first, second = (batch.photos[column] - 200 for column in batch.target)
-            assert (LABELS[anchor] == LABELS[positive]).all() and (anchor != positive).all()
-            for one, other in ((anchor, first), (anchor, second), (first, second)):
-                assert (LABELS[one] != LABELS[other]).all()
-            seen |= set(second.tolist())
-    assert seen == set(range(21))
-    two = torch.tensor([0, 0, 0, 1, 1])
-    for batch in sampling.quadruplet_batches(torch.arange(5), two, 30, 8, "photo", seeded(0)):
-        anchor, _, first, second = (batch.photos[column] for column in batch.target)
-        assert (two[second] == two[anchor]).all() and (two[first] != two[anchor]).all()

@@ -1,45 +1,35 @@
 import math
-from functools import partial
+import os
+import resource
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import nn
-from torch.testing import assert_close
+from samples import toy_photos
 
-from autoparts import models, objectives, sampling, training
-from autoparts.models import seeded
+from autoparts import models, tasks, training
+from autoparts.errors import FailedError, UserError
 
 SIDE = 8
 
 
 @pytest.fixture(scope="module")
 def photos():
-    """Thirty-eight photos of two kinds: dark on the left or on the right, with noise."""
-    pixels = torch.randint(150, 256, (38, SIDE, SIDE), generator=seeded(0), dtype=torch.uint8)
-    pixels[0::2, :, :4] -= 150
-    pixels[1::2, :, 4:] -= 150
-    return pixels
+    """Fifty photos of two kinds, thirty of them to train on: batches of 7, the last one of 2."""
+    return toy_photos((30, 8, 8), SIDE)
 
 
 def network(outputs=2, seed=0):
-    return models.initialised(seed, models.thesis_network, outputs, (4, 4), size=SIDE)
+    return models.thesis_network(outputs, (4, 4), SIDE, seed=seed)
 
 
-def labels_of(rows):
-    return rows % 2
-
-
-def naming(photos, size=7):
-    """Thirty photos to train on, in batches of 7 (the last one has 2), and eight to validate."""
-    rows, held_out = torch.arange(30), torch.arange(30, 38)
-    batches = partial(sampling.photo_batches, rows, labels_of(rows), size)
-    return training.Data(photos, batches, sampling.photo_batches(held_out, labels_of(held_out), 5))
-
-
-def fit(net, data, objective=objectives.classification, **options):
-    defaults = {"epochs": 4, "learning_rate": 0.01, "seed": 3, "say": lambda line: None}
-    return training.fit(net, data, objective, **(defaults | options))
+def fit(net, photos, task=tasks.Naming(), **options):  # noqa: B008
+    defaults = {"epochs": 4, "batch_size": 7, "learning_rate": 0.01, "seed": 3, "say": lambda line: None}
+    return training.fit(net, photos, task, **(defaults | options))
 
 
 def same_weights(one, other):
@@ -47,65 +37,48 @@ def same_weights(one, other):
     return all(a.equal(b) for a, b in pairs)
 
 
+# Learning
+
+
 def test_the_loss_of_naming_falls(photos):
-    history = fit(network(), naming(photos), epochs=12)
+    history = fit(network(), photos, epochs=12)
     assert history["epoch"].tolist() == list(range(1, 13))
     assert history["training_loss"].iloc[-1] < 0.5 * history["training_loss"].iloc[0]
     assert history["validation_accuracy"].iloc[-1] == 1
     assert list(history) == ["epoch", "training_loss", "training_accuracy", "validation_loss", "validation_accuracy"]
 
 
-@pytest.mark.parametrize("task", ["pairs", "triplets"])
+@pytest.mark.parametrize("task", [tasks.Pairs(margin=1.0, threshold_pairs=20), tasks.Triplets()], ids=repr)
 def test_the_loss_of_pairs_and_of_triplets_falls(photos, task):
-    rows = torch.arange(30)
-    draw, objective = {
-        "pairs": (sampling.pair_batches, partial(objectives.verification, margin=1.0)),
-        "triplets": (sampling.triplet_batches, objectives.ranking),
-    }[task]
-    batches = partial(draw, rows, labels_of(rows), 60, 16, "photo")
-    history = fit(network(3), training.Data(photos, batches, batches(seeded(9))), objective, epochs=10)
-    assert history["training_loss"].iloc[-1] < 0.5 * history["training_loss"].iloc[0]
-    assert history["validation_loss"].iloc[-1] < 0.5 * history["validation_loss"].iloc[0]
+    history = fit(network(3), photos, task, epochs=12, batch_size=8)
+    for split in ("training", "validation"):
+        assert history[f"{split}_loss"].iloc[-1] < 0.5 * history[f"{split}_loss"].iloc[0]
+        assert history[f"{split}_accuracy"].iloc[-1] > 0.9
+    assert ("threshold" in history) == isinstance(task, tasks.Pairs)
 
 
-def test_means_are_over_samples_although_the_last_batch_is_smaller(photos):
-    """With weights that hardly move, an epoch's means are those of one pass over all samples."""
-    net = network()
-    history = fit(net, naming(photos), epochs=1, learning_rate=1e-12)
-    with torch.no_grad():
-        for part, rows in (("training", torch.arange(30)), ("validation", torch.arange(30, 38))):
-            values = objectives.classification(net(models.photo_input(photos[rows])), labels_of(rows))
-            assert_close(history[f"{part}_loss"][0], values["loss"].double().mean().item(), atol=2e-2, rtol=0)
-            assert history[f"{part}_accuracy"][0] == pytest.approx(values["accuracy"].double().mean().item())
+def test_test_photos_reach_no_training(photos):
+    blind = photos.pixels.clone()
+    blind[photos.rows["test"]] = 0
+    other = replace(photos, pixels=blind, labels=photos.labels | {"test": 1 - photos.labels["test"]})
+    for task in (tasks.Naming(), tasks.Pairs(), tasks.Triplets()):
+        one, same = network(), network()
+        pd.testing.assert_frame_equal(fit(one, photos, task), fit(same, other, task), check_exact=True)
+        assert same_weights(one, same)
 
 
-def test_sums_weigh_samples_alike():
-    sums = training.Sums()
-    sums.add({"loss": torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0]), "accuracy": torch.tensor([True] * 5)})
-    sums.add({"loss": torch.tensor([7.0]), "accuracy": torch.tensor([False])})
-    assert sums.means() == {"loss": 2.0, "accuracy": pytest.approx(5 / 6)}
-
-
-def test_the_seed_fixes_history_and_weights(photos):
+def test_the_seed_fixes_history_weights_and_checkpoint_to_the_byte(photos, tmp_path):
     nets = [network() for _ in range(3)]
-    histories = [fit(net, naming(photos), seed=seed) for net, seed in zip(nets, (3, 3, 4), strict=True)]
+    paths = [tmp_path / name for name in ("one.pt", "two.pt", "three.pt")]
+    histories = [
+        fit(net, photos, seed=seed, checkpoint=path) for net, seed, path in zip(nets, (3, 3, 4), paths, strict=True)
+    ]
     pd.testing.assert_frame_equal(histories[0], histories[1], check_exact=True)
-    assert same_weights(nets[0], nets[1])
-    assert not same_weights(nets[0], nets[2])
+    assert same_weights(nets[0], nets[1]) and not same_weights(nets[0], nets[2])
+    assert paths[0].read_bytes() == paths[1].read_bytes() != paths[2].read_bytes()
 
 
-def test_training_leaves_the_global_generator_alone(photos):
-    torch.manual_seed(1)
-    expected = torch.rand(2)
-    torch.manual_seed(1)
-    fit(network(), naming(photos), epochs=1)
-    assert torch.rand(2).equal(expected)
-
-
-def test_the_seed_fixes_the_checkpoint_to_the_byte(photos, tmp_path):
-    for name in ("one.pt", "other.pt"):
-        fit(network(), naming(photos), checkpoint=tmp_path / name)
-    assert (tmp_path / "one.pt").read_bytes() == (tmp_path / "other.pt").read_bytes()
+# Going on
 
 
 class StopError(Exception):
@@ -122,22 +95,16 @@ def assert_same(one, other):
     elif isinstance(one, list):
         for pair in zip(one, other, strict=True):
             assert_same(*pair)
-    elif isinstance(one, torch.Tensor):
-        assert one.equal(other)
     else:
-        assert one == other
+        assert one.equal(other) if isinstance(one, torch.Tensor) else one == other
 
 
 def noisy(inputs, rows, generator, done):
     return inputs + 0.1 * torch.rand(inputs.shape, generator=generator)
 
 
-@pytest.mark.parametrize("after", [1, 3])
-def test_interrupted_and_resumed_is_as_uninterrupted(photos, tmp_path, after):
-    options = {"epochs": 5, "key": "k", "augment": noisy, "schedule": lambda done: 1 - done / 2}
-    whole = network()
-    expected = fit(whole, naming(photos), checkpoint=tmp_path / "whole.pt", **options)
-
+def stopped(photos, path, after=1, **options):
+    """Interrupt a training right after an epoch."""
     said = []
 
     def say(line):
@@ -146,9 +113,17 @@ def test_interrupted_and_resumed_is_as_uninterrupted(photos, tmp_path, after):
             raise StopError
 
     with pytest.raises(StopError):
-        fit(network(), naming(photos), checkpoint=tmp_path / "a.pt", **options | {"say": say})
+        fit(network(), photos, checkpoint=path, **options | {"say": say})
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_interrupted_and_resumed_is_as_uninterrupted_to_the_bit(photos, tmp_path, after):
+    options = {"epochs": 5, "key": "k", "augment": noisy, "schedule": lambda done: 1 - done / 2}
+    whole = network()
+    expected = fit(whole, photos, checkpoint=tmp_path / "whole.pt", **options)
+    stopped(photos, tmp_path / "a.pt", after, **options)
     resumed, lines = network(seed=99), []
-    history = fit(resumed, naming(photos), checkpoint=tmp_path / "a.pt", **options | {"say": lines.append})
+    history = fit(resumed, photos, checkpoint=tmp_path / "a.pt", **options | {"say": lines.append})
     assert lines[0] == f"going on after epoch {after} of 5" and len(lines) == 1 + 5 - after
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
     assert same_weights(resumed, whole)
@@ -156,123 +131,151 @@ def test_interrupted_and_resumed_is_as_uninterrupted(photos, tmp_path, after):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt", "whole.pt"]
 
 
-def test_interrupted_within_an_epoch_is_as_uninterrupted(photos, tmp_path):
-    whole = network()
-    expected = fit(whole, naming(photos), checkpoint=tmp_path / "whole.pt")
-    seen = []
-
-    def objective(logits, labels):
-        seen.append(1)
-        if len(seen) == 10:  # in the second epoch
-            raise StopError
-        return objectives.classification(logits, labels)
-
-    with pytest.raises(StopError):
-        fit(network(), naming(photos), objective, checkpoint=tmp_path / "a.pt")
-    resumed = network()
-    history = fit(resumed, naming(photos), checkpoint=tmp_path / "a.pt")
-    pd.testing.assert_frame_equal(history, expected, check_exact=True)
-    assert same_weights(resumed, whole)
-
-
 def test_a_finished_training_is_not_trained_again(photos, tmp_path):
-    expected = fit(network(), naming(photos), checkpoint=tmp_path / "a.pt")
-    again = network(seed=5)
-    history = fit(again, training.Data(photos, batches=None), checkpoint=tmp_path / "a.pt")
+    expected = fit(network(), photos, checkpoint=tmp_path / "a.pt")
+    again, before = network(seed=5), (tmp_path / "a.pt").stat().st_mtime_ns
+    history = fit(again, photos, task=None, checkpoint=tmp_path / "a.pt")
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
-    assert not again.training
+    assert not again.training and (tmp_path / "a.pt").stat().st_mtime_ns == before
 
 
 def test_another_key_starts_over(photos, tmp_path):
-    fit(network(), naming(photos), checkpoint=tmp_path / "a.pt", key="one", learning_rate=0.02)
+    fit(network(), photos, checkpoint=tmp_path / "a.pt", key="one", learning_rate=0.02)
     lines, net, fresh = [], network(), network()
-    options = {"checkpoint": tmp_path / "a.pt", "key": "other", "say": lines.append}
-    history = fit(net, naming(photos), **options)
+    history = fit(net, photos, checkpoint=tmp_path / "a.pt", key="other", say=lines.append)
     assert len(lines) == 4
-    pd.testing.assert_frame_equal(history, fit(fresh, naming(photos)), check_exact=True)
+    pd.testing.assert_frame_equal(history, fit(fresh, photos), check_exact=True)
     assert same_weights(net, fresh)
     assert torch.load(tmp_path / "a.pt", weights_only=True)["key"] == "other"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_names_its_epoch_and_keeps_the_state_before(photos, tmp_path, value):
-    calls = []
+class Code:
+    """What would run a command when it is unpickled without care."""
 
-    def objective(logits, labels):
-        calls.append(len(labels))
-        values = objectives.classification(logits, labels)
-        broken = sum(calls) > 2 * 38 + 15  # in the third epoch
-        return values | {"loss": values["loss"] * value} if broken else values
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
 
-    with pytest.raises(training.TrainingError, match=r"in epoch 3.*learning rate.*0\.01.*after epoch 2 is kept"):
-        fit(network(), naming(photos), objective, checkpoint=tmp_path / "a.pt")
+    def __reduce__(self):
+        return (os.system, (f"touch {self.trace}",))
+
+
+def without(name):
+    """What damages a checkpoint by leaving an entry out."""
+    return lambda state, path: torch.save({key: value for key, value in state.items() if key != name}, path)
+
+
+def changed(name, value):
+    """What damages a checkpoint by putting something else in an entry's place."""
+    return lambda state, path: torch.save(state | {name: value}, path)
+
+
+DAMAGES = {
+    "empty": lambda state, path: path.write_bytes(b""),
+    "cut": lambda state, path: path.write_bytes(path.read_bytes()[:-300]),
+    "garbage": lambda state, path: path.write_bytes(b"PK\x03\x04" + bytes(range(200))),
+    "a list": lambda state, path: torch.save([1, 2], path),
+    "code": lambda state, path: torch.save(state | {"history": Code(path.with_name("was-here"))}, path),
+    "another network": changed("network", network(5).state_dict()),
+    "another generator": changed("generator", torch.zeros(3, dtype=torch.uint8)),
+    **{f"without {name}": without(name) for name in ("key", "network", "history", "generator", "best")},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_set_aside_and_trained_anew_from_the_same_weights(photos, tmp_path, damage):
+    path = tmp_path / "cnn.pt"
+    stopped(photos, path, 2)
+    DAMAGES[damage](torch.load(path, weights_only=True), path)
+    damaged = path.read_bytes()
+    if damage not in ("without key", "without history", "without generator", "without best", "another generator"):
+        with pytest.raises(UserError, match=r"cnn\.pt cannot be used: it is damaged.*run its notebook again"):
+            training.load_weights(network(), path)
+    net, fresh, lines = network(), network(), []
+    history = fit(net, photos, checkpoint=path, say=lines.append)
+    assert lines[0] == "cnn.pt is damaged and was set aside as cnn.pt.damaged; training starts over" and len(lines) == 5
+    assert (tmp_path / "cnn.pt.damaged").read_bytes() == damaged and not (tmp_path / "was-here").exists()
+    pd.testing.assert_frame_equal(history, fit(fresh, photos), check_exact=True)
+    assert same_weights(net, fresh)
+    assert same_weights(training.load_weights(network(seed=5), path), fresh)
+    with pytest.raises(UserError, match=r"other\.pt cannot be used: it is missing"):
+        training.load_weights(net, tmp_path / "other.pt")
+
+
+def test_a_full_disk_is_told_and_the_last_file_stays(photos, tmp_path):
+    large = replace(photos, pixels=torch.zeros(50, 60, 60, dtype=torch.uint8))
+    path = tmp_path / "model.pt"
+    training.save_tensors({"key": "old"}, path)
+    before, limits = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as on a disk that is nearly full
+    try:
+        with pytest.raises(FailedError, match=r"model\.pt cannot be written: File too large.*the same command goes on"):
+            fit(models.thesis_network(2, (16,), 60), large, epochs=1, checkpoint=path, key="new")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+# What goes wrong
+
+
+def test_a_loss_that_is_no_number_names_its_epoch_and_keeps_the_state_before(photos, tmp_path):
+    soaring = {"schedule": lambda done: 1e30 if done >= 0.4 else 1}
+    with pytest.raises(UserError, match=r"became (nan|inf) in epoch 3.*learning rate.*0\.01.*epoch 2 is kept"):
+        fit(network(), photos, epochs=5, checkpoint=tmp_path / "a.pt", **soaring)
     state = torch.load(tmp_path / "a.pt", weights_only=True)
     assert len(state["history"]) == 2
     assert all(weights.isfinite().all() for weights in state["network"].values())
-    with pytest.raises(training.TrainingError, match=r"in epoch 1.*no epoch was finished"):
-        fit(network(), naming(photos), lambda logits, labels: {"loss": logits.sum(dim=1) * value})
+    with pytest.raises(UserError, match=r"in epoch 1.*no epoch was finished"):
+        fit(network(), photos, learning_rate=1e30)
+    for wrong in ({"epochs": 0}, {"batch_size": 0}, {"learning_rate": -1}, {"learning_rate": math.nan}):
+        with pytest.raises(UserError, match="have to be positive"):
+            fit(network(), photos, **wrong)
 
 
-def test_a_huge_learning_rate_ends_in_advice_and_not_in_a_traceback_of_torch(photos):
-    with pytest.raises(training.TrainingError, match="learning rate"):
-        fit(network(), naming(photos), learning_rate=1e30)
+@pytest.mark.parametrize("loss", ["triplet", "soft margin", "all pairs", "supervised contrastive"])
+def test_batches_of_a_single_photo_cost_nothing_and_change_nothing(photos, loss):
+    net, sgd = network(3), lambda net, rate: torch.optim.SGD(net.parameters(), lr=rate)
+    history = fit(net, photos, tasks.Grouped(loss), epochs=1, batch_size=1, optimiser=sgd)
+    assert history["training_loss"].tolist() == [0] and same_weights(net, network(3))
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"epochs": -1}, {"learning_rate": 0}, {"learning_rate": math.nan}])
-def test_nonsense_is_refused(photos, wrong):
-    with pytest.raises(training.TrainingError, match="have to be positive"):
-        fit(network(), naming(photos), **wrong)
+# What is kept and told
+
+
+@dataclass(frozen=True)
+class Measured(tasks.Naming):
+    """Naming that keeps the weights of each epoch."""
+
+    seen: tuple[list, ...] = ()
+
+    def measure(self, net, photos):
+        self.seen[0].append({name: value.clone() for name, value in net.state_dict().items()})
+        return {"measured": float(len(self.seen[0])), "mode": float(net.training)}
 
 
 def test_the_checkpoint_holds_last_and_best_weights(photos, tmp_path):
     """The learning rate soars in the middle, so that the best epoch is not the last."""
-    weights = []
-
-    def measure(net):
-        weights.append({name: value.clone() for name, value in net.state_dict().items()})
-        return {"measured": float(len(weights))}
-
-    options = {"epochs": 6, "schedule": lambda done: 60 if done >= 0.5 else 1, "measure": measure}
-    net = network()
-    history = fit(net, naming(photos), checkpoint=tmp_path / "a.pt", **options)
+    net, weights = network(), []
+    options = {"epochs": 6, "schedule": lambda done: 60 if done >= 0.5 else 1}
+    history = fit(net, photos, Measured((weights,)), checkpoint=tmp_path / "a.pt", **options)
     best = int(history["validation_loss"].idxmin())
     assert best < 5
-    assert history["measured"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert history["measured"].tolist() == [1, 2, 3, 4, 5, 6] and set(history["mode"]) == {0}
     state = torch.load(tmp_path / "a.pt", weights_only=True)
+    assert set(state) == {"key", "network", "history", "best"}  # finished: no state of the optimiser
     assert state["best"]["epoch"] == best + 1
     assert state["best"]["score"] == history["validation_loss"].min()
-    for saved, expected in ((state["best"]["network"], weights[best]), (state["network"], weights[-1])):
-        assert saved.keys() == expected.keys()
-        assert all(saved[name].equal(expected[name]) for name in saved)
-    assert all(value.equal(state["network"][name]) for name, value in net.state_dict().items())
+    assert_same(dict(state["best"]["network"]), weights[best])
+    assert_same(dict(state["network"]), weights[-1])
+    assert same_weights(training.load_weights(network(seed=5), tmp_path / "a.pt"), net)
     pd.testing.assert_frame_equal(pd.DataFrame(state["history"]), history)
 
 
-def test_networks_learn_in_training_mode_and_are_judged_in_evaluation_mode(photos):
-    modes = []
-
-    def objective(logits, labels):
-        modes.append(net.training)
-        return objectives.classification(logits, labels)
-
-    net = nn.Sequential(network(), nn.Dropout(0.5))
-    data = naming(photos)
-    history = fit(net, data, objective, epochs=2, measure=lambda net: {"mode": float(net.training)})
-    assert modes == ([True] * 5 + [False] * 2) * 2
-    assert history["mode"].tolist() == [0, 0]
-    assert not net.training
-
-
-def test_without_validation_photos_nothing_is_called_best(photos, tmp_path):
-    data = training.Data(photos, naming(photos).batches)
-    history = fit(network(), data, checkpoint=tmp_path / "a.pt")
-    assert list(history) == ["epoch", "training_loss", "training_accuracy"]
+@pytest.mark.parametrize(("task", "validate"), [(tasks.Naming(), False), (tasks.Grouped(), True)])
+def test_without_validation_nothing_is_called_best(photos, tmp_path, task, validate):
+    history = fit(network(), photos, task, validate=validate, checkpoint=tmp_path / "a.pt")
+    assert not [name for name in history if name.startswith("validation")]
     assert torch.load(tmp_path / "a.pt", weights_only=True)["best"] == {}
-
-
-def test_a_finished_training_keeps_no_state_of_the_optimiser(photos, tmp_path):
-    fit(network(), naming(photos), checkpoint=tmp_path / "a.pt", epochs=2)
-    assert set(torch.load(tmp_path / "a.pt", weights_only=True)) == {"key", "network", "history", "best"}
 
 
 def test_the_schedule_scales_the_rate_at_every_step(photos):
@@ -283,10 +286,8 @@ def test_the_schedule_scales_the_rate_at_every_step(photos):
             rates.append(self.param_groups[0]["lr"])
             super().step()
 
-    def sgd(net, rate):
-        return Noted(net.parameters(), lr=rate)
-
-    fit(network(), naming(photos), epochs=2, learning_rate=0.5, optimiser=sgd, schedule=lambda done: 1 - done)
+    options = {"optimiser": lambda net, rate: Noted(net.parameters(), lr=rate), "schedule": lambda done: 1 - done}
+    fit(network(), photos, epochs=2, learning_rate=0.5, **options)
     assert rates == pytest.approx([0.5 * (1 - step / 10) for step in range(10)])
 
 
@@ -295,24 +296,27 @@ def test_augmentation_is_for_training_batches_only(photos):
 
     def augment(inputs, rows, generator, done):
         given.append((inputs.shape, rows.tolist(), done))
+        assert inputs.equal(models.photo_input(photos.pixels[rows]))
         return inputs
 
-    fit(network(), naming(photos), epochs=2, augment=augment)
+    fit(network(), photos, epochs=2, augment=augment)
     assert [shape[0] for shape, _, _ in given] == [7, 7, 7, 7, 2] * 2
-    assert sorted(row for _, rows, _ in given[:5] for row in rows) == list(range(30))
+    assert sorted(row for _, rows, _ in given[:5] for row in rows) == sorted(photos.rows["train"].tolist())
     assert [done for _, _, done in given] == pytest.approx([step / 10 for step in range(10)])
+
+
+def test_one_cycle_rises_to_the_whole_rate_and_falls_to_nearly_nothing():
+    rates = [training.one_cycle(step / 100) for step in range(101)]
+    top = int(np.argmax(rates))
+    assert top in (9, 10) and max(rates) == pytest.approx(1, abs=2e-3)
+    assert all(a < b for a, b in pairwise(rates[:10]))
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+    assert 0 < rates[0] <= 1e-3 and 0 < rates[-1] <= 1e-3
+    assert training.one_cycle(0.55) == pytest.approx(0.5)
+    assert training.constant(0.3) == 1
 
 
 def test_a_line_of_progress_says_epoch_and_figures():
     row = {"epoch": 3, "training_loss": 1.5, "validation_accuracy": 0.25, "threshold": 9.0}
     line = training.progress_line(row, 12, 4.06)
     assert line == "epoch   3/12  training loss 1.500  validation accuracy 0.250  4.1 s"
-
-
-def test_a_collapsed_training_is_named():
-    falling, flat = (pd.Series(losses) for losses in ([1, 0.7, 0.4], [1, 0.99, 0.99]))
-    spread = torch.randn(9, 4, generator=seeded(1))
-    assert "alike" in training.collapse(torch.ones(9, 4) * 3 + spread * 1e-5, falling)
-    assert "stuck" in training.collapse(spread, flat)
-    assert "stuck" in training.collapse(spread, flat * 0)
-    assert training.collapse(spread, falling) == training.collapse(spread, flat.head(0)) == ""

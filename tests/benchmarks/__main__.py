@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from autoparts.files import whole_file
+from autoparts.errors import whole_file
 from tests.benchmarks import evaluation, scale, training
 from tests.benchmarks.clock import Row, machine
-from tests.benchmarks.data import ENTRIES, photos
+from tests.benchmarks.data import ENTRIES, listed
 
 ROWS = {
     "batches": training.batches,
@@ -57,7 +57,7 @@ def compare(chosen: argparse.Namespace, folder: Path) -> pd.DataFrame:
     """Measure the rows asked for."""
     table: list[Row] = []
     entries = 128 if chosen.quick else ENTRIES
-    data = photos(chosen.data, folder, 24 if chosen.quick else 600, entries)
+    data = listed(chosen.data, folder, 24 if chosen.quick else 600, entries)
     for name, measure in (QUICK if chosen.quick else ROWS).items():
         if chosen.only and name not in chosen.only:
             continue

@@ -12,9 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 from torchvision.datasets.folder import default_loader
 
-from autoparts import synthetic
-from autoparts.catalog import read_catalogue
-from autoparts.images import prepare
+from autoparts.catalogue import read_catalogue
+from autoparts.generated import catalogue as generated
+from autoparts.photos import prepare
+from autoparts.sampling import Photos
 
 ENTRIES = 4_800  # photos that the catalogue seems to have
 BATCH = 64  # pairs, triplets or photos per step, as in the thesis
@@ -22,7 +23,7 @@ BATCH = 64  # pairs, triplets or photos per step, as in the thesis
 USUAL = transforms.Compose([transforms.Grayscale(), transforms.Resize((100, 100)), transforms.ToTensor()])
 
 
-class Photos(NamedTuple):
+class Listed(NamedTuple):
     """A catalogue to train on.
 
     A folder of a few hundred photos is listed several times over. With so few, most photos of a batch would be
@@ -34,12 +35,17 @@ class Photos(NamedTuple):
     pixels: Tensor  # (N, 100, 100) uint8
     labels: Tensor  # (N,) int64
 
+    def to_train(self, count: int | None = None) -> Photos:
+        """The first `count` entries, all to train on."""
+        labels = self.labels[:count]
+        return Photos(self.pixels, {"train": torch.arange(len(labels))}, {"train": labels})
 
-def photos(folder: Path | None, temporary: Path, count: int, entries: int = ENTRIES) -> Photos:
+
+def listed(folder: Path | None, temporary: Path, count: int, entries: int = ENTRIES) -> Listed:
     """Read a folder of photos, at most `entries` of them; without a folder draw `count` JPEGs into a temporary one."""
     if folder is None:
         folder = temporary / "photos"
-        synthetic.write(folder, f"12x{count}", progress=False)
+        generated.write(folder, f"12x{count}", progress=False)
     catalogue = read_catalogue(folder)
     if len(catalogue) > entries:
         catalogue = catalogue.sample(entries, random_state=0)
@@ -47,7 +53,7 @@ def photos(folder: Path | None, temporary: Path, count: int, entries: int = ENTR
     rows = np.resize(np.arange(len(prepared.catalogue)), max(entries, len(prepared.catalogue)))
     files = prepared.catalogue[["path", "category"]]
     labels = torch.from_numpy(pd.factorize(files["category"])[0][rows].astype(np.int64))
-    return Photos(files, files["path"].iloc[rows].tolist(), torch.from_numpy(prepared.pixels[rows]), labels)
+    return Listed(files, files["path"].iloc[rows].tolist(), torch.from_numpy(prepared.pixels[rows]), labels)
 
 
 class Tuples(Dataset):

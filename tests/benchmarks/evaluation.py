@@ -17,23 +17,23 @@ from sklearn import metrics
 from sklearn.neighbors import NearestCentroid
 from torch import Tensor
 
-from autoparts import mining, models, sampling
-from autoparts.losses import distance, distance_matrix
+from autoparts import sampling
+from autoparts.losses import distance, distance_matrix, mine
 from autoparts.retrieval import retrieve, verify
 from tests.benchmarks.clock import Bar, Row, interleaved, speed_up
-from tests.benchmarks.data import Photos
+from tests.benchmarks.data import Listed
 
 SAME = {"precision@1": "precision_at_1", "R-precision": "r_precision", "MAP@R": "mean_average_precision_at_r"}
 
 
 def clusters(labels: Tensor, size: int, spread: float, seed: int = 0) -> Tensor:
     """Embeddings (M, size) around a centre per category."""
-    generator = models.seeded(seed)
-    centres = torch.randn(int(labels.max()) + 1, size, generator=models.seeded(seed + 1))
+    generator = sampling.seeded(seed)
+    centres = torch.randn(int(labels.max()) + 1, size, generator=sampling.seeded(seed + 1))
     return centres[labels] + spread * torch.randn(len(labels), size, generator=generator)
 
 
-def mined(photos: Photos, repeats: int, temporary: Path, times_each: int = 20) -> list[Row]:
+def mined(photos: Listed, repeats: int, temporary: Path, times_each: int = 20) -> list[Row]:
     """All semi-hard and all hard triplets of a batch of 10 categories with 16 photos each."""
     labels = torch.arange(10).repeat_interleave(16)
     vectors = clusters(labels, 128, 3.0)
@@ -44,7 +44,7 @@ def mined(photos: Photos, repeats: int, temporary: Path, times_each: int = 20) -
         miner = TripletMarginMiner(margin, their_name, distance=apart)
 
         def ours(kind: str = kind) -> tuple[Tensor, ...]:
-            return mining.mine(distance_matrix(vectors, vectors), labels, kind, margin)
+            return mine(distance_matrix(vectors, vectors), labels, kind, margin)
 
         def theirs(miner: TripletMarginMiner = miner) -> tuple[Tensor, ...]:
             return miner(vectors, labels)
@@ -63,12 +63,12 @@ def _often(times: int, work: partial) -> None:
         work()
 
 
-def evaluated(photos: Photos, repeats: int, temporary: Path, queries: int = 1_500, gallery: int = 12_000) -> list[Row]:
+def evaluated(photos: Listed, repeats: int, temporary: Path, queries: int = 1_500, gallery: int = 12_000) -> list[Row]:
     """Retrieval and verification of `queries` photos among `gallery` others, 100 categories with a long tail."""
-    labels = (100 * torch.rand(queries + gallery, generator=models.seeded(2)).square()).long()
+    labels = (100 * torch.rand(queries + gallery, generator=sampling.seeded(2)).square()).long()
     vectors = clusters(labels, 128, 4.0)
     asked, known = (vectors[:queries], labels[:queries]), (vectors[queries:], labels[queries:])
-    pairs = [sampling.random_pairs(asked[1], 10_000, models.seeded(seed)) for seed in (3, 4)]
+    pairs = [sampling.random_pairs(asked[1], 10_000, sampling.seeded(seed)) for seed in (3, 4)]
     same = pairs[0][2]
 
     def lengths() -> list[Tensor]:
@@ -116,7 +116,7 @@ def usual_verification(test: Tensor, same: Tensor, validation: Tensor, validatio
     }
 
 
-def imported(photos: Photos, repeats: int, temporary: Path) -> list[Row]:
+def imported(photos: Listed, repeats: int, temporary: Path) -> list[Row]:
     """Seconds of `import autoparts` after `import torch`, without and with what finding a part needs."""
     rows = []
     for work, code, bar in (

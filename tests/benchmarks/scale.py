@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from autoparts import models, sampling
-from autoparts.images import prepare
+from autoparts import models, sampling, tasks
+from autoparts.photos import prepare
 from autoparts.retrieval import retrieve
 
 COUNTS = [1_000, 15_000, 150_000, 1_000_000]
@@ -78,7 +78,7 @@ def batches(count: int, folder: Path) -> dict[str, float]:
         while content.read(2**24):
             pass
     pixels = torch.from_numpy(np.load(file, mmap_mode="c"))
-    generator, seconds = models.seeded(0), []
+    generator, seconds = sampling.seeded(0), []
     for _ in range(STEPS):
         rows = torch.randint(count, (BATCH,), generator=generator)
         started = time.perf_counter()
@@ -89,9 +89,9 @@ def batches(count: int, folder: Path) -> dict[str, float]:
 
 def pairs(count: int, folder: Path) -> dict[str, float]:
     """Draw an epoch of as many pairs as photos, cut into batches."""
-    labels = _labels(count)
+    photos = sampling.Photos(torch.empty(0), {"train": torch.arange(count)}, {"train": _labels(count)})
     started = time.perf_counter()
-    sampling.pair_batches(torch.arange(count), labels, count, BATCH, "photo", models.seeded(1))
+    tasks.Pairs().batches(photos, BATCH, sampling.seeded(1))
     return {"s per epoch": time.perf_counter() - started}
 
 
@@ -111,7 +111,7 @@ def preparing(count: int, folder: Path) -> dict[str, float]:
 
 def retrieval(count: int, folder: Path) -> dict[str, float]:
     """Rank a gallery of this many embeddings for 256 queries."""
-    gallery, labels = torch.randn(count, 128, generator=models.seeded(0)), _labels(count)
+    gallery, labels = torch.randn(count, 128, generator=sampling.seeded(0)), _labels(count)
     queries = gallery[:QUERIES] + 0.1
     retrieve(queries[:2], labels[:2], gallery[:100], labels[:100])
     return _grown(lambda: retrieve(queries, labels[:QUERIES], gallery, labels))

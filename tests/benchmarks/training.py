@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -14,26 +15,32 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.datasets import ImageFolder
 
-from autoparts import models, objectives, recipe, sampling, training
-from autoparts.device import half_precision, keep_memory
-from autoparts.images import CHUNK, prepare
-from autoparts.optimisation import Muon, adam
+from autoparts import models, sampling, tasks, training
+from autoparts.experiments import recommended
+from autoparts.experiments.muon import Muon
+from autoparts.models import half_precision
+from autoparts.photos import prepare
+from autoparts.training import adam
 from tests.benchmarks.clock import Bar, Row, best_of, interleaved, overhead, speed_up
-from tests.benchmarks.data import BATCH, USUAL, Photos, Tuples, loader
+from tests.benchmarks.data import BATCH, USUAL, Listed, Tuples, loader
 
 WORKERS = {"none": 0, "two": 2}
 CPU = torch.device("cpu")
 EMBEDDING = 128
+CHUNK = 16  # photos that a thread decodes at a time
+ONE_EPOCH = {
+    "epochs": 1, "batch_size": BATCH, "learning_rate": 1e-3, "seed": 0, "validate": False, "say": lambda line: None,
+}  # fmt: skip
 
 
-def batches(photos: Photos, repeats: int, temporary: Path) -> list[Row]:
+def batches(photos: Listed, repeats: int, temporary: Path) -> list[Row]:
     """Network input from the prepared array, and from an ImageFolder of the same JPEGs."""
     files = Tuples(photos.files["path"].tolist(), [torch.arange(len(photos.files))])
     if len({Path(path).parent.parent for path in photos.files["path"]}) == 1:  # one folder per category
         files = ImageFolder(Path(photos.files["path"].iloc[0]).parent.parent, USUAL)
 
     def ours() -> None:
-        for batch in sampling.photo_batches(torch.arange(len(photos.pixels)), photos.labels, BATCH, models.seeded(0)):
+        for batch in sampling.photo_batches(torch.arange(len(photos.pixels)), photos.labels, BATCH, sampling.seeded(0)):
             models.photo_input(photos.pixels[batch.photos]).contiguous(memory_format=torch.channels_last)
 
     loaders = {name: loader(files, workers) for name, workers in WORKERS.items()}
@@ -47,7 +54,7 @@ def _exhaust(batches: Sequence[object]) -> None:
         pass
 
 
-def preparing(photos: Photos, repeats: int, temporary: Path) -> list[Row]:
+def preparing(photos: Listed, repeats: int, temporary: Path) -> list[Row]:
     """JPEG files into the prepared array, and Pillow's bare decode of their bytes, both in two threads."""
     files, cache = photos.files, temporary / "measured"
     contents = [Path(path).read_bytes() for path in files["path"]]
@@ -83,37 +90,47 @@ def contrastive_loss(left: Tensor, right: Tensor, same: Tensor) -> Tensor:
     return torch.where(same, apart.square(), F.relu(2 - apart).square()).mean()
 
 
-def contrastive(photos: Photos, repeats: int, temporary: Path, count: int = 10 * BATCH) -> list[Row]:
+class Drawn(NamedTuple):
+    """What `fit` asks of a task: how an epoch is drawn, and what its samples cost."""
+
+    batches: Callable[..., list[sampling.Batch]]
+    values: Callable[..., dict[str, Tensor]]
+
+
+def contrastive(photos: Listed, repeats: int, temporary: Path, count: int = 10 * BATCH) -> list[Row]:
     """One epoch of random pairs with `fit`, and the same pairs the usual way."""
-    labels, rows = photos.labels, torch.arange(len(photos.labels))
-    draw = partial(sampling.pair_batches, rows, labels, count, BATCH, "photo")
-    left, right, same = sampling.random_pairs(labels, count, models.seeded(0))
-    pairs = Tuples(photos.paths, [left, right], same)
-    return [_epoch("contrastive epoch", photos, draw, objectives.verification, pairs, contrastive_loss, repeats)]
+
+    def draw(_: sampling.Photos, size: int, generator: torch.Generator) -> list[sampling.Batch]:
+        left, right, same = sampling.random_pairs(photos.labels, count, generator)
+        return sampling.fixed_batches((left, right), same, size=size)
+
+    left, right, same = sampling.random_pairs(photos.labels, count, sampling.seeded(0))
+    task, pairs = Drawn(draw, tasks.Pairs().values), Tuples(photos.paths, [left, right], same)
+    return [_epoch("contrastive epoch", photos, task, pairs, contrastive_loss, repeats)]
 
 
-def triplet(photos: Photos, repeats: int, temporary: Path, count: int = 10 * BATCH) -> list[Row]:
+def triplet(photos: Listed, repeats: int, temporary: Path, count: int = 10 * BATCH) -> list[Row]:
     """One epoch of random triplets with `fit`, and the same triplets the usual way."""
-    labels, rows = photos.labels, torch.arange(len(photos.labels))
-    draw = partial(sampling.triplet_batches, rows, labels, count, BATCH, "photo")
-    drawn = sampling.random_triplets(labels, count, models.seeded(0))
-    triplets = Tuples(photos.paths, drawn)
-    return [_epoch("triplet epoch", photos, draw, objectives.ranking, triplets, nn.TripletMarginLoss(), repeats)]
+
+    def draw(_: sampling.Photos, size: int, generator: torch.Generator) -> list[sampling.Batch]:
+        return sampling.fixed_batches(sampling.random_triplets(photos.labels, count, generator), size=size)
+
+    task = Drawn(draw, tasks.Triplets().values)
+    triplets = Tuples(photos.paths, sampling.random_triplets(photos.labels, count, sampling.seeded(0)))
+    return [_epoch("triplet epoch", photos, task, triplets, nn.TripletMarginLoss(), repeats)]
 
 
 def _epoch(
     work: str,
-    photos: Photos,
-    draw: Callable[[torch.Generator], Sequence[sampling.Batch]],
-    objective: training.Objective,
+    photos: Listed,
+    task: Drawn,
     tuples: Tuples,
     loss: Callable[..., Tensor],
     repeats: int,
 ) -> Row:
-    network = models.initialised(0, models.thesis_network, EMBEDDING)
+    network = models.thesis_network(EMBEDDING)
     other = usual_network(network)
     optimiser = torch.optim.Adam(other.parameters(), lr=1e-3)
-    data, settings = training.Data(photos.pixels, draw), {"epochs": 1, "learning_rate": 1e-3, "seed": 0}
 
     def usual(batches: Sequence[list[Tensor]]) -> None:
         for batch in batches:
@@ -124,7 +141,7 @@ def _epoch(
             optimiser.step()
 
     contestants = {name: partial(usual, loader(tuples, workers)) for name, workers in WORKERS.items()}
-    ours = partial(training.fit, network, data, objective, **settings, say=lambda line: None)
+    ours = partial(training.fit, network, photos.to_train(), task, **ONE_EPOCH)
     times = best_of(interleaved(repeats, ours=ours, **contestants), *contestants)
     return speed_up(work, times, len(tuples), "tuples/s", Bar(6, 10))
 
@@ -139,48 +156,43 @@ def _step(network: nn.Module, optimiser: torch.optim.Optimizer, inputs: Tensor, 
 
 
 def _repeat(steps: int, step: Callable[[], None]) -> None:
-    keep_memory()  # as `fit` does
+    training._keep_memory()  # as `fit` does
     for _ in range(steps):
         step()
 
 
-def fit(photos: Photos, repeats: int, temporary: Path, steps: int = 40) -> list[Row]:
+def fit(photos: Listed, repeats: int, temporary: Path, steps: int = 40) -> list[Row]:
     """A step of `fit` on the classifier, and the bare step on one fixed batch."""
-    network = models.initialised(0, models.thesis_network, int(photos.labels.max()) + 1)
-    chosen = slice(0, steps * BATCH)
-    rows = torch.arange(len(photos.labels))[chosen]
-    data = training.Data(photos.pixels, partial(sampling.photo_batches, rows, photos.labels[chosen], BATCH))
-    settings = {"epochs": 1, "learning_rate": 1e-3, "seed": 0, "say": lambda line: None}
+    network = models.thesis_network(int(photos.labels.max()) + 1)
+    data = photos.to_train(steps * BATCH)
+    often = len(data.rows["train"]) // BATCH
     inputs, labels = models.photo_input(photos.pixels[:BATCH]), photos.labels[:BATCH]
     step = partial(_step, network, adam(network, 1e-3), inputs, partial(F.cross_entropy, target=labels))
     times = interleaved(
         repeats,
-        ours=partial(training.fit, network, data, objectives.classification, **settings),
-        theirs=partial(_repeat, len(rows) // BATCH, step),
+        ours=partial(training.fit, network, data, tasks.Naming(), **ONE_EPOCH),
+        theirs=partial(_repeat, often, step),
     )
-    return [overhead("fit per step", times, len(rows) // BATCH, Bar(1.10, 1.03, at_most=True))]
+    return [overhead("fit per step", times, often, Bar(1.10, 1.03, at_most=True))]
 
 
-def step(photos: Photos, repeats: int, temporary: Path, steps: int = 10) -> list[Row]:
+def step(photos: Listed, repeats: int, temporary: Path, steps: int = 10) -> list[Row]:
     """The bare step of the thesis network and of the recommended one, and this machine's matrix products."""
     categories = int(photos.labels.max()) + 1
-    thesis = models.initialised(0, models.thesis_network, EMBEDDING)
-    pairs = sampling.pair_batches(
-        torch.arange(len(photos.labels)), photos.labels, BATCH, BATCH, "photo", models.seeded(0)
-    )
-    of_pairs = partial(_mean, partial(objectives.verification, left=pairs[0].target[0], right=pairs[0].target[1]))
-    recommended = models.initialised(0, models.Recogniser, categories)
-    named = _mean(partial(recipe.naming, network=recommended), labels=photos.labels[: recipe.BATCH])
+    thesis = models.thesis_network(EMBEDDING)
+    batch = tasks.Pairs().batches(photos.to_train(), BATCH, sampling.seeded(0))[0]
+    recogniser = models.initialised(0, models.Recogniser, categories)
+    size = recommended.BATCH
     return [
-        _rate("thesis network", thesis, adam(thesis, 1e-3), photos.pixels[pairs[0].photos],
-              of_pairs(same=pairs[0].target[2]), repeats, steps),
-        _rate("recommended network", recommended, Muon(recommended, 1e-3), photos.pixels[: recipe.BATCH],
-              named, repeats, steps),
+        _rate("thesis network", thesis, adam(thesis, 1e-3), photos.pixels[batch.photos],
+              _mean(tasks.Pairs(), *batch.target), repeats, steps),
+        _rate("recommended network", recogniser, Muon(recogniser, 1e-3), photos.pixels[:size],
+              _mean(recommended.CosineNaming(recogniser), photos.labels[:size]), repeats, steps),
     ]  # fmt: skip
 
 
-def _mean(objective: Callable[..., dict[str, Tensor]], **target: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda outputs: objective(outputs, **target)["loss"].mean()
+def _mean(task: tasks.Task, *target: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda outputs: task.values(outputs, *target)["loss"].mean()
 
 
 def _rate(

@@ -1,0 +1,300 @@
+"""The catalogue: which photos there are, what each shows, and which split it belongs to.
+
+A catalogue is a pandas DataFrame with one row per photo, sorted by category and path: `path` (a file), `category`,
+optionally `product` (one article photographed from several sides) and `split`.
+"""
+
+import os
+import re
+import unicodedata
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from autoparts.errors import UserError
+
+pd.options.mode.string_storage = "python"  # not Arrow's: it refuses names that are not UTF-8, which files may have
+SPLITS = ("train", "validation", "test")
+EXCLUDED_WORDS = ("Seal", "Bearing", "Shaft", "Strap", "Hose", "Belt", "Link", "Arm", "Bushing", "Kit", "Set")
+_SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
+_hidden = re.compile(r"\.|(thumbs\.db|desktop\.ini|__macosx)\Z", re.IGNORECASE).match  # of names: no photos there
+_EXPECTED = "give a folder with one sub-folder per category, or a CSV manifest"
+
+
+def cache_folder() -> Path:
+    """Return the folder of prepared and generated photos: $AUTOPARTS_CACHE, else one in the user's cache folder."""
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "autoparts")
+    return Path(os.environ.get("AUTOPARTS_CACHE") or usual).expanduser()
+
+
+def is_generated(data: str | Path) -> bool:
+    """Say whether data is the generated catalogue: "synthetic" or "synthetic:<scale>"."""
+    return str(data).partition(":")[0] == "synthetic"
+
+
+def read_catalogue(
+    data: str | Path, *, own_split: bool = False, allow_outside: bool = False, progress: bool = True
+) -> pd.DataFrame:
+    """Find the photos that `data` names.
+
+    Which files are photos is decided later, by their content (`photos.prepare`); here every file beneath a
+    category counts, except hidden files and known rubbish (`Thumbs.db`, `__MACOSX`, …). Category names are
+    brought to Unicode's composed form (NFC), with single spaces and without control characters, so that two
+    spellings of the same letters are one category; names that differ in case stay different categories.
+
+    Args:
+        data: "synthetic", "synthetic:thesis" or "synthetic:<categories>x<photos>", drawn once into the cache; or
+            a folder with one sub-folder per category (files directly in it, such as a manifest, are not read); or
+            a folder `train|valid|test/<category>`; or a CSV file in UTF-8 (commas, semicolons or tabs) with the
+            columns `path` (relative to the file), `category` and optionally `product` and `split`.
+        own_split: Keep the split that the data brings along; by default it is dropped, to be drawn again.
+        allow_outside: Let a CSV name files outside its own folder.
+        progress: Show how far the drawing of generated photos is.
+
+    Returns:
+        DataFrame `path, category[, product][, split]`, sorted by category and path. `path` opens the file and need
+        not be printable. `category` is empty, for `photos.prepare` to skip, where a name has no visible character.
+
+    Raises:
+        UserError: There is no such data, it holds no photos, or a manifest is not as described.
+    """
+    if is_generated(data):
+        from autoparts.generated import catalogue as generated  # only generated data needs the drawing code
+
+        data = generated.written(str(data).partition(":")[2] or "demo", cache_folder(), progress=progress)
+    try:
+        place = Path(data).expanduser().absolute()
+        if place.is_dir():
+            catalogue = _read_folder(place)
+        elif place.is_file():
+            catalogue = _read_manifest(place, allow_outside)
+        else:
+            raise UserError(f"{printable(data)}: no such folder or CSV file; {_EXPECTED}, or `synthetic`.")
+    except (OSError, RuntimeError) as error:  # a folder that may not be entered, above or below; no such user
+        raise UserError(f"{printable(data)[:200]}: {getattr(error, 'strerror', error)}; {_EXPECTED}.") from None
+    if not own_split:
+        catalogue = catalogue.drop(columns="split", errors="ignore")
+    elif missing := " and no ".join(name for name in SPLITS if name not in set(catalogue.get("split", ()))):
+        raise UserError(f"{data}: its own split has no {missing} photos. Leave own_split off to have one drawn.")
+    return catalogue.sort_values(["category", "path"], ignore_index=True)
+
+
+def printable(name: str | Path) -> str:
+    """Return a name for terminals and tables: control characters, and bytes that are not UTF-8, are escaped."""
+    shown = (c if c.isprintable() or c in "\u200c\u200d" else ascii(c)[1:-1] for c in str(name))  # joiners stay
+    return "".join(shown).replace("\\udc", "\\x")  # how Python keeps bytes that are not UTF-8
+
+
+def below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
+    """Return paths printable and without what all of a catalogue's share, so that no report names a home directory."""
+    root = os.path.commonpath([os.path.split(path)[0] for path in catalogue])
+    anywhere = root and Path.home().is_relative_to(root)  # photos from all over the disk: name and folder have to do
+    short = ["/".join(path.split("/")[-2:]) if anywhere else path.removeprefix(root + "/") for path in paths]
+    return pd.Series(map(printable, short), paths.index, name=paths.name, dtype=paths.dtype)
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Every file beneath a folder, and what cannot be entered: links to folders, folders without permission."""
+    closed: list[OSError] = []  # they will be listed as skipped
+    for parent, folders, files in os.walk(folder, onerror=closed.append):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        yield from (f"{parent}/{name}" for name in [*files, *links] if not _hidden(name))
+    yield from (error.filename for error in closed)
+
+
+def _read_folder(root: Path) -> pd.DataFrame:
+    above = {root.resolve(), *root.resolve().parents}  # a link to a folder that holds it would not end
+
+    def subfolders(folder: Path) -> list[Path]:
+        found = [f for f in folder.iterdir() if not _hidden(f.name) and f.is_dir()]
+        return [f for f in found if not (f.is_symlink() and f.resolve() in above)]
+
+    folders = {folder: _SPLIT_NAMES.get(folder.name.lower()) for folder in subfolders(root)}
+    if "train" not in folders.values() or not all(folders.values()) or not any(map(subfolders, folders)):
+        folders = {root: None}  # they are no splits but categories
+    categories = [(category, split) for folder, split in folders.items() for category in subfolders(folder)]
+    rows = [(path, category.name, split) for category, split in categories for path in _files(category)]
+    if not rows:
+        raise UserError(f"{printable(root)}: no photos found; expected one sub-folder per category with photos in it.")
+    catalogue = pd.DataFrame(rows, columns=["path", "category", "split"])
+    return catalogue.assign(category=_tidy(catalogue["category"]))
+
+
+def _tidy(names: pd.Series) -> pd.Series:
+    """Names in composed Unicode (NFC), with single spaces; empty where nothing visible is left."""
+    tidied = {}
+    for name in names.unique():
+        text = os.fsencode(name).decode(errors="backslashreplace")  # need not be UTF-8
+        text = "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc").strip()
+        tidied[name] = unicodedata.normalize("NFC", text) if any(map(str.isprintable, text)) else ""
+    return names.map(tidied)
+
+
+def _read_manifest(file: Path, allow_outside: bool) -> pd.DataFrame:
+    given = _table(file)
+    table = given[[name for name in ("path", "category", "product", "split") if name in given]].copy()
+    table["path"] = _inside(file, given["path"], allow_outside)
+    _refuse(table["path"].duplicated(), given["path"], file, "is listed twice")
+    table["category"] = _tidy(given["category"])
+    _refuse(table["category"] == "", given["category"], file, "is an empty category name")
+    if "product" in table:  # a photo of unknown product is its own product
+        table["product"] = table["product"].str.strip().where(lambda product: product != "", table["path"])
+    if "split" in table:
+        table["split"] = given["split"].str.strip().str.lower().map(_SPLIT_NAMES)
+        _refuse(table["split"].isna(), given["split"], file, f"is no split; expected {', '.join(SPLITS)}")
+    return table
+
+
+def _table(file: Path) -> pd.DataFrame:
+    """The rows of a CSV file as they stand there, with the names of columns in lower case."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as text, warnings.catch_warnings(action="error"):
+            separator = max(",;\t", key=text.readline().count)
+            text.seek(0)
+            table = pd.read_csv(text, sep=separator, dtype=str, keep_default_na=False, index_col=False).fillna("")
+        table.columns = [str(column).strip().lower() for column in table]
+        if not {"path", "category"} <= set(table) or table.columns.has_duplicates or table.empty:
+            found = printable(", ".join(table))[:200]
+            raise ValueError(f"it needs the columns path and category, and rows; found: {found}; {len(table)} rows")
+        return table
+    except (ValueError, pd.errors.ParserWarning) as error:
+        why = f"not a CSV table of photos ({str(error).strip()})"
+        if isinstance(error, UnicodeDecodeError):
+            why = "not UTF-8 text; save the table as “CSV UTF-8”"
+        with suppress(Exception), Image.open(file):  # Pillow may raise anything on a file that is no photo
+            why = f"this is a photo; {_EXPECTED}"
+        raise UserError(f"{printable(file)}: {why}.") from error
+
+
+def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> list[str]:
+    """Absolute paths of a manifest's rows; refuses rows that lead outside the manifest's folder."""
+    _refuse([not path.strip() or not path.isprintable() for path in paths], paths, file, "is not a file name")
+
+    here = file.parent
+    # Windows writes paths with backslashes; elsewhere a file may be called so.
+    slashed = [p.replace("\\", "/") if "\\" in p and not (here / p).exists() else p for p in paths]
+    full = [os.path.normpath(here / path) for path in slashed]
+    if not allow_outside:
+        root = os.path.realpath(here)
+        leads_out = cache(lambda path: os.path.commonpath([root, os.path.realpath(path)]) != root)
+        # Plain names beneath a folder that is inside are inside, so only folders and links are resolved.
+        outside = [leads_out(os.path.split(path)[0]) or (Path(path).is_symlink() and leads_out(path)) for path in full]
+        _refuse(outside, paths, file, "leads outside the manifest's folder; move it there, or give --allow-outside")
+    return full
+
+
+def _refuse(wrong: pd.Series | Sequence[bool], values: pd.Series, file: Path, why: str) -> None:
+    """Raise an error that names the first wrong row as a spreadsheet counts it, the header being row 1."""
+    if np.any(wrong):
+        row = int(np.argmax(wrong))
+        raise UserError(f"{printable(file)}, row {row + 2}: {values.iloc[row][:200]!r} {why}.")
+
+
+def clean(
+    catalogue: pd.DataFrame, words: Sequence[str] = EXCLUDED_WORDS, whole_word: bool = False, smallest: int = 2
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Drop categories by the thesis's rule (chapter 3): a name with an excluded word, or too few photos.
+
+    Args:
+        catalogue: DataFrame with a column `category`.
+        words: Words that exclude a category, in any case; `()` switches the rule off.
+        whole_word: Match whole words only, so that "Arm" no longer excludes "Alarm".
+        smallest: Fewest photos that a category may have.
+
+    Returns:
+        The kept rows, and a table of the removed categories `category, photos, rule, word`, sorted by rule
+        ("excluded word" or "too few photos"), then by photos, largest first. `word` is the first that matches.
+
+    Raises:
+        UserError: Fewer than two categories are left.
+    """
+    edge = r"\b" if whole_word else ""
+    patterns = {word: re.compile(edge + re.escape(word) + edge, re.IGNORECASE) for word in words if word}
+    table = catalogue["category"].value_counts().rename("photos").reset_index()
+    table["word"] = [next((w for w, p in patterns.items() if p.search(name)), "") for name in table["category"]]
+    table["rule"] = np.where(table["word"] != "", "excluded word", "too few photos")
+    removed = table.loc[(table["word"] != "") | (table["photos"] < smallest), ["category", "photos", "rule", "word"]]
+    removed = removed.sort_values(["rule", "photos", "category"], ascending=[True, False, True], ignore_index=True)
+    if (kept := len(table) - len(removed)) < 2:
+        rules = ", ".join(f"{count} by the rule “{rule}”" for rule, count in removed["rule"].value_counts().items())
+        left = f"{kept} of {len(table)} categories left after cleaning (removed: {rules or 'none'}); at least two"
+        raise UserError(f"{left} are needed. Add photos, or set cleaning to word (whole words only) or none.")
+    return catalogue[~catalogue["category"].isin(removed["category"])].reset_index(drop=True), removed
+
+
+def split_catalogue(catalogue: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Divide every category into training, validation and test photos, 8:1:1.
+
+    Products are drawn where the catalogue names them (within a category), else single photos. A category's only one
+    goes to training; of two, one is for training and one for testing; of three or more, at least one for each. The
+    rest of validation and test is spread over the larger categories in proportion to their size (largest
+    remainders), so that the totals keep to the shares although small categories give more than their part.
+
+    Args:
+        catalogue: DataFrame `path, category[, product]`, in any order. A catalogue that has a `split` already
+            (its own) is returned as it is, after a check that every category has a training photo.
+        seed: Fixes which photos are drawn.
+
+    Returns:
+        The catalogue sorted by category and path, with the column `split`.
+
+    Raises:
+        UserError: The catalogue's own split leaves a category without a training photo.
+    """
+    catalogue = catalogue.sort_values(["category", "path"], ignore_index=True)
+    if "split" in catalogue:
+        trained = catalogue.loc[catalogue["split"] == "train", "category"]
+        if missing := sorted(set(catalogue["category"]) - set(trained)):
+            found = f"{missing[0]!r} has no training photo in the data's own split ({len(missing)} such)"
+            raise UserError(f"{found}; leave own_split off to have a split drawn.")
+        return catalogue
+    unit = catalogue.groupby(["category", "product" if "product" in catalogue else "path"]).ngroup().to_numpy()
+    of_unit = catalogue["category"].factorize()[0][np.unique(unit, return_index=True)[1]]  # 0, 0, 1, …: rows are sorted
+    sizes = np.bincount(of_unit)
+    test = np.minimum(_apportion(sizes, 2), sizes - 1)
+    validation = np.minimum(_apportion(sizes, 3), sizes - test - 1)
+    place = pd.Series(np.random.default_rng(seed).permutation(len(of_unit))).groupby(of_unit).rank().to_numpy()
+    wanted = [place <= test[of_unit], place <= (test + validation)[of_unit]]  # `place`: 1, 2, … in random order
+    return catalogue.assign(split=np.select(wanted, ["test", "validation"], "train")[unit])
+
+
+def _apportion(sizes: np.ndarray, smallest: int, share: float = 0.1) -> np.ndarray:
+    """Divide `share` of all units among the categories: one each from `smallest` units on, the rest in proportion."""
+    eligible = sizes >= smallest
+    total = max(round(share * sizes.sum()), eligible.sum())
+    free = eligible.copy()  # those whose part in proportion is one or more
+    while True:
+        part = (total - (eligible & ~free).sum()) * sizes / max(sizes[free].sum(), 1)
+        if (part[free] >= 1).all():
+            break
+        free &= part >= 1
+    quota = np.where(free, part, eligible)
+    counts = np.floor(quota + 1e-9).astype(int)
+    largest = np.lexsort((-sizes, counts - quota))
+    counts[largest[: total - counts.sum()]] += 1
+    return counts
+
+
+def size_groups(counts: pd.Series) -> pd.Series:
+    """Put categories into head, middle and tail, each holding about a third of the training photos.
+
+    Groups of equal weight give accuracies of similar precision at any scale. A category belongs to the third that the
+    middle of its block falls into, from large to small; those of equal size are one block (all "middle" if all are).
+
+    Args:
+        counts: Training photos by category.
+
+    Returns:
+        Series category → "head", "middle" or "tail", in the order of `counts`.
+    """
+    blocks = counts.groupby(counts).sum().sort_index(ascending=False)
+    middle = (blocks.cumsum() - blocks / 2) / blocks.sum()
+    names = pd.Series(np.select([middle < 1 / 3, middle > 2 / 3], ["head", "tail"], "middle"), index=blocks.index)
+    return counts.map(names).rename("group")

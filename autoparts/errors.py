@@ -1,0 +1,95 @@
+"""What users can mend is told in one message; files that others read appear whole or not at all."""
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+
+class UserError(ValueError):
+    """Something the user can mend; the message names it, and says what was expected and what to do next."""
+
+    exit_code = 2
+
+    def _render_traceback_(self) -> list[str]:
+        """Have IPython show the message alone (its name for this hook)."""
+        return [f"{type(self).__name__}: {self}"]
+
+
+class FailedError(UserError):
+    """The request was right and the work failed all the same: a full disk, a failed notebook, tables that differ."""
+
+    exit_code = 1
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Have a full disk, or a path that cannot be written to, told by a message that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise FailedError(
+                f"{path} cannot be written: {error.strerror}. Free some space on that disk; what is finished is kept, "
+                "and the same command goes on from there."
+            ) from None
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST):
+            raise UserError(
+                f"{path} cannot be written: {error.strerror}. Allow it, or choose another run folder with --name."
+            ) from None
+        raise
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Write a file under a temporary name in its folder, made if need be, and rename it when the block ends well.
+
+    Yields the temporary path to write to; it is removed if the block raises. A full disk is told in a UserError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file or folder, so that it blocks nothing and is still there to look at.
+
+    Returns its new name: "<name>.damaged", with a number where that is taken.
+    """
+    names = (path.with_name(f"{path.name}.damaged{f'-{number}' if number > 1 else ''}") for number in count(1))
+    aside = next(name for name in names if not name.exists())
+    with disk_errors(path):
+        path.rename(aside)
+    return aside
+
+
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """Read a JSON object: the one door for every such file of a run folder.
+
+    Args:
+        path: of the file; if it is damaged, it is set aside.
+        advice: what to do when it is missing or damaged, such as "run notebook 02_cnn_baseline".
+
+    Raises:
+        UserError: if it is missing, or no JSON object in UTF-8.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {advice}") from None
+    except (ValueError, RecursionError):
+        content = None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {advice}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged and was set aside as {set_aside(path).name}: {advice}")
+    return content

@@ -1,0 +1,123 @@
+"""The rows of chapter 6's comparison as data, and the tasks that only these rows have."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoparts import losses, sampling
+from autoparts.evaluation import embed
+from autoparts.losses import distance, distance_matrix
+from autoparts.sampling import Batch, Photos
+from autoparts.tasks import Grouped, Naming, Pairs, Task, Triplets
+
+
+@dataclass(frozen=True)
+class Quadruplets(Triplets):
+    """Triplets with a second negative, from which the first is pushed away as well (Chen et al. 2017)."""
+
+    def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
+        """Draw one per training photo; the second negative's category is a third, or the anchor's if none is left."""
+        rows, labels = photos.rows["train"], photos.labels["train"]
+        anchor, positive, first = sampling.random_triplets(labels, len(rows), generator, self.draw_by)
+        order, start, count = sampling.group(labels)
+        place_of = order.argsort()
+        low, high = torch.stack([place_of[anchor], place_of[first]]).sort(dim=0).values
+        free = len(labels) - count[low] - count[high]
+        place = sampling.draw_below(free.clamp(min=1), generator)
+        for near in (low, high):  # leap over the nearer category, then over the farther one
+            place = torch.where(place >= start[near], place + count[near], place)
+        second = order[torch.where(free > 0, place, place_of[positive])]
+        return sampling.fixed_batches([rows[column] for column in (anchor, positive, first, second)], size=size)
+
+    def values(self, embeddings: Tensor, *columns: Tensor) -> dict[str, Tensor]:
+        """Quadruplet loss, the second margin half of the first. (U, D) embeddings, four (B,) positions to (B,)."""
+        anchor, positive, first, second = (embeddings.index_select(0, column) for column in columns)
+        pairs = (anchor, positive), (anchor, first), (first, second)
+        near, far, apart = (distance(*pair, self.distance) for pair in pairs)
+        return {"loss": losses.quadruplet_loss(near, far, apart, self.margin, self.margin / 2), "accuracy": near < far}
+
+
+@dataclass(frozen=True)
+class OfflineTriplets(Triplets):
+    """The middle half, by how far apart their pixels are, of triplets drawn before training from the photos' seed."""
+
+    def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
+        """Take half of what is kept, in a new order."""
+        rows, labels, seed = photos.rows["train"], photos.labels["train"], photos.seed
+        drawn = torch.stack(sampling.random_triplets(labels, 4 * len(rows), sampling.seeded(seed), self.draw_by))
+        small = F.avg_pool2d(photos.pixels[rows][:, None].float(), min(5, photos.side)).flatten(1)
+        anchor, positive, negative = (small[column] for column in drawn)
+        gap = distance(anchor, negative) - distance(anchor, positive)
+        kept = ((gap >= gap.quantile(0.25)) & (gap <= gap.quantile(0.75))).nonzero().flatten().cpu()
+        kept = kept[torch.randperm(len(kept), generator=generator)[: len(kept) // 2]]
+        return sampling.fixed_batches(rows[drawn[:, kept]], size=size)
+
+
+@dataclass(frozen=True)
+class CountedTriplets(Grouped):
+    """Mined triplets; after each epoch those of five fixed batches are counted by kind."""
+
+    batch_size: int = 64
+
+    def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
+        """Return the shares of hard, semi-hard and easy triplets."""
+        rows, labels, generator = photos.rows["train"], photos.labels["train"], sampling.seeded(photos.seed)
+        counts = []
+        for batch in sampling.category_batches(rows, labels, self.batch_size, self.each, generator)[:5]:
+            vectors = embed(network, photos.pixels, batch.photos)
+            distances = distance_matrix(vectors, vectors, self.distance)
+            counts.append(losses.count_kinds(distances, batch.target[0], self.margin))
+        total = pd.DataFrame(counts).sum()
+        return (total / max(total.sum(), 1)).to_dict()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the comparison: the thesis's triplet training, with some of it changed."""
+
+    group: str  # what is changed
+    name: str
+    task: Task = field(default_factory=Triplets)  # with a margin that fits its distance
+    network: str = "thesis"  # also "residual", "components"
+    augmentation: str = "none"  # also "all", "small"
+    share: float = 1.0  # of the training photos
+    hamming: bool = False  # whether one bit per number of the embedding is kept for retrieval
+
+
+BASELINE = Row("baseline", "random triplets, as in the thesis")
+PLAIN = Row("loss", "cross-entropy (plain network)", Naming())
+CONTRASTIVE = Row("loss", "contrastive, random pairs", Pairs())
+THESIS = {"cross-entropy": PLAIN, "contrastive": CONTRASTIVE, "triplet": BASELINE}
+RECIPE = {"network": "residual", "augmentation": "all"}
+RECIPES = {
+    "cross-entropy": Row("recipe", "cross-entropy, residual trunk, augmented", Naming(), **RECIPE),
+    "contrastive": Row("recipe", "contrastive, residual trunk, augmented", Pairs(), **RECIPE),
+    "triplet": Row("recipe", "random triplets, residual trunk, augmented", **RECIPE),
+}
+ROWS = (
+    BASELINE,
+    Row("sampling", "offline triplets", OfflineTriplets()),
+    Row("sampling", "hard triplets", Grouped(mined="hard")),
+    Row("sampling", "semi-hard triplets", Grouped(mined="semi-hard")),
+    Row("sampling", "easy triplets", Grouped(mined="easy")),
+    PLAIN,
+    CONTRASTIVE,
+    Row("loss", "all pairs of a batch", Grouped(loss="all pairs", distance="euclidean", margin=2.0)),
+    Row("loss", "soft margin, hardest of a batch", Grouped(loss="soft margin", distance="euclidean")),
+    Row("loss", "quadruplet", Quadruplets()),
+    Row("loss", "supervised contrastive", Grouped(loss="supervised contrastive", distance="cosine")),
+    Row("distance", "euclidean distance", Triplets(distance="euclidean", margin=1.0)),
+    Row("distance", "cosine distance", Triplets(distance="cosine", margin=0.2)),
+    Row("distance", "manhattan distance", Triplets(distance="manhattan", margin=5.0)),
+    Row("distance", "Hamming, embedding cut at its medians", hamming=True),
+    Row("input", "500 principal components", network="components"),
+    Row("augmentation", "all photos augmented", augmentation="all"),
+    Row("augmentation", "categories drawn alike, not augmented", Triplets(draw_by="category")),
+    Row("augmentation", "small categories augmented, drawn alike", Triplets(draw_by="category"), augmentation="small"),
+    Row("data", "half of the training photos", share=0.5),
+    Row("data", "a quarter of the training photos", share=0.25),
+    *RECIPES.values(),
+)

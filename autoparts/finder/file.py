@@ -1,0 +1,122 @@
+"""The finder file: weights, names, and the gallery of training photos. Read with mistrust, for files can lie."""
+
+import pickletools
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from autoparts.models import Recogniser
+from autoparts.photos import PREPARATION_VERSION
+
+FORMAT = "autoparts finder 2"
+TENSORS = {"gallery": torch.float16, "labels": torch.int64, "thumbnails": torch.uint8, "offsets": torch.int64}
+VALUES = {"share": float, "temperature": float, "threshold": float, "size": int, "categories": list, "facts": dict}
+FACTS = {"run": str, "data": str, "fingerprint": str, "seed": int, "generated": bool}
+FIELDS = {"format", "preparation", "architecture", "weights", *TENSORS, *VALUES}
+BUILT = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}  # all that a finder file's pickle builds
+BUILT |= {f"torch {kind}Storage" for kind in ("Float", "Half", "Long", "Byte")}
+MOST_CATEGORIES, MOST_PHOTOS, LONGEST_TEXT, LARGEST_THUMBNAIL = 10_000, 1_000_000, 1_000, 1 << 16
+
+
+def read(path: Path) -> Any:
+    """Read a file of tensors and plain values; it is never run as code, and takes no more memory than it has bytes.
+
+    Raises:
+        Exception: of many kinds, if it is anything else.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        _expect(all(entry.compress_type == zipfile.ZIP_STORED for entry in entries), "it is compressed")
+        _expect(sum(entry.file_size for entry in entries) <= path.stat().st_size, "its entries overlap")
+        (pickled,) = (archive.read(entry) for entry in entries if entry.filename.endswith("/data.pkl"))
+    # What torch's careful unpickler still allows could take any memory: bytearray(10**10) is 17 bytes long.
+    built = {argument for code, argument, _ in pickletools.genops(pickled) if "GLOBAL" in code.name}
+    _expect(built <= BUILT, "it builds something else")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def checked(state: Any, most: int) -> tuple[Recogniser, dict[str, Any]]:
+    """Check a file's content, before anything of it is copied: it has to be as `calibration.build` makes it.
+
+    Args:
+        state: what was read.
+        most: bytes of the file; its tensors cannot hold more.
+
+    Returns:
+        The network with its weights, and `TENSORS` and `VALUES`.
+
+    Raises:
+        TypeError, ValueError, KeyError, AttributeError, RuntimeError: if a name, kind, shape or value is another.
+    """
+    _expect(isinstance(state, dict) and state.get("format") == FORMAT, f"its format is not {FORMAT!r}")
+    _expect(state.keys() == FIELDS, "its fields are others")
+    _expect(state["facts"].keys() == FACTS.keys(), "its facts are others")
+    _expect(state["preparation"] == PREPARATION_VERSION, "its photos were prepared by another version")
+    for name, kind in (VALUES | FACTS).items():
+        _expect(type((state["facts"] | state)[name]) is kind, f"{name} is no {kind.__name__}")
+    fields = {name: state[name] for name in (*TENSORS, *VALUES)}
+    _check_storage([*state["weights"].values(), *(fields[name] for name in TENSORS)], most)
+    _check_values(fields)
+    network = _network(len(fields["categories"]), state["weights"], **state["architecture"])
+    _expect(fields["gallery"].shape[1] == network.prototypes.shape[1], "gallery and prototypes do not fit")
+    return network, fields
+
+
+def _expect(condition: bool, otherwise: str) -> None:
+    if not condition:
+        raise ValueError(otherwise)
+
+
+def _check_storage(tensors: list[Tensor], most: int) -> None:
+    """Expect of each tensor that the file holds every value which its shape claims."""
+    for tensor in tensors:
+        whole = tensor.is_contiguous() and tensor.untyped_storage().nbytes() == tensor.nbytes
+        _expect(whole, "a tensor claims values that the file does not hold")
+    _expect(sum(tensor.nbytes for tensor in tensors) <= most, "its tensors overlap")
+
+
+def _check_values(fields: dict[str, Any]) -> None:
+    """Expect shapes that fit each other, and numbers that make sense (comparisons with NaN are false)."""
+    for name, dtype in TENSORS.items():
+        _expect(fields[name].dtype == dtype, f"{name} is not {dtype}")
+    gallery, labels, thumbnails, offsets = (fields[name] for name in TENSORS)
+    categories, facts, photos = fields["categories"], fields["facts"], len(gallery)
+    texts = [*categories, *(facts[name] for name, kind in FACTS.items() if kind is str)]
+    _expect(0 < len(categories) <= MOST_CATEGORIES and 0 < photos <= MOST_PHOTOS, "no photos, or too many")
+    _expect(all(type(text) is str and len(text) <= LONGEST_TEXT for text in texts), "categories are not names")
+    _expect(0 <= facts["seed"] < 2**63, "seed is absurd")
+    _expect(labels.shape == (photos,) and 0 <= labels.min() <= labels.max() < len(categories), "labels do not fit")
+    _expect(offsets.shape == (photos + 1,) and offsets[0] == 0, "offsets do not fit")
+    lengths = offsets.diff()
+    _expect(thumbnails.shape == (offsets[-1],), "thumbnails do not fit")
+    _expect(0 < lengths.min() <= lengths.max() <= LARGEST_THUMBNAIL, "offsets do not fit")
+    _expect(gallery.dim() == 2 and bool((gallery.float().norm(dim=1) - 1).abs().max() < 0.01), "gallery is not unit")
+    _expect(32 <= fields["size"] <= 512 and 0 <= fields["share"] <= 1, "size or share is absurd")
+    _expect(0.001 <= fields["temperature"] <= 10, "temperature is absurd")
+    _expect(-0.001 <= fields["threshold"] <= 2, "threshold is absurd")
+
+
+class _NoRandom(TorchFunctionMode):
+    """Random numbers are left out: on torch's meta device they would import a thousand modules, and take seconds."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return torch.empty(*args, device="cpu") if function is torch.randn else function(*args, **(kwargs or {}))
+
+
+def _network(categories: int, weights: dict[str, Tensor], **architecture: Any) -> Recogniser:
+    widths = (architecture["embedding_size"], *architecture["filters"])
+    _expect(all(type(width) is int and 0 < width <= 1024 for width in widths) and len(widths) < 9, "widths are absurd")
+    with torch.device("meta"), _NoRandom():  # takes no memory for weights that the file may not hold
+        network = Recogniser(categories, **architecture)
+    expected = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
+    found = {name: (value.shape, value.dtype) for name, value in weights.items()}
+    _expect(found == expected, "its weights are not those of its network")
+    _expect(all(bool(value.isfinite().all()) for value in weights.values()), "its weights are not finite")
+    spread = [value for name, value in weights.items() if name.endswith("running_var")]
+    _expect(all(bool((value >= 0).all()) for value in spread), "its weights have negative variances")
+    network.load_state_dict(weights, assign=True)
+    return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

@@ -1,0 +1,222 @@
+"""Name the part in a photo: calibrated confidence, look-alikes, and a refusal of what the catalogue does not have.
+
+Imports are few, so that a first answer takes seconds.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from autoparts.catalogue import printable
+from autoparts.errors import UserError
+from autoparts.finder import file
+from autoparts.models import Recogniser, photo_input
+from autoparts.photos import FORMATS, decode, prepare_file, prepare_photo
+
+BLOCK = 64  # photos at a time
+
+
+class Named(NamedTuple):
+    """One of the likeliest part names."""
+
+    category: str
+    confidence: float  # calibrated probability
+
+
+@dataclass(frozen=True)
+class LookAlike:
+    """One of the nearest training photos."""
+
+    category: str
+    distance: float  # one minus the cosine of the embeddings' angle
+    thumbnail: bytes = field(repr=False)  # JPEG
+
+
+class Answer(NamedTuple):
+    """What the finder says of one photo."""
+
+    known: bool  # False: nothing in the catalogue is near enough, and the names are not to be trusted
+    names: list[Named]  # likeliest first
+    nearest: list[LookAlike]  # nearest first
+    distance: float  # to the likeliest category: known if it is not above the finder's threshold
+    warning: str  # see `Finder.warning`
+
+
+@dataclass(frozen=True, repr=False)
+class Finder:
+    """A loaded finder file."""
+
+    network: Recogniser
+    categories: list[str]
+    gallery: Tensor  # (G, D) float32, unit embeddings of the training photos
+    labels: Tensor  # (G,) int64, their categories
+    thumbnails: bytes  # their JPEGs, one after the other
+    offsets: list[int]  # where each begins, and the end
+    size: int  # side of prepared photos in pixels
+    share: float  # of the nearest photos in a score
+    temperature: float
+    threshold: float  # largest distance of a known part to its likeliest category
+    facts: dict[str, Any]  # about the run: its name, data, fingerprint, seed, and whether its photos were generated
+
+    def __repr__(self) -> str:
+        names, run = len(self.categories), printable(self.facts["run"])
+        return f"<finder of run {run!r}: {names} part names, {len(self.gallery)} training photos>"
+
+    @property
+    def warning(self) -> str:
+        """What has to be said with every answer: empty for a finder that was trained on photos."""
+        return "knows drawn parts only: trained on generated photos" if self.facts["generated"] else ""
+
+    def identify(self, photo: str | Path | bytes | Image.Image, top: int = 5) -> Answer:
+        """Name the part in one photo.
+
+        Args:
+            photo: path, content of a file, or image.
+            top: how many names and look-alikes.
+
+        Raises:
+            UserError: if it cannot be read as a photo.
+        """
+        return self._answers(torch.from_numpy(self.prepare(photo))[None], top)[0]
+
+    def identify_files(self, paths: Sequence[str], top: int = 5) -> Iterator[tuple[str, Answer | str]]:
+        """Name the parts in many photos: yields each path with its answer, or with why it cannot be read."""
+        prepare = partial(prepare_file, size=self.size)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(paths), BLOCK):
+                block = paths[start : start + BLOCK]
+                with warnings.catch_warnings(action="ignore"):  # Pillow's of slightly broken files
+                    prepared = list(pool.map(prepare, block))
+                read = b"".join(pixels for pixels, _, _ in prepared)
+                pixels = torch.from_numpy(np.frombuffer(bytearray(read), np.uint8).reshape(-1, self.size, self.size))
+                answers = iter(self._answers(pixels, top) if len(pixels) else ())
+                for path, (_, _, reason) in zip(block, prepared, strict=True):
+                    yield path, (reason + _hint(path) if reason else next(answers))
+
+    def prepare(self, photo: str | Path | bytes | Image.Image) -> np.ndarray:
+        """Return a photo as the network sees it, (size, size) uint8; arguments and errors as for `identify`."""
+        if isinstance(photo, str | Path):
+            pixels, _, reason = prepare_file(str(Path(photo).expanduser()), self.size)
+            if reason:
+                raise UserError(f"{printable(photo)} cannot be read: {reason}{_hint(str(photo))}")
+            return np.frombuffer(bytearray(pixels), np.uint8).reshape(self.size, self.size)
+        try:
+            data = _packed(photo) if isinstance(photo, Image.Image) else photo
+            return prepare_photo(decode(data, fit=self.size), self.size)
+        except Exception as error:  # a broken file may make Pillow raise anything
+            raise UserError(f"the photo cannot be read: {printable(str(error))}") from None
+
+    def embed(self, pixels: Tensor) -> Tensor:
+        """(M, size, size) uint8 to (M, D) float32 embeddings of length one."""
+        return embed(self.network, pixels)
+
+    def scores(self, unit: Tensor) -> Tensor:
+        """Scores of the categories, cosines: (M, D) embeddings to (M, C)."""
+        prototypes = F.normalize(self.network.prototypes, dim=1)
+        return blended(*similarities(unit, prototypes, self.gallery, self.labels), self.share)
+
+    def probabilities(self, unit: Tensor) -> Tensor:
+        """Calibrated probabilities of the categories. (M, D) to (M, C)."""
+        return F.softmax(self.scores(unit) / self.temperature, dim=1)
+
+    def distances(self, unit: Tensor) -> Tensor:
+        """Distance to the likeliest category, one minus its score. (M, D) to (M,)."""
+        return 1 - self.scores(unit).amax(dim=1)
+
+    def _answers(self, pixels: Tensor, top: int) -> list[Answer]:
+        unit = self.embed(pixels)
+        scores = self.scores(unit)
+        chances, labels = F.softmax(scores / self.temperature, dim=1).topk(min(top, len(self.categories)))
+        cosines, photos = (unit @ self.gallery.T).topk(min(top, len(self.gallery)))
+        columns = (labels, chances, photos, (1 - cosines).clamp(min=0), 1 - scores.amax(dim=1))
+        answers = []
+        for named, confidences, near, apart, distance in zip(*(column.tolist() for column in columns), strict=True):
+            names = [Named(self.categories[label], chance) for label, chance in zip(named, confidences, strict=True)]
+            nearest = [self._look_alike(photo, far) for photo, far in zip(near, apart, strict=True)]
+            answers.append(Answer(distance <= self.threshold, names, nearest, distance, self.warning))
+        return answers
+
+    def _look_alike(self, photo: int, distance: float) -> LookAlike:
+        thumbnail = self.thumbnails[self.offsets[photo] : self.offsets[photo + 1]]
+        return LookAlike(self.categories[self.labels[photo]], distance, thumbnail)
+
+
+@torch.inference_mode()
+def embed(network: Recogniser, pixels: Tensor) -> Tensor:
+    """(M, S, S) uint8 to (M, D) float32 on the CPU; in full precision, so that all machines agree closely."""
+    return torch.cat([network(photo_input(block)).cpu() for block in pixels.split(BLOCK)])
+
+
+def similarities(unit: Tensor, prototypes: Tensor, gallery: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Compare embeddings with categories in two ways.
+
+    Args:
+        unit: (M, D) float, of length one, as are `prototypes` (C, D) and `gallery` (G, D).
+        prototypes: of the categories.
+        gallery: training photos.
+        labels: (G,) int64, their categories.
+
+    Returns:
+        (M, C) cosines with the prototypes, and with the most similar photo of each category (-1 if it has none).
+    """
+    nearest = []
+    for block in unit.split(BLOCK):
+        empty = torch.full((len(block), len(prototypes)), -1.0)
+        nearest.append(empty.scatter_reduce(1, labels.expand(len(block), -1), block @ gallery.T, "amax"))
+    return unit @ prototypes.T, torch.cat(nearest)
+
+
+def blended(by_prototype: Tensor, by_photo: Tensor, share: float) -> Tensor:
+    """Scores of the categories: `share` of the nearest photo's cosine, the rest of the prototype's. (M, C) each."""
+    return (1 - share) * by_prototype + share * by_photo
+
+
+def load_finder(path: str | Path) -> Finder:
+    """Load a finder file; nothing in it is ever run as code.
+
+    Args:
+        path: of the file, `models/finder.pt` in a run folder.
+
+    Raises:
+        UserError: if it is missing, damaged, no finder file, or made by another version.
+    """
+    path = Path(path).expanduser()
+    told = printable(path)
+    if not path.is_file():
+        raise UserError(f"there is no finder file {told}; notebook 07_find_a_part makes one: autoparts run")
+    try:
+        state = file.read(path)
+    except Exception:  # torch and others raise many kinds
+        raise UserError(f"{told} is no finder file: it is damaged, of another kind, or holds code") from None
+    try:
+        network, fields = file.checked(state, path.stat().st_size)
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        reason = printable(str(error))[:200]
+        raise UserError(f"{told} is no usable finder file ({reason}); make it again with notebook 07") from None
+    fields |= {"gallery": fields["gallery"].float(), "thumbnails": fields["thumbnails"].numpy().tobytes()}
+    return Finder(network, **fields | {"offsets": fields["offsets"].tolist()})
+
+
+def _packed(image: Image.Image) -> bytes:
+    """Pack an image without loss, so that it comes in through the same door as a file."""
+    packed = io.BytesIO()
+    writable = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else image.convert("RGB")
+    writable.save(packed, "PNG", compress_level=0, exif=image.getexif())
+    return packed.getvalue()
+
+
+def _hint(path: str) -> str:
+    heic = path.lower().endswith((".heic", ".heif")) and "HEIF" not in FORMATS
+    return " (HEIC photos need: pip install pillow-heif)" if heic else ""

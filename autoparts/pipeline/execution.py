@@ -1,0 +1,247 @@
+"""Run the notebooks that are not up to date in sequence into a run folder, and render the report."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import papermill
+import torch
+from filelock import FileLock, Timeout
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import run_sync
+from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode, writes
+from tqdm.contrib import DummyTqdmFile
+
+from autoparts.errors import FailedError, UserError, disk_errors, read_json, set_aside, whole_file
+from autoparts.pipeline import stamps
+from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
+from autoparts.report.index import render
+from autoparts.report.pages import scrub
+from autoparts.study.run import open_run, run_folder
+from autoparts.study.study import SHARED, Study, open_study
+
+
+def run(
+    data: str = "synthetic",
+    name: str = "demo",
+    profile: str = "demo",
+    only: Sequence[str] = (),
+    parameters: Mapping[str, Any] | None = None,
+    *,
+    force: bool = False,
+    restart: bool = False,
+) -> Path:
+    """Execute notebooks that are not up to date, and render the report.
+
+    Args:
+        data: see `open_study`.
+        name: of the run folder under reports/, or a path.
+        profile: name of a parameter file in notebooks/profiles/, or a path to one.
+        only: numbers of the notebooks to run, such as "02"; all if empty.
+        parameters: override the profile.
+        force: run notebooks again that are up to date, from the start: the weights they have made are removed.
+        restart: empty the run folder first.
+
+    Returns:
+        The path of the report's index.
+
+    Raises:
+        UserError: for what the user can mend, before anything is written; FailedError if a notebook fails.
+    """
+    wanted = plan(only, profile, parameters or {})
+    with locked(run_folder(name)) as folder:
+        study = opened(data, next(iter(wanted.values())))
+        return carry_out(wanted, study, folder, name, force, restart)
+
+
+def opened(data: str, parameters: Mapping[str, Any]) -> Study:
+    """Open the study that a notebook with these parameters opens."""
+    return open_study(data, **{name: parameters[name] for name in SHARED if name in parameters})
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[Path]:
+    """Keep other runs out of a run folder, and leave no trace of a new run that comes to nothing."""
+    with disk_errors(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(folder / ".lock").acquire(timeout=0)
+        except Timeout:
+            raise UserError(
+                f"run '{folder.name}' is busy: wait for the process that writes to it, or choose --name"
+            ) from None
+        except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+            raise UserError(f"{folder} cannot be a run folder: {error.strerror}; choose another --name") from None
+        try:
+            with lock:
+                yield folder
+        finally:
+            if [path.name for path in folder.iterdir()] == [".lock"]:
+                shutil.rmtree(folder)
+
+
+def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool = False, restart: bool = False) -> Path:
+    """Bring notebooks up to date in a run folder that is locked; see `run`."""
+    if restart:
+        _empty(folder)
+    open_run(name, study)
+    _say(f"{len(study.catalogue):,} photos in {len(study.categories)} categories")
+    records = {stem: _record(folder / "notebooks" / f"{stem}.ipynb") for stem in TABLE}
+    for path, values in wanted.items():
+        stem, record = path.stem, records[path.stem]
+        stamp = stamps.stamp(path, folder, values, study)
+        reason = "--force" if force else stamps.why(record, stamp, folder)
+        _say(f"{stem}: {reason or 'up to date'}")
+        if force:
+            _forget(stem, folder)
+        if reason:
+            records[stem] = _executed(path, folder, {**values, "data": study.data, "name": str(name)}, stamp)
+            _remove_stale(folder, record["outputs"] if record else {}, records[stem]["outputs"])
+        (folder / "notebooks" / f"{stem}.failed.ipynb").unlink(missing_ok=True)
+    _write_facts(folder, study, {stem: record for stem, record in records.items() if record}, wanted)
+    return render(folder)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _record(executed: Path) -> dict[str, Any] | None:
+    try:
+        return stamps.read_record(executed)
+    except UserError as error:
+        _say(f"{error}; it was set aside as {set_aside(executed).name}")
+        return None
+
+
+def _empty(folder: Path) -> None:
+    """Remove what a run writes, and nothing else; nothing at all from a folder that holds no run."""
+    names = [*stamps.FOLDERS, "notebooks", "run.json", "index.html", *(f"{stem}.html" for stem in TABLE)]
+    if any((folder / name).exists() for name in ("run.json", "results/data.json")):
+        _say(f"{folder} is emptied")
+        for path in (folder / name for name in names):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _forget(stem: str, folder: Path) -> None:
+    """Remove the weights that a notebook has made, so that it trains from the start."""
+    patterns = [name for name in TABLE[stem].writes + TABLE[stem].keeps if name.startswith("models/")]
+    if weights := [path for pattern in patterns for path in folder.glob(pattern)]:
+        _say(f"{stem}: forgets what it has learned ({len(weights)} files in {folder / 'models'})")
+    for path in weights:
+        path.unlink()
+
+
+def _remove_stale(folder: Path, earlier: Mapping[str, str], now: Mapping[str, str]) -> None:
+    """Remove tables, figures and results that a notebook wrote before and not this time; weights may serve again."""
+    for name in earlier.keys() & stamps.snapshot(folder).keys() - now.keys():
+        if not name.startswith("models/") and stamps.digest(folder / name) == earlier[name]:
+            (folder / name).unlink()
+
+
+def _executed(path: Path, folder: Path, values: Mapping[str, Any], stamp: Mapping[str, str]) -> dict[str, Any]:
+    """Execute one notebook into the run folder; return its record."""
+    done = folder / "notebooks" / path.name
+    running, failed = done.with_name(f".{done.name}"), done.with_suffix(".failed.ipynb")
+    running.parent.mkdir(parents=True, exist_ok=True)
+    before, started = stamps.snapshot(folder), time.perf_counter()
+    try:
+        _execute(path, running, values)
+        seconds, outputs = round(time.perf_counter() - started, 1), stamps.written(path.stem, folder, before)
+        own = {name: value for name, value in values.items() if name not in ("data", "name")}
+        record = {"stamp": stamp, "outputs": outputs, "parameters": own, "seconds": seconds}
+        notebook = _clean(read_notebook(running), values)
+        notebook.metadata["autoparts"] = record
+        running.write_text(scrub(writes(notebook), folder), "utf-8")
+        running.replace(done)
+    except (papermill.PapermillExecutionError, DeadKernelError) as error:
+        running.replace(failed)
+        died = ": its Python process died or does not answer; a likely cause is too little memory"
+        reason = (
+            died
+            if isinstance(error, DeadKernelError)
+            else f" in cell {error.cell_index}: {error.ename}: {error.evalue}"
+        )
+        raise FailedError(
+            f"notebook {path.stem} failed{reason}\n"
+            f"The notebook with its error is {failed}; the last good one, if any, stays in the report."
+        ) from None
+    finally:
+        running.unlink(missing_ok=True)
+    return record
+
+
+def _execute(path: Path, output: Path, values: Mapping[str, Any]) -> None:
+    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
+        # Without folders to search, the only kernel is the one of this very interpreter. It is talked to through
+        # sockets in a folder, since of two kernels that start at once both may be given the same free port.
+        manager = AsyncKernelManager(
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
+            kernel_name="python3",
+            transport="tcp" if os.name == "nt" else "ipc",
+            connection_file=f"{sockets}/kernel.json",
+        )
+        try:
+            papermill.execute_notebook(
+                path,
+                output,
+                dict(values),
+                progress_bar={"desc": f"{path.stem:24}", "unit": "cell", "file": sys.stderr},
+                stdout_file=DummyTqdmFile(sys.stderr),  # what is printed, as it is printed, above the bar
+                km=manager,
+                extra_arguments=["--log-level=ERROR"],
+            )
+        except RuntimeError as error:  # which is what jupyter_client raises of a kernel that dies while it starts
+            raise DeadKernelError(str(error)) from None
+        finally:
+            if manager.has_kernel:
+                run_sync(manager.shutdown_kernel)(now=True)
+
+
+def _clean(notebook: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:
+    """Take out of an executed notebook what differs from run to run: times, paths, random identifiers."""
+    notebook.metadata["papermill"] = {"parameters": dict(values)}  # for the table on its page
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.id = "injected-parameters"
+    return notebook
+
+
+def _write_facts(folder: Path, study: Study, records: Mapping[str, Mapping[str, Any]], wanted: Plan) -> None:
+    """Write run.json: what was studied, by what, and with which parameters each notebook was executed."""
+    try:
+        read_json(folder / "run.json", "it is written again")
+    except UserError as error:  # a damaged one is set aside, not overwritten
+        _say(str(error)) if "damaged" in str(error) else None
+    commit, changes = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
+    facts = study.facts() | {
+        "name": folder.name,
+        "parameters": {name: value for values in wanted.values() for name, value in values.items()},
+        "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
+        "timings": {stem: record["seconds"] for stem, record in records.items()},
+        "threads": torch.get_num_threads(),
+        "versions": stamps.versions(),
+        "commit": commit,
+        "clean_tree": None if changes is None else changes == "",
+        "finished": datetime.now(UTC).date().isoformat(),
+    }
+    with whole_file(folder / "run.json") as path:
+        path.write_text(scrub(json.dumps(facts, indent=1), folder) + "\n", "utf-8")
+
+
+def _git(*arguments: str) -> str | None:
+    result = subprocess.run(["git", "-C", str(PACKAGE), *arguments], capture_output=True, text=True, check=False)
+    return result.stdout.strip() if result.returncode == 0 else None

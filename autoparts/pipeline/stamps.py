@@ -1,0 +1,110 @@
+"""What a notebook's result depends on, and whether what it wrote is still there: when it has to run again."""
+
+import json
+import platform
+from collections.abc import Mapping
+from hashlib import blake2b, file_digest
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from autoparts.errors import FailedError
+from autoparts.pipeline.notebooks import PACKAGE, TABLE, read_notebook
+from autoparts.study.fingerprint import code_fingerprint
+from autoparts.study.study import Study
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "matplotlib", "papermill")
+FOLDERS = ("tables", "figures", "results", "models")  # which notebooks write to
+RECORD = {"stamp": dict, "outputs": dict, "parameters": dict, "seconds": float}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+
+
+def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study | None) -> dict[str, str]:
+    """Return a hash of each thing that a notebook's result depends on.
+
+    Args:
+        path: of the notebook, not executed.
+        folder: the run folder, with the files that the notebook reads.
+        parameters: values of all that it declares.
+        study: that it opens; None leaves its photos out.
+    """
+    declared = TABLE[path.stem]
+    photo = parameters.get("photo")
+    read = {name: digest(folder / name) for name in declared.reads}
+    photos = {"photos": study.fingerprint} if study else {}
+    if study and declared.shows_left_out:
+        photos["photos left out"] = study.source_fingerprint
+    return photos | {
+        "code": code_fingerprint(PACKAGE),
+        "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
+        "parameters": _hash(parameters),
+        "photo": digest(Path(photo).expanduser()) if photo else "",
+        "results": _hash([value for name, value in read.items() if name.startswith("results/")]),
+        "weights": _hash([value for name, value in read.items() if name.startswith("models/")]),
+        "libraries": _hash(versions()),
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def read_record(executed: Path) -> dict[str, Any] | None:
+    """Read what an executed notebook says of itself: stamp, outputs (file: hash), parameters and seconds.
+
+    Returns:
+        None if there is no such notebook, or none that this version of autoparts has executed.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    record = read_notebook(executed).metadata.get("autoparts", {}) if executed.exists() else {}
+    return record if all(isinstance(record.get(name), kind) for name, kind in RECORD.items()) else None
+
+
+def why(record: Mapping[str, Any] | None, now: Mapping[str, str], folder: Path) -> str:
+    """Say why a notebook has to run, from the record of its last execution and its stamp now; empty if it has not."""
+    if record is None:
+        return "not executed so far"
+    if changed := [name for name, value in now.items() if record["stamp"].get(name) != value]:
+        return f"changed: {', '.join(changed)}"
+    return ", ".join(broken(record, folder)[:1])
+
+
+def broken(record: Mapping[str, Any], folder: Path) -> list[str]:
+    """Name the files that are missing, or other than the notebook wrote them."""
+    found = {name: (digest(folder / name), value) for name, value in record["outputs"].items()}
+    return [f"{name} is {'changed' if now else 'missing'}" for name, (now, then) in found.items() if now != then]
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
+    """List the files that notebooks have written, each with what is another after it is written again."""
+    paths = [path for kind in FOLDERS for path in (folder / kind).rglob("[!.]*") if path.is_file()]
+    states = {path.relative_to(folder).as_posix(): path.stat() for path in paths if ".damaged" not in path.name}
+    return {name: (state.st_ino, state.st_mtime_ns) for name, state in states.items()}
+
+
+def written(stem: str, folder: Path, before: Mapping[str, tuple[int, int]]) -> dict[str, str]:
+    """Hash what a notebook declares to write, and what is new or rewritten since the snapshot before it."""
+    declared = TABLE[stem]
+    kept = [path.relative_to(folder).as_posix() for pattern in declared.keeps for path in folder.glob(pattern)]
+    changed = [name for name, state in snapshot(folder).items() if before.get(name) != state]
+    outputs = {name: digest(folder / name) for name in sorted({*declared.writes, *kept, *changed})}
+    if missing := [name for name, value in outputs.items() if not value]:
+        raise FailedError(f"notebook {stem} has not written {missing[0]}, as the table of notebooks says it does")
+    return outputs
+
+
+def digest(path: Path) -> str:
+    """Hash a file's content; empty if there is no such file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
+
+
+def _hash(value: Any) -> str:
+    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,89 @@
+"""What the page's threshold slider and its look-alike browser show: counted and looked up here, once, by the core."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoparts.evaluation import threshold_curve
+from autoparts.losses import distance_matrix
+from autoparts.retrieval import Embedded
+from autoparts.sampling import LabelledPairs
+from autoparts.study.pictures import thumbnail
+from autoparts.study.study import Study
+
+
+def threshold_explorer(
+    study: Study, pairs: LabelledPairs, distances: Tensor, thresholds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Collect what the threshold slider shows.
+
+    Args:
+        study: whose photos the pairs are.
+        pairs: P pairs of photos.
+        distances: (P,) float, their distances.
+        thresholds: the one chosen on validation pairs, then the thesis's choice; both are positions of the slider.
+
+    Returns:
+        `curve`: column to values, one per position of the slider, from `evaluation.threshold_curve`; `chosen` and
+        `thesis_choice`: positions; `pairs`: a dozen, with `left`, `right` (data URIs), `left_category`,
+        `right_category`, `distance`, `same`, and `similar_from`, the first position at which it is called similar.
+    """
+    marks = torch.tensor([*thresholds.values()], dtype=torch.float64)
+    grid = torch.linspace(0, float(distances.double().quantile(0.999)), 201 - len(marks), dtype=torch.float64)
+    positions = torch.cat([grid, marks]).unique()  # rising
+    exact = distances.double()
+    chosen, thesis_choice = torch.searchsorted(positions, marks).tolist()
+    category = study.catalogue.set_index("row")["category"]
+    spread = exact.argsort()[np.linspace(0, 0.98 * (len(exact) - 1), 12).astype(int)]
+    shown = [
+        {
+            "left": thumbnail(study.pixels_at(pairs.left[place, None])[0]),
+            "right": thumbnail(study.pixels_at(pairs.right[place, None])[0]),
+            "left_category": category[int(pairs.left[place])],
+            "right_category": category[int(pairs.right[place])],
+            "distance": float(exact[place]),
+            "same": bool(pairs.same[place]),
+            "similar_from": int(torch.searchsorted(positions, exact[place], right=True)),
+        }
+        for place in spread
+    ]
+    curve = threshold_curve(distances, pairs.same, positions).to_dict(orient="list")
+    return {"curve": curve, "chosen": chosen, "thesis_choice": thesis_choice, "pairs": shown}
+
+
+def lookalikes(study: Study, models: Mapping[str, Embedded], queries: int = 60, neighbours: int = 6) -> dict[str, Any]:
+    """Collect what the look-alike browser shows.
+
+    Args:
+        study: test photos are asked about, training photos are found.
+        models: the photos as each model sees them.
+        queries: test photos, spread evenly over the categories.
+        neighbours: nearest training photos per model.
+
+    Returns:
+        `models`: names; `thumbnails`: each photo once, as a data URI; `queries`: `image` (place of a thumbnail),
+        `category`, and `neighbours`: model to a list of `image`, `category`, `distance`, nearest first.
+    """
+    rows, labels = study.photos.rows, study.photos.labels
+    order = labels["test"].argsort(stable=True)
+    asked = order[torch.linspace(0, len(order) - 1, min(queries, len(order))).long()]
+    images: dict[int, int] = {}
+
+    def entry(split: str, place: int) -> dict[str, Any]:
+        image = images.setdefault(int(rows[split][place]), len(images))
+        return {"image": image, "category": study.categories[int(labels[split][place])]}
+
+    entries = [entry("test", place) | {"neighbours": {}} for place in asked.tolist()]
+    for name, model in models.items():
+        distances = distance_matrix(model.vectors[rows["test"][asked]], model.vectors[rows["train"]], model.distance)
+        nearest = distances.topk(min(neighbours, len(rows["train"])), largest=False)
+        for query, values, places in zip(entries, nearest.values.tolist(), nearest.indices.tolist(), strict=True):
+            query["neighbours"][name] = [
+                entry("train", place) | {"distance": round(value, 3)}
+                for value, place in zip(values, places, strict=True)
+            ]
+    thumbnails = [thumbnail(photo) for photo in study.pixels_at(torch.tensor(list(images)))]
+    return {"models": list(models), "thumbnails": thumbnails, "queries": entries}

@@ -1,0 +1,145 @@
+"""The study's own drawings of what it explains: convolution, architectures, negatives. No data in them."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+
+from autoparts.study.figures import BLUE, GREEN, ORANGE, RED, SKY, WIDTH, styled
+
+Point = tuple[float, float]
+
+
+@styled
+def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
+    """A photo, a kernel, and the feature map that the convolution (2.4) makes of them.
+
+    Args:
+        kernel: (K, K) float.
+        photo: (S, S) uint8.
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(photo.astype(float), kernel.shape)
+    response = np.einsum("ijkl,kl->ij", windows, kernel[::-1, ::-1])  # (2.4) flips the kernel
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6), layout="constrained", width_ratios=(1, 0.6, 1))
+    limit = np.abs(response).max()
+    axes[0].imshow(photo, cmap="gray", vmin=0, vmax=255)
+    axes[1].imshow(kernel, cmap="RdBu_r", vmin=-np.abs(kernel).max(), vmax=np.abs(kernel).max())
+    axes[2].imshow(response, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    for (row, column), weight in np.ndenumerate(kernel):
+        axes[1].text(column, row, f"{weight:g}", ha="center", va="center")
+    for panel, title in zip(axes, ("photo I", "kernel K", "feature map S = I ∗ K"), strict=True):
+        panel.set_title(title, fontsize=9)
+        panel.set_axis_off()
+    figure.set_label(
+        f"A photo, a {len(kernel)} by {len(kernel)} kernel, and the feature map, strong where the photo is like it."
+    )
+    return figure
+
+
+@styled
+def architecture(layers: Sequence[str], photo: np.ndarray) -> Figure:
+    """A network as a row of boxes, from a photo to its output.
+
+    Args:
+        layers: text of each box.
+        photo: (S, S) uint8, the input.
+    """
+    figure, axes = _canvas(2.0, 10, 2.4)
+    _photo(axes, photo, (0.9, 1.2), 1.5)
+    step = 8.0 / len(layers)
+    for place, text in enumerate(layers):
+        centre = (2.2 + step * (place + 0.5) - 0.3, 1.2)
+        _box(axes, centre, step * 0.82, 1.4, text, (SKY, ORANGE)[place == len(layers) - 1])
+        _arrow(axes, (centre[0] - step * 0.57, 1.2), (centre[0] - step * 0.42, 1.2))
+    figure.set_label(f"A photo goes through {len(layers) - 1} convolution blocks and one fully connected layer.")
+    return figure
+
+
+@styled
+def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> Figure:
+    """Photos through copies of one network with shared weights, to one output: the Siamese architectures.
+
+    Args:
+        photos: two or three (S, S) uint8.
+        names: of the photos, such as anchor.
+        output: what becomes of the embeddings.
+    """
+    height = 1.25 * len(photos)
+    figure, axes = _canvas(height * 0.72, 10, height)
+    for place, (photo, name) in enumerate(zip(photos, names, strict=True)):
+        y = height - 0.65 - 1.2 * place
+        _photo(axes, photo, (1.9, y), 1.05)
+        axes.text(1.25, y, name, ha="right", va="center", fontsize=9)
+        _arrow(axes, (2.5, y), (3.2, y))
+        _box(axes, (4.2, y), 1.9, 0.8, "network $G_W$", SKY)
+        _arrow(axes, (5.2, y), (5.9, y))
+        _box(axes, (6.6, y), 1.3, 0.6, "embedding", ORANGE)
+        _arrow(axes, (7.3, y), (8.0, height / 2 + (y - height / 2) * 0.3))
+        if place:
+            axes.plot([4.2, 4.2], [y + 0.42, y + 0.78], color="black", linestyle=":", linewidth=1)
+            axes.text(4.3, y + 0.6, "shared weights", fontsize=7, va="center")
+    _box(axes, (9.0, height / 2), 1.9, 1.1, output, GREEN)
+    figure.set_label(
+        f"{len(photos)} photos go through copies of one network with shared weights; their embeddings are compared."
+    )
+    return figure
+
+
+@styled
+def negatives() -> Figure:
+    """Where hard, semi-hard and easy negatives lie around an anchor and its positive (2.12)."""
+    figure, axes = _canvas(3.1, 10, 4.3)
+    anchor, positive, margin = (3.4, 2.1), 1.15, 0.8
+    for radius, style in ((positive, "-"), (positive + margin, "--")):
+        axes.add_patch(Circle(anchor, radius, fill=False, linestyle=style, color="0.4"))
+    _dot(axes, anchor, "anchor", "black")
+    _dot(axes, (3.4 - positive, 2.1), "positive", BLUE)
+    _dot(axes, (3.9, 2.6), "hard", RED)
+    _dot(axes, (4.75, 1.5), "semi-hard", ORANGE)
+    _dot(axes, (6.1, 3.3), "easy", GREEN)
+    notes = (
+        "hard: nearer than the positive",
+        "semi-hard: farther, but within the margin",
+        "easy: beyond the margin; its loss is zero",
+        "solid circle: distance of the positive",
+        "dashed circle: that distance plus the margin m",
+    )
+    for line, note in enumerate(notes):
+        axes.text(6.6, 2.6 - 0.42 * line, note, fontsize=8.5, va="center")
+    figure.set_label(
+        "An anchor with its positive on a circle: a hard negative inside it, a semi-hard one between it and the "
+        "margin, an easy one beyond the margin."
+    )
+    return figure
+
+
+def _canvas(height: float, right: float, top: float) -> tuple[Figure, Axes]:
+    figure, axes = plt.subplots(figsize=(WIDTH, height))
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+    axes.set(xlim=(0, right), ylim=(0, top), aspect="equal")
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _photo(axes: Axes, photo: np.ndarray, centre: Point, side: float) -> None:
+    (x, y), half = centre, side / 2
+    axes.imshow(photo, cmap="gray", vmin=0, vmax=255, extent=(x - half, x + half, y - half, y + half), zorder=2)
+    axes.plot([x - half, x + half, x + half, x - half, x - half], [y - half] * 2 + [y + half] * 2 + [y - half], "0.6")
+
+
+def _box(axes: Axes, centre: Point, width: float, height: float, text: str, colour: str) -> None:
+    corner = (centre[0] - width / 2, centre[1] - height / 2)
+    axes.add_patch(FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=0.08", fc=colour + "40", ec=colour))
+    axes.text(*centre, text, ha="center", va="center", fontsize=8)
+
+
+def _arrow(axes: Axes, start: Point, end: Point) -> None:
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color="0.3"))
+
+
+def _dot(axes: Axes, place: Point, name: str, colour: str) -> None:
+    axes.plot(*place, "o", color=colour, markersize=8)
+    axes.annotate(name, place, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9, color=colour)

@@ -1,0 +1,180 @@
+"""What notebooks 1 and 2 ask of a study: where its photos come from, what was removed, what is mistaken for what."""
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from autoparts.catalogue import SPLITS, below_root
+from autoparts.evaluation import verified
+from autoparts.models import count_parameters
+from autoparts.photos import open_photo, prepare_photo
+from autoparts.sampling import LabelledPairs
+from autoparts.study.study import Study
+
+
+def source_summary(study: Study) -> pd.DataFrame:
+    """Count photos and categories at each step from the source to the study."""
+    steps = {
+        "files in the source": pd.concat([study.source, study.skipped]),
+        "readable photos": study.source,
+        "after cleaning": study.catalogue,
+    }
+    return pd.DataFrame(
+        {
+            "photos": [len(step) for step in steps.values()],
+            "categories": [step["category"].nunique() for step in steps.values()],
+        },
+        index=pd.Index(steps, name="step"),
+    )
+
+
+def skipped_files(study: Study) -> pd.DataFrame:
+    """List files that could not be read as photos: path below the catalogue, category, reason."""
+    every = pd.concat([study.source["path"], study.skipped["path"]])
+    return study.skipped.assign(path=below_root(study.skipped["path"], every))
+
+
+def cleaning_summary(removed: pd.DataFrame) -> pd.DataFrame:
+    """Sum up removed categories by rule and word: categories, photos, with a total."""
+    table = (
+        removed.fillna({"word": ""})
+        .groupby(["rule", "word"], sort=False)["photos"]
+        .agg(categories="size", photos="sum")
+    )
+    table = table.reset_index()
+    table.loc[len(table)] = ["total", "", table["categories"].sum(), table["photos"].sum()]
+    return table
+
+
+def excluded_examples(study: Study, count: int) -> pd.DataFrame:
+    """Return one photo of each of the largest removed categories, the words in turn."""
+    removed = study.removed.sort_values(["photos", "category"], ascending=[False, True])
+    turn = removed.groupby("word", dropna=False).cumcount()
+    chosen = removed.loc[turn.sort_values(kind="stable").index, "category"].head(count)
+    return study.source.drop_duplicates("category").set_index("category", drop=False).loc[chosen].reset_index(drop=True)
+
+
+def most_diverse_category(study: Study, smallest: int = 8) -> str:
+    """Return the category whose photos differ most from their mean photo, among those with enough photos."""
+    counts = study.catalogue["category"].value_counts()
+    enough = counts[counts >= min(smallest, counts.max())]
+    spread = {}
+    for name in enough.index:
+        photos = np.stack(study.pixels(study.catalogue[study.catalogue["category"] == name].head(60))).astype(
+            np.float32
+        )
+        spread[name] = float(np.abs(photos - photos.mean(axis=0)).mean())
+    return max(spread, key=spread.get)
+
+
+def near_duplicates(study: Study) -> pd.DataFrame:
+    """List pairs of nearly equal photos with the splits that the two are in, in the order of `SPLITS`."""
+    pairs = similar_photos(np.stack(study.pixels(study.catalogue)))
+    splits = study.catalogue["split"].to_numpy()[pairs[["first", "second"]].to_numpy()]
+    return pairs.assign(splits=[" and ".join(sorted(pair, key=SPLITS.index)) for pair in splits])
+
+
+def duplicate_summary(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Count pairs of nearly equal photos by the splits they fall into."""
+    within = [f"{split} and {split}" for split in SPLITS]
+    across = ["train and validation", "train and test", "validation and test"]
+    counts = pairs["splits"].value_counts().reindex([*within, *across], fill_value=0)
+    return counts.rename_axis("splits").reset_index(name="pairs")
+
+
+def preparation_steps(path: str, size: int = 100) -> dict[str, np.ndarray]:
+    """Return what becomes of one photo on its way into the network: name of the step to (H, W[, 3]) uint8."""
+    photo = open_photo(path)
+    grey = photo.convert("L")
+    padded = ImageOps.pad(grey, (max(grey.size),) * 2, color=255)
+    steps = {"as it is": photo, "grey": grey, "padded to a square": padded}
+    shapes = {name: f"{name}\n{step.width}×{step.height}" for name, step in steps.items()}
+    arrays = {shapes[name]: np.asarray(step) for name, step in steps.items()}
+    return arrays | {f"resized\n{size}×{size}": prepare_photo(photo, size)}
+
+
+def similar_photos(pixels: np.ndarray, max_bits: int = 2, most: int = 1_000_000) -> pd.DataFrame:
+    """Find pairs of photos (N, S, S) uint8 that look nearly the same, by 64-bit difference hashes.
+
+    A bit says whether one of 8×8 cells is brighter than its left neighbour. Photos with hardly any structure (fewer
+    than 6 bits set) are left out, and the search stops at about `most` pairs: a catalogue of copies has quadratically
+    many. Returns `first, second, bits`: places with first < second, sorted, and the number of bits that differ.
+    """
+    small = [np.asarray(Image.fromarray(photo).resize((9, 8), Image.Resampling.LANCZOS)) for photo in pixels]
+    brighter = np.stack([(cells[:, 1:] > cells[:, :-1]).ravel() for cells in small])  # (N, 64)
+    kept = np.flatnonzero(brighter.sum(axis=1) >= 6)
+    signs = torch.from_numpy(np.where(brighter[kept], 1.0, -1.0).astype(np.float32))  # (M, 64)
+    found: list[np.ndarray] = [np.empty((0, 3), dtype=np.int64)]
+    for start in range(0, len(kept), 512):
+        # Of two rows of ±1 the product is 64 less twice the number of places that differ.
+        product = signs[start : start + 512] @ signs[start:].T
+        left, right = (product > 63 - 2 * max_bits).triu(diagonal=1).nonzero(as_tuple=True)
+        bits = (64 - product[left, right].round().long()) // 2
+        found.append(np.column_stack([kept[start + left], kept[start + right], bits]))
+        if sum(map(len, found)) > most:
+            break
+    return pd.DataFrame(np.concatenate(found), columns=["first", "second", "bits"])
+
+
+def coverage(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """How much of a split catalogue each split reaches: photos, categories, their share, and products if named."""
+    groups = catalogue.groupby("split")
+    table = pd.DataFrame({"photos": groups.size(), "categories": groups["category"].nunique()})
+    table["share"] = table["categories"] / catalogue["category"].nunique()
+    if "product" in catalogue:
+        table["products"] = catalogue.drop_duplicates(["category", "product"]).groupby("split").size()
+    return table.reindex(SPLITS, fill_value=0).rename_axis("split").reset_index()
+
+
+def parameter_table(network: nn.Module) -> pd.DataFrame:
+    """List the layers that have weights: layer, shape of the weights, number of weights with biases."""
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    table = pd.DataFrame(
+        {
+            "layer": ["convolution" if isinstance(layer, nn.Conv2d) else "fully connected" for layer in layers],
+            "shape": [" × ".join(map(str, layer.weight.shape)) for layer in layers],
+            "weights": [count_parameters(layer) for layer in layers],
+        }
+    )
+    table.loc[len(table)] = ["all layers", "", count_parameters(network)]
+    return table
+
+
+def most_confused(truth: Tensor, named: Tensor, categories: list[str], top: int = 10) -> pd.DataFrame:
+    """Pairs of categories most often taken for each other: category, named_as, photos, share (of the category's).
+
+    Takes the (M,) int64 category of each photo, the one it was given, and the names in alphabetical order.
+    """
+    names = np.array(categories, dtype=object)
+    frame = pd.DataFrame({"category": names[truth.numpy()], "named_as": names[named.numpy()]})
+    wrong = frame[frame["category"] != frame["named_as"]].value_counts().reset_index(name="photos")
+    wrong["share"] = wrong["photos"] / wrong["category"].map(frame["category"].value_counts())
+    order = ["photos", "share", "category", "named_as"]
+    return wrong.sort_values(order, ascending=[False, False, True, True]).head(top).reset_index(drop=True)
+
+
+def extreme_pairs(pairs: LabelledPairs, distances: Tensor, threshold: float, each: int = 4) -> tuple[Tensor, list[str]]:
+    """Choose the easiest and the hardest similar and dissimilar pairs (Fig 6.3), `each` of a kind.
+
+    Takes P pairs, their (P,) float distances, and the threshold below which one is called similar. Returns
+    (8 * each,) int64 rows of the photos, two for each pair; and a title for each photo.
+    """
+    order = distances.argsort()
+    similar, dissimilar = order[pairs.same[order]], order[~pairs.same[order]]
+    kinds = {
+        "easiest similar": similar[:each],
+        "hardest similar": similar[-each:],
+        "hardest dissimilar": dissimilar[:each],
+        "easiest dissimilar": dissimilar[-each:],
+    }
+    right = verified(distances, pairs.same, threshold)
+    titles = [
+        title
+        for kind, places in kinds.items()
+        for place in places.tolist()
+        for title in (kind, f"{distances[place]:.2f} {'✓' if right[place] else '✗ wrong'}")
+    ]
+    chosen = torch.cat(list(kinds.values()))
+    return torch.stack([pairs.left[chosen], pairs.right[chosen]], dim=1).flatten(), titles

@@ -1,0 +1,110 @@
+"""What parameters of notebooks may be: one truth for `autoparts run`, plain papermill and JupyterLab."""
+
+import ast
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from reprlib import Repr
+from typing import Any, NamedTuple
+
+from autoparts.errors import UserError
+
+KINDS = {  # annotation: what is taken, and what a message calls it
+    "int": (int, "a whole number"),
+    "float": (int | float, "a number"),
+    "str": (str, "a text"),
+    "bool": (bool, "True or False"),
+    "list[int]": (list, "a list of whole numbers, such as [32, 64]"),
+}
+CHOICES = {"draw_by": ("photo", "category")}  # what only a notebook's middle would refuse
+NAMES = (  # of all notebooks: a profile is for all, so papermill may give one what is meant for another
+    "data name seed split_seed cleaning split device allow_outside largest epochs batch_size learning_rate filters "
+    "embedding_size margin draw_by threshold_pairs bootstrap row_epochs side seeds recipe_epochs backbone photo upload "
+    "top accept"
+)
+SHORT = Repr()  # a YAML file of a kilobyte may stand for a value of a gigabyte
+SHORT.maxstring, SHORT.maxother, SHORT.maxlevel = 200, 200, 2
+
+
+class Parameter(NamedTuple):
+    """What the parameters cell of a notebook says of one of them."""
+
+    kind: str  # as annotated, such as "list[int]"
+    default: Any
+
+
+def annotated(source: str) -> dict[str, Parameter]:
+    """Find the parameters that a cell declares, such as `epochs: int = 10`: name to kind and default."""
+    found = {}
+    for statement in _statements(source):
+        with suppress(ValueError, AttributeError, TypeError):  # what is annotated, but no literal or no plain name
+            found[statement.target.id] = Parameter(ast.unparse(statement.annotation), ast.literal_eval(statement.value))
+    return found
+
+
+def check(values: Mapping[str, Any], declared: Mapping[str, Parameter], owner: str) -> None:
+    """Refuse parameters that are not declared, of another kind than declared, or out of range.
+
+    Args:
+        values: by name.
+        declared: what there is, by name.
+        owner: how the message for an unknown one begins, such as "this notebook has no".
+
+    Raises:
+        UserError: for the first one that is refused.
+    """
+    for name, value in values.items():
+        if name not in declared:
+            raise UserError(f"{owner} parameter {SHORT.repr(name)}; there are {', '.join(sorted(declared))}")
+        if expected := _expected(name, value, declared[name].kind):
+            raise UserError(f"parameter {name} is {SHORT.repr(value)}; expected {expected}")
+
+
+def check_notebook(namespace: Mapping[str, Any]) -> None:
+    """Refuse in a notebook what `autoparts run` refuses: called by its second code cell, with `globals()`.
+
+    Args:
+        namespace: of the notebook, in which its parameters, and papermill's after them, have been set.
+
+    Raises:
+        UserError: for the first parameter that is refused.
+    """
+    cells = namespace.get("In", [])  # IPython's history; other interpreters have the annotations alone
+    kinds = namespace.get("__annotations__", {}).items()
+    declared = {name: Parameter(kind.__name__ if type(kind) is type else str(kind), None) for name, kind in kinds}
+    for cell in cells:
+        declared |= annotated(cell)
+    injected = next((cell for cell in reversed(cells) if cell.startswith("# Parameters")), "")  # papermill's comment
+    given = {ast.unparse(target) for each in _statements(injected) for target in getattr(each, "targets", ())}
+    names = sorted(declared.keys() | (given - {*NAMES.split()}))
+    check({name: namespace[name] for name in names if name in namespace}, declared, "this notebook has no")
+
+
+def _statements(source: str) -> list[ast.stmt]:
+    try:
+        return ast.parse(source).body
+    except (SyntaxError, ValueError):  # half-written, or no Python at all
+        return []
+
+
+def _expected(name: str, value: Any, kind: str) -> str:
+    """Say what was expected instead of a value; empty if it will do."""
+    taken, words = KINDS.get(kind, (object, ""))
+    if not isinstance(value, taken) or isinstance(value, bool) != (kind == "bool"):
+        return words
+    if kind == "list[int]" and not (value and all(type(number) is int for number in value)):
+        return words
+    if name in CHOICES and value not in CHOICES[name]:
+        return " or ".join(CHOICES[name])
+    if name in ("seed", "split_seed"):
+        return "" if 0 <= value < 2**63 else "a number from 0 to 2**63 - 1"
+    if name == "accept":
+        return "" if 0 < value < 1 else "a share between 0 and 1"
+    if name == "photo" and value and not os.path.isfile(os.path.expanduser(value)):  # noqa: PTH111, PTH113
+        return "the path of a photo; there is no such file"
+    if name == "backbone" and value:
+        from autoparts.models import pretrained_weights  # torch, only where it is needed
+
+        pretrained_weights(value)  # refuses what it does not know or cannot fetch
+    numbers = value if kind == "list[int]" else [value] if kind in ("int", "float") else []
+    return "" if all(0 < number < 2**63 for number in numbers) else "a number above 0"

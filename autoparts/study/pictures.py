@@ -1,0 +1,83 @@
+"""Figures as PNGs that carry their caption and alternative text, and photos as small data URIs.
+
+Same input, same bytes: no dates, no random identifiers.
+"""
+
+import base64
+import io
+import warnings
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+DENSITY = 2
+"""Image pixels per CSS pixel, so that figures are sharp on high-density screens."""
+
+CSS_PIXELS_PER_INCH = 100
+"""A figure 7.2 inches wide is shown 720 pixels wide, the width of the report's text."""
+
+
+def figure_png(figure: Figure, caption: str) -> bytes:
+    """Draw a figure as a PNG that carries its caption and its alternative text.
+
+    Args:
+        figure: its label, set by the function that drew it, is the alternative text: a sentence that says what the
+            figure shows, with the result in it. The figure is closed afterwards.
+        caption: shown below the figure; kept as the text chunk `Title`, as the alternative text is as `Description`.
+
+    Returns:
+        The PNG's bytes, at `DENSITY` image pixels per CSS pixel, with at most 64 grey levels or 128 colours:
+        no eye sees the difference, and photos take a third less space.
+
+    Raises:
+        ValueError: if the figure has no label.
+    """
+    alternative = figure.get_label()
+    if not alternative:
+        raise ValueError("this figure has no alternative text: have its function call figure.set_label(sentence)")
+    drawn = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a name may hold what the font has not, such as an emoji
+        figure.savefig(drawn, format="png", dpi=DENSITY * CSS_PIXELS_PER_INCH, facecolor="white")
+    plt.close(figure)
+    image = Image.open(drawn).convert("RGB")
+    red, green, blue = image.split()
+    if red.tobytes() == green.tobytes() == blue.tobytes():
+        image = red.point([round(round(level * 63 / 255) * 255 / 63) for level in range(256)])
+    else:
+        image = image.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    texts = PngInfo()
+    texts.add_itxt("Title", caption)
+    texts.add_itxt("Description", alternative)
+    packed = io.BytesIO()
+    image.save(packed, format="PNG", optimize=True, pnginfo=texts)
+    return packed.getvalue()
+
+
+def figure_html(png: bytes, name: str) -> str:
+    """Wrap a PNG made by `figure_png` in a `<figure>` with its caption, alternative text and size.
+
+    Args:
+        png: the bytes of the PNG.
+        name: the file's stem, such as `fig_4_4`; it becomes the figure's anchor.
+    """
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
+        width, height = (side // DENSITY for side in image.size)
+        texts = image.text  # reads the whole file, so that a damaged one is noticed here
+    caption, alternative = texts.get("Title", ""), texts.get("Description", "")
+    source = base64.b64encode(png).decode("ascii")
+    return (
+        f'<figure id="{escape(name)}"><img src="data:image/png;base64,{source}" alt="{escape(alternative)}" '
+        f'width="{width}" height="{height}"><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def thumbnail(photo: np.ndarray, side: int = 56) -> str:
+    """Turn an (S, S) or (S, S, 3) uint8 photo into a small JPEG, as a data URI."""
+    packed = io.BytesIO()
+    Image.fromarray(photo).resize((side, side), Image.Resampling.BOX).save(packed, "JPEG", quality=70, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()

@@ -1,0 +1,161 @@
+"""The study: one catalogue, prepared, cleaned and split; opening one writes nothing but the cache of photos."""
+
+import hashlib
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoparts import catalogue as catalogues
+from autoparts import photos as prepared_photos
+from autoparts.catalogue import SPLITS
+from autoparts.errors import UserError
+from autoparts.models import choose_device
+from autoparts.sampling import Photos, derived_seed
+
+CLEANING = {"substring": {}, "word": {"whole_word": True}, "none": {"words": (), "smallest": 1}}
+SHARED = ("seed", "split_seed", "cleaning", "split", "device", "allow_outside")  # parameters that open a study
+
+
+@dataclass(frozen=True)
+class Study:
+    """Which photos there are, what each shows, and which split it belongs to."""
+
+    data: str
+    seed: int  # of every training
+    split_seed: int  # of the split and of the lists that models are judged on
+    cleaning: str
+    split: str
+    source: pd.DataFrame  # readable photos before cleaning: path, category, content, row [, product]
+    skipped: pd.DataFrame  # path, category, reason
+    removed: pd.DataFrame  # category, photos, rule, word
+    catalogue: pd.DataFrame  # photos of the study: as `source`, and split
+    photos: Photos  # their pixels, rows and labels; `row` of a photo is its place in the pixels
+
+    @cached_property
+    def categories(self) -> list[str]:
+        """Part names in alphabetical order; a label is a place in this list."""
+        return sorted(self.catalogue["category"].unique())
+
+    @property
+    def generated(self) -> bool:
+        """Whether the photos are drawn by the procedural catalogue."""
+        return catalogues.is_generated(self.data)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the content, category and split of every photo of the study."""
+        return _hashed(self.catalogue[["content", "category", "split"]])
+
+    @cached_property
+    def source_fingerprint(self) -> str:
+        """Hash of every file of the source: also of what cleaning removes, and of what cannot be read."""
+        every = pd.concat([self.source["path"], self.skipped["path"]])
+        unreadable = self.skipped.assign(path=catalogues.below_root(self.skipped["path"], every))
+        return _hashed(self.source[["content", "category"]], unreadable)
+
+    def subset(self, split: str) -> pd.DataFrame:
+        """Return the photos of one split."""
+        return self.catalogue[self.catalogue["split"] == split]
+
+    def pixels(self, photos: pd.DataFrame) -> list[np.ndarray]:
+        """Return the prepared photos of rows of `source` or `catalogue`: (S, S) uint8 each."""
+        return self.pixels_at(_rows(photos))
+
+    def pixels_at(self, rows: Tensor) -> list[np.ndarray]:
+        """Return the prepared photos at these places: (S, S) uint8 each."""
+        return list(self.photos.pixels[rows.to(self.photos.device)].cpu().numpy())
+
+    def size_groups(self, split: str) -> pd.Series:
+        """Return head, middle or tail for each photo of one split, by its category's number of training photos."""
+        groups = catalogues.size_groups(self.subset("train")["category"].value_counts())
+        return self.subset(split)["category"].map(groups)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what identifies the study and sums it up: the content of a run folder's `results/data.json`."""
+        return {
+            "data": self.data if self.generated else Path(self.data).name,
+            "generated": self.generated,
+            "fingerprint": self.fingerprint,
+            "seed": self.seed,
+            "split_seed": self.split_seed,
+            "cleaning": self.cleaning,
+            "split": self.split,
+            "source_photos": len(self.source),
+            "source_categories": self.source["category"].nunique(),
+            "photos": len(self.catalogue),
+            "categories": len(self.categories),
+            "skipped": len(self.skipped),
+            "photos_by_split": {split: len(self.photos.rows[split]) for split in SPLITS},
+            "processor": platform.processor() or platform.machine(),
+        }
+
+
+def open_study(
+    data: str = "synthetic",
+    seed: int = 0,
+    *,
+    split_seed: int = 0,
+    cleaning: str = "substring",
+    split: str = "new",
+    device: str = "auto",
+    size: int = 100,
+    allow_outside: bool = False,
+) -> Study:
+    """Read a catalogue, prepare its photos, clean and split it.
+
+    Args:
+        data: "synthetic", "synthetic:thesis", a folder of photos, or a CSV manifest.
+        seed: of every training.
+        split_seed: of the split and of the lists that models are judged on.
+        cleaning: how an excluded word has to match a part name: "substring" as in the thesis, "word" as a
+            whole word; "none" keeps all categories.
+        split: "new" draws train, validation and test 8:1:1; "own" keeps the split the data comes with.
+        device: "auto", "cpu", "cuda" or "mps".
+        size: side of the prepared photos in pixels.
+        allow_outside: whether a manifest may name photos outside its own folder.
+
+    Raises:
+        UserError: if the data cannot be used, or for an unknown option.
+    """
+    if cleaning not in CLEANING or split not in ("new", "own"):
+        raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
+    for name, value in (("seed", seed), ("split_seed", split_seed)):
+        if type(value) is not int or not 0 <= value < 2**63:
+            raise UserError(f"{name} is {value!r}; expected a whole number, 0 or more")
+    read = catalogues.read_catalogue(data, own_split=split == "own", allow_outside=allow_outside)
+    prepared = prepared_photos.prepare(read, size=size)
+    kept, removed = catalogues.clean(prepared.catalogue, **CLEANING[cleaning])
+    catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"))
+    if empty := sorted(set(SPLITS) - set(catalogue["split"]), key=SPLITS.index):
+        raise UserError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")
+    if catalogue["content"].nunique() == 1:
+        raise UserError(f"all {len(catalogue)} photos are copies of one file: there is nothing to tell apart")
+    photos = _photos(catalogue, prepared.pixels, choose_device(device), split_seed)
+    return Study(
+        str(data), seed, split_seed, cleaning, split, prepared.catalogue, prepared.skipped, removed, catalogue, photos
+    )
+
+
+def _photos(catalogue: pd.DataFrame, pixels: np.ndarray, device: torch.device, seed: int) -> Photos:
+    # Opened copy-on-write, since torch warns of read-only memory; nothing ever writes to it.
+    tensor = torch.from_numpy(np.load(pixels.filename, mmap_mode="c")).to(device)
+    labels = catalogue["category"].factorize(sort=True)[0]
+    subsets = {split: (catalogue["split"] == split).to_numpy() for split in SPLITS}
+    rows = {split: _rows(catalogue[subset]) for split, subset in subsets.items()}
+    return Photos(tensor, rows, {split: torch.from_numpy(labels[subset]) for split, subset in subsets.items()}, seed)
+
+
+def _rows(photos: pd.DataFrame) -> Tensor:
+    return torch.from_numpy(photos["row"].to_numpy(np.int64, copy=True))
+
+
+def _hashed(*tables: pd.DataFrame) -> str:
+    text = "\0".join(table.to_csv(index=False) for table in tables)
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()

@@ -1,0 +1,215 @@
+"""What a network is asked: how batches are drawn, what is minimised on them, and how the network is judged.
+
+The fields of a task are all that its training depends on; `training.fit` takes one, and its key covers them. B is the
+number of samples in a batch, U that of its photos, D the embedding size.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from autoparts import losses, sampling
+from autoparts.catalogue import SPLITS
+from autoparts.evaluation import choose_threshold, embed, pair_distances, verified
+from autoparts.losses import distance, distance_matrix
+from autoparts.sampling import Batch, Photos
+
+
+@dataclass(frozen=True)
+class Task:
+    """The parts that tasks have in common; a task overrides those in which it differs."""
+
+    title: ClassVar[str] = ""  # of a model trained for it
+    question: ClassVar[str] = ""  # what its accuracy answers
+    distance = "euclidean"  # by which its embeddings are compared; annotated, it would be the first of all fields
+
+    def validation(self, photos: Photos) -> list[Batch]:
+        """Return the batches that the validation loss is taken on, the same after every epoch."""
+        return []
+
+    def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
+        """Return further columns of the history, taken after every epoch."""
+        return {}
+
+    def chance(self, photos: Photos) -> float | None:
+        """Return the accuracy of guessing; None where there is no such level."""
+        return None
+
+
+@dataclass(frozen=True)
+class Naming(Task):
+    """Choose one of all part names: the plain network (section 4.1)."""
+
+    title: ClassVar[str] = "Plain CNN"
+    question: ClassVar[str] = "naming among {categories} parts"
+
+    def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
+        """Draw one epoch: every training photo once."""
+        return sampling.photo_batches(photos.rows["train"], photos.labels["train"], size, generator)
+
+    def values(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Cross-entropy and hits. (B, C) float logits and (B,) int64 labels to (B,) values."""
+        loss = F.cross_entropy(logits, labels, reduction="none")
+        return {"loss": loss, "accuracy": logits.argmax(dim=1) == labels}
+
+    def validation(self, photos: Photos) -> list[Batch]:
+        """Return all validation photos."""
+        return sampling.photo_batches(photos.rows["validation"], photos.labels["validation"], 256)
+
+    def chance(self, photos: Photos) -> float:
+        """One name drawn among all."""
+        return 1 / photos.categories
+
+    def judge(self, network: nn.Module, photos: Photos) -> dict[str, Tensor]:
+        """Return whether each photo is named rightly: split to (M,) bool."""
+        return {
+            split: embed(network, photos.pixels, photos.rows[split]).argmax(dim=1) == photos.labels[split]
+            for split in SPLITS
+        }
+
+
+@dataclass(frozen=True)
+class Pairs(Task):
+    """Tell whether two photos show the same part: contrastive loss on random pairs (section 4.2)."""
+
+    title: ClassVar[str] = "Siamese, contrastive loss"
+    question: ClassVar[str] = "same part or not, balanced pairs"
+
+    margin: float = 2.0  # distance beyond which a dissimilar pair costs nothing
+    draw_by: str = "photo"  # what is equally likely to begin a similar pair: "photo" or "category"
+    threshold_pairs: int = 9254  # training pairs for the thesis's choice of the threshold
+
+    def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
+        """Draw one epoch: as many random pairs as there are training photos."""
+        rows, labels = photos.rows["train"], photos.labels["train"]
+        left, right, same = sampling.random_pairs(labels, len(rows), generator, self.draw_by)
+        return sampling.fixed_batches((rows[left], rows[right]), same, size=size)
+
+    def values(self, embeddings: Tensor, left: Tensor, right: Tensor, same: Tensor) -> dict[str, Tensor]:
+        """Contrastive loss (2.9). (U, D) embeddings, (B,) positions and truth to (B,) values."""
+        distances = distance(embeddings.index_select(0, left), embeddings.index_select(0, right))
+        return {"loss": losses.contrastive_loss(distances, same, self.margin)}
+
+    def validation(self, photos: Photos) -> list[Batch]:
+        """Return the fixed validation pairs."""
+        left, right, same = photos.pairs("validation")
+        return sampling.fixed_batches((left, right), same)
+
+    def lists(self, photos: Photos) -> dict[str, sampling.LabelledPairs]:
+        """Return the fixed pairs of each split."""
+        return {split: photos.pairs(split, self.threshold_pairs if split == "train" else None) for split in SPLITS}
+
+    def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
+        """Accuracy on the fixed pairs, training and validation alike at the threshold best on validation (Fig 4.6)."""
+        pairs = {split: self.lists(photos)[split] for split in ("train", "validation")}
+        distances = {split: pair_distances(network, photos.pixels, pairs[split]) for split in pairs}
+        threshold = choose_threshold(distances["validation"], pairs["validation"].same)
+        right = {split: verified(distances[split], pairs[split].same, threshold).double().mean() for split in pairs}
+        accuracy = {"training_accuracy": float(right["train"]), "validation_accuracy": float(right["validation"])}
+        return {"threshold": threshold} | accuracy
+
+    def chance(self, photos: Photos) -> float:
+        """Yes or no, on balanced pairs."""
+        return 0.5
+
+    def judge(self, network: nn.Module, photos: Photos) -> dict[str, Tensor]:
+        """Return whether each fixed pair is judged rightly, at the threshold best on validation: split to (P,) bool."""
+        pairs = self.lists(photos)
+        distances = {split: pair_distances(network, photos.pixels, pairs[split]) for split in SPLITS}
+        threshold = choose_threshold(distances["validation"], pairs["validation"].same)
+        return {split: verified(distances[split], pairs[split].same, threshold) for split in SPLITS}
+
+
+@dataclass(frozen=True)
+class Triplets(Task):
+    """Bring a positive nearer to the anchor than a negative: triplet loss on random triplets (section 4.3)."""
+
+    title: ClassVar[str] = "Siamese, triplet loss"
+    question: ClassVar[str] = "triplet ranked with the margin"
+
+    margin: float = 1.0  # by how much the negative has to be farther, in units of the distance
+    distance: str = "squared"
+    draw_by: str = "photo"  # what is equally likely to be an anchor: "photo" or "category"
+
+    def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
+        """Draw one epoch: as many random triplets as there are training photos."""
+        rows, labels = photos.rows["train"], photos.labels["train"]
+        triplets = sampling.random_triplets(labels, len(rows), generator, self.draw_by)
+        return sampling.fixed_batches([rows[column] for column in triplets], size=size)
+
+    def values(self, embeddings: Tensor, anchor: Tensor, positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
+        """Triplet loss (2.11), and how triplets fare. (U, D), three (B,) positions to (B,) values.
+
+        `accuracy` is the thesis's, with the margin (2.10); `ranked` is without; `active` triplets still cost something.
+        """
+        anchors = embeddings.index_select(0, anchor)
+        near = distance(anchors, embeddings.index_select(0, positive), self.distance)
+        far = distance(anchors, embeddings.index_select(0, negative), self.distance)
+        loss = losses.triplet_loss(near, far, self.margin)
+        facts = {"accuracy": near + self.margin < far, "ranked": near < far, "active": loss > 0}
+        return {"loss": loss} | facts | {"positive_distance": near, "negative_distance": far}
+
+    def validation(self, photos: Photos) -> list[Batch]:
+        """Return the fixed validation triplets."""
+        return sampling.fixed_batches(photos.triplets("validation"))
+
+    def judge(self, network: nn.Module, photos: Photos, measure: str = "accuracy") -> dict[str, Tensor]:
+        """Return whether each fixed triplet is ranked rightly, with the margin or ("ranked") without."""
+        hits = {}
+        for split in SPLITS:
+            (batch,) = sampling.fixed_batches(photos.triplets(split))
+            hits[split] = self.values(embed(network, photos.pixels, batch.photos), *batch.target)[measure]
+        return hits
+
+
+@dataclass(frozen=True)
+class Grouped(Task):
+    """Losses on P×K batches: several photos of each of their categories, compared all with all."""
+
+    loss: str = "triplet"  # "triplet" (of the mined kind), "soft margin", "all pairs" or "supervised contrastive"
+    mined: str = "semi-hard"  # which triplets, one of `losses.KINDS`
+    distance: str = "squared"
+    margin: float = 1.0  # in units of the distance
+    each: int = 4  # photos of a category that come together, K
+
+    def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
+        """Draw one epoch: every training photo at most once."""
+        rows, labels = photos.rows["train"], photos.labels["train"]
+        return sampling.category_batches(rows, labels, size, self.each, generator)
+
+    def values(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return "loss", one value per pair, triplet or anchor; a batch without any costs nothing. (U, D) and (U,)."""
+        if self.loss == "supervised contrastive":
+            return {"loss": losses.supervised_contrastive_loss(embeddings, labels)}
+        distances = distance_matrix(embeddings, embeddings, self.distance)  # (U, U)
+        if self.loss == "all pairs":
+            values = balanced_pairs(distances, labels, self.margin)
+        elif self.loss == "soft margin":
+            anchor, positive, negative = losses.hardest(distances.detach(), labels)
+            values = losses.soft_margin_triplet_loss(distances[anchor, positive], distances[anchor, negative])
+        else:
+            anchor, positive, negative = losses.mine(distances.detach(), labels, self.mined, self.margin)
+            values = losses.triplet_loss(distances[anchor, positive], distances[anchor, negative], self.margin)
+        return {"loss": values if len(values) else embeddings.sum(dim=1) * 0}
+
+
+def balanced_pairs(distances: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """Contrastive loss of all pairs of a batch, similar and dissimilar ones weighing alike, as in the thesis's pairs.
+
+    Args:
+        distances: (U, U) float.
+        labels: (U,) int64.
+        margin: see `losses.contrastive_loss`.
+
+    Returns:
+        (U (U - 1) / 2,) float.
+    """
+    first, second = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
+    same = labels[first] == labels[second]
+    each = losses.contrastive_loss(distances[first, second], same, margin)
+    # At least 1, since a batch may hold no pair of one kind.
+    weights = torch.where(same, 0.5 / same.sum().clamp(min=1), 0.5 / (~same).sum().clamp(min=1))
+    return each * weights * len(each)

@@ -1,0 +1,112 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from autoparts import models, retrieval, training
+from autoparts.experiments import comparison
+from autoparts.sampling import Photos, seeded
+
+
+@pytest.fixture
+def photos():
+    """Thirty photos of three categories, without any pixels of interest."""
+    labels = torch.arange(3).repeat(10)
+    parts = {"train": slice(0, 12), "validation": slice(12, 18), "test": slice(18, 30)}
+    rows = {split: torch.arange(30)[part] for split, part in parts.items()}
+    return Photos(torch.zeros(30, 4, 4).byte(), rows, {split: labels[part] for split, part in parts.items()})
+
+
+def model(noise, seed=0):
+    """Vectors of those photos that are the nearer to those of their category, the less noise there is."""
+    centres = torch.eye(3)[torch.arange(3).repeat(10)]
+    return retrieval.Embedded(centres + noise * torch.randn(30, 3, generator=seeded(seed)))
+
+
+def test_table_5_1_sets_the_thesis_beside_the_run_and_curves_are_those_saved():
+    metrics = {f"{split}_accuracy": share for split, share in (("training", 0.9), ("validation", 0.5), ("test", 0.25))}
+    metrics |= {"test_interval": [0.2, 0.3], "n_test": 80}
+    results = {
+        name: {"title": name.upper(), "task": f"task of {name}", "chance": chance, "metrics": metrics}
+        for name, chance in (("cnn", 0.01), ("contrastive", 0.5), ("triplet", None))
+    }
+    table = comparison.table_5_1(results)
+    thesis, ours = table.iloc[0::2], table.iloc[1::2]
+    assert thesis["test accuracy"].tolist() == [0.508, 0.7024, 0.4036]
+    assert thesis["training accuracy"].tolist()[:2] == [0.9979, 0.9794]
+    assert thesis["validation accuracy"].tolist()[:2] == [0.0007 / 100, 0.9198]
+    assert thesis.iloc[2][["training accuracy", "validation accuracy"]].isna().all()
+    assert ours["test accuracy"].tolist() == [0.25] * 3 and ours["n (test)"].tolist() == [80] * 3
+    assert ours["95 % interval"].tolist() == ["20.0% to 30.0%"] * 3
+    assert ours["chance"].tolist()[:2] == [0.01, 0.5] and np.isnan(ours["chance"].iloc[2])
+    assert ours["task"].tolist() == ["task of cnn", "task of contrastive", "task of triplet"]
+    history = {"epoch": [1, 2], "training_loss": [2.0, 1.0]}
+    panels = comparison.curves({name: {"title": name, "history": history} for name in ("a", "b")})
+    assert list(panels) == ["a: loss", "b: loss", "a: accuracy", "b: accuracy"]
+    assert panels["b: loss"][0]["training_loss"].tolist() == [2.0, 1.0] and panels["b: loss"][1] == "loss"
+
+
+def test_every_model_sees_the_photos_in_its_own_way(run):
+    network = models.thesis_network(5, (4, 8), 24, seed=1)
+    training.save_tensors({"network": network.state_dict()}, run.weights("cnn"))
+    result = {"title": "Plain", "architecture": {"outputs": 5, "filters": [4, 8], "side": 24}}
+    seen = comparison.views(run, {"cnn": result})
+    photos = run.study.photos
+    train = photos.rows["train"]
+    assert list(seen) == ["raw pixels", f"{len(train)} principal components", "Plain"]
+    inputs = models.photo_input(photos.pixels[train])
+    raw, reduced, plain = (each.vectors[train] for each in seen.values())
+    assert raw.equal(inputs.flatten(1))
+    torch.testing.assert_close(plain, network(inputs).detach())
+    torch.testing.assert_close(torch.cdist(reduced, reduced), torch.cdist(raw, raw), atol=0.05, rtol=0.01)
+    assert (reduced.mean(dim=0).abs() < 1e-3).all()
+
+
+def test_the_comparison_has_a_row_per_model_and_one_of_chance(photos):
+    table, queries = comparison.fair_comparison({"one": model(0.5), "other": model(0.9)}, photos, 50)
+    assert table.index.tolist() == ["one", "other", "chance"] and list(queries) == ["one", "other"]
+    assert table.loc["chance", "precision@1"] == pytest.approx(1 / 3)
+    assert (table.loc["chance", ["ROC AUC", "EER", "accuracy", "ranking"]] == 0.5).all()
+    shown = comparison.intervals(table, "precision@1")
+    assert shown["one"] == "{:.1%} to {:.1%}".format(*table.loc["one", ["precision@1 low", "precision@1 high"]])
+    assert shown["chance"] == ""
+
+
+def test_the_softmax_row_names_by_the_largest_logit():
+    logits = torch.tensor([[3.0, 1, 0, 0, 0, 0], [9, 8, 0, 0, 0, -1], [0, 3, 5, 0, 0, 0], [6, 5, 4, 3, 2, 1]])
+    truth = torch.tensor([0, 0, 1, 5])
+    photos = SimpleNamespace(labels={"test": truth}, rows={"test": torch.arange(4)}, seed=0)
+    row = comparison.softmax_row(retrieval.Embedded(logits), photos, 50)
+    assert row["precision@1"] == row["class top-1"] == 0.5 and row["queries"] == 4
+    assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
+    assert row["class top-5"] == 0.75
+    weights = retrieval.resampled_weights(truth, 50, np.random.default_rng(0))  # the samples of all other rows
+    interval = retrieval.weighted_interval(np.array([1.0, 1, 0, 0]), weights)
+    assert (row["precision@1 low"], row["precision@1 high"]) == interval
+
+
+def test_precision_by_the_size_of_the_category():
+    index = [0, 2, 3, 5]  # photos 1 and 4 had no category in the gallery
+    queries = {
+        name: pd.DataFrame({"precision@1": hits}, index) for name, hits in {"a": [1.0, 0, 1, 1], "b": [0.0] * 4}.items()
+    }
+    groups = pd.Series(["head", "head", "tail", "head", "tail", "tail"], index=range(10, 16))
+    table = comparison.by_size(queries, groups)
+    assert table.columns.tolist() == ["head", "tail"]
+    assert table.loc["a"].tolist() == [1, 0.5] and table.loc["b"].tolist() == [0, 0]
+
+
+def test_a_paired_difference_has_its_sign_and_one_model_does_not_differ_from_its_twin(photos):
+    seen = {"good": model(0.3), "bad": model(1.5), "twin": model(1.5)}
+    _, queries = comparison.fair_comparison(seen, photos, 50)
+    table = comparison.paired_differences(queries, photos, "bad", 400)
+    assert table.index.tolist() == ["good", "twin"] and table.index.name == "compared with: bad"
+    gain = queries["good"]["precision@1"].mean() - queries["bad"]["precision@1"].mean()
+    assert table.loc["good", "difference"] == pytest.approx(gain) and gain > 0
+    assert table.loc["good", "difference low"] < gain < table.loc["good", "difference high"]
+    assert table.loc["twin"].tolist() == [0, 0, 0]
+    turned = comparison.paired_differences(queries, photos, "good", 400)
+    expected = -table.loc["good", ["difference", "difference high", "difference low"]].to_numpy(float)
+    np.testing.assert_allclose(turned.loc["bad"].to_numpy(float), expected, atol=1e-6)

@@ -1,0 +1,205 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from autoparts import losses, models, retrieval, tasks, training
+from autoparts.catalogue import SPLITS
+from autoparts.evaluation import choose_threshold
+from autoparts.experiments import trials, variants
+from autoparts.sampling import seeded
+from autoparts.study.run import Run
+
+SETTINGS = trials.Settings(epochs=1, batch_size=16, embedding_size=8, draws=20)
+SHARES = (*retrieval.NAMING, "precision@1 macro", "ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "ranking")
+ROWS = {row.name: row for row in variants.ROWS}
+
+
+@pytest.fixture(scope="session")
+def small(noise_study):
+    photos = noise_study.photos
+    small = trials.resized(photos, 20)
+    assert small.pixels.shape == (len(photos.pixels), 20, 20) and trials.resized(photos, 24) is photos
+    assert (small.pixels.float().mean(dim=(1, 2)) - photos.pixels.float().mean(dim=(1, 2))).abs().max() < 4
+    return small
+
+
+def saved(folder):
+    return [torch.load(path, weights_only=True) for path in sorted((folder / "models" / "beyond").glob("*.pt"))]
+
+
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.25, 0.01])
+def test_a_share_of_the_photos_keeps_two_of_each_category(patterns, share):
+    photos = patterns(*(sizes := (1, 2, 3, 8, 40)))
+    kept, otherwise = (trials.share_of(photos, share, seed) for seed in (0, 1))
+    rows, labels = kept.rows["train"], kept.labels["train"]
+    assert labels.equal(photos.labels["train"][rows]) and len(rows.unique()) == len(rows)
+    assert labels.bincount().tolist() == [min(size, max(2, -(-size * share // 1))) for size in sizes]
+    assert rows.equal(photos.rows["train"]) == rows.equal(otherwise.rows["train"]) == (share == 1)
+
+
+def test_augmentation_of_small_categories_leaves_the_others_alone(patterns):
+    photos = patterns(3, 4, 20, 8, 30)  # the median size is 8
+    inputs = torch.rand(len(photos.pixels), 1, 20, 20, generator=seeded(0))
+    for kind, expected in (("small", photos.labels["train"] < 2), ("all", photos.labels["train"] >= 0)):
+        augment = trials.augment_of(variants.Row("", "", augmentation=kind), photos)
+        moved = augment(inputs, photos.rows["train"], seeded(1), 0.5)
+        assert (moved != inputs).flatten(1).any(dim=1).equal(expected)
+    assert trials.augment_of(variants.BASELINE, photos) is None
+
+
+def test_principal_components_are_those_of_training_photos_and_stay(run, patterns):
+    photos = trials.share_of(patterns(*[8] * 4), 0.5, 0)
+    network, _ = trials.train(run, ROWS["500 principal components"], SETTINGS, photos, 0)
+    reduced = network[:2](models.photo_input(photos.pixels[photos.rows["train"]])).detach()
+    assert reduced.mean(dim=0).abs().max() < 1e-3
+    products = reduced.T @ reduced
+    assert (products - products.diag().diag()).abs().max() < 1e-2 * reduced.square().sum()
+    assert reduced.square().sum(dim=0).mean() / (len(reduced) - 1) == pytest.approx(1, rel=0.05)
+
+
+def test_every_row_trains_and_is_judged(run, small):
+    table = trials.compare(run, variants.ROWS, SETTINGS, small)
+    states = saved(run.folder)
+    histories = pd.concat([pd.DataFrame(state["history"]) for state in states])
+    # The Hamming row is the baseline's network, looked up by its embedding cut at the medians.
+    assert len(states) == len(ROWS) - 1 and np.isfinite(histories[["epoch", "training_loss"]].to_numpy()).all()
+    assert table["variant"].tolist() == list(ROWS)
+    scores = table[list(SHARES)]
+    assert scores.notna().all(axis=None) and ((scores >= 0) & (scores <= 1)).all(axis=None)
+    assert (table["spread"] == 0).all() and (table["verdict"] == "").all()
+
+
+@pytest.mark.parametrize("name", ["supervised contrastive", "soft margin, hardest of a batch", "semi-hard triplets"])
+def test_what_can_be_learned_is_learned_and_called_no_collapse(run, patterns, name):
+    """A trained row tells the patterns apart, and no word is said against its training."""
+    photos, settings = patterns(*[8] * 6), replace(SETTINGS, epochs=8, batch_size=24, learning_rate=2e-3)
+    network, history = trials.train(run, ROWS[name], settings, photos, 0)
+    vectors = retrieval.embedded(network, photos, ROWS[name].task.distance).vectors
+    nearest = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf).argmin(dim=1)
+    assert (photos.labels["test"][nearest] == photos.labels["test"]).double().mean() > 0.9
+    assert trials.collapse(vectors, history["training_loss"]) == ""
+
+
+def test_a_collapsed_training_is_named():
+    spread, flat, falling = torch.randn(9, 4, generator=seeded(0)), pd.Series([1.0] * 4), pd.Series([4.0, 3, 2, 1])
+    assert "alike" in trials.collapse(torch.ones(9, 4) * 3 + spread * 1e-5, falling)
+    assert "stuck" in trials.collapse(spread, flat) and "stuck" in trials.collapse(spread, flat * 0)
+    assert trials.collapse(spread, falling) == trials.collapse(spread, flat.head(0)) == ""
+
+
+def test_the_same_seed_gives_the_same_table_and_what_is_trained_is_not_trained_again(run, small, tmp_path, monkeypatch):
+    rows = [variants.BASELINE, ROWS["semi-hard triplets"]]
+    table = trials.compare(run, rows, SETTINGS, small)
+    other = trials.compare(Run(tmp_path / "other", run.study), rows, SETTINGS, small)
+    pd.testing.assert_frame_equal(table, other, check_exact=True)
+    monkeypatch.setattr(training, "train_epoch", None)
+    pd.testing.assert_frame_equal(table, trials.compare(run, rows, SETTINGS, small), check_exact=True)
+    trials.compare(run, rows, replace(SETTINGS, draws=SETTINGS.draws + 1), small)
+    trials.compare(run, [replace(rows[0], group="other", name="name", hamming=True)], SETTINGS, small)
+    for task in (tasks.Triplets(margin=1.5), tasks.Grouped(mined="easy")):
+        with pytest.raises(TypeError):  # 'NoneType' object is not callable: this is another training
+            trials.compare(run, [replace(rows[0], task=task)], SETTINGS, small)
+
+
+def test_seeds_are_averaged_and_their_spread_is_told(run, small):
+    table = trials.compare(run, [variants.BASELINE], replace(SETTINGS, seeds=2), small)
+    first = trials.compare(run, [variants.BASELINE], SETTINGS, small)["precision@1"][0]
+    second = 2 * table["precision@1"][0] - first
+    assert len(saved(run.folder)) == 2 and table["spread"][0] == pytest.approx(abs(first - second)) and first != second
+
+
+def test_test_labels_reach_neither_training_nor_threshold(run, small, tmp_path, monkeypatch):
+    names = ("offline triplets", "500 principal components", "small categories augmented, drawn alike")
+    rows = [variants.BASELINE, variants.PLAIN, *(ROWS[name] for name in names)]
+    thresholds, weights = {"given": [], "scrambled": []}, {}
+
+    def noted(distances, same):
+        thresholds[current].append(choose_threshold(distances, same))
+        return thresholds[current][-1]
+
+    monkeypatch.setattr(retrieval, "choose_threshold", noted)
+    labels = small.labels["test"][torch.randperm(len(small.labels["test"]), generator=seeded(1))]
+    assert not labels.equal(small.labels["test"])
+    scrambled = replace(small, labels=small.labels | {"test": labels})
+    for current, photos in (("given", small), ("scrambled", scrambled)):
+        trials.compare(Run(tmp_path / current, run.study), rows, SETTINGS, photos)
+        states = [state["network"].values() for state in saved(tmp_path / current)]
+        weights[current] = [float(sum(value.double().sum() for value in state)) for state in states]
+    assert weights["given"] == weights["scrambled"] and len(set(weights["given"])) == 5
+    assert thresholds["given"] == thresholds["scrambled"] and len(thresholds["given"]) == 5
+
+
+def test_hamming_keeps_a_bit_that_halves_the_training_photos(small):
+    pixels = models.photo_input(small.pixels).flatten(1)[:, :3] - 2
+    model, train = trials.cut_at_medians(retrieval.Embedded(pixels), small), small.rows["train"]
+    assert model.vectors.equal((pixels > pixels[train].median(dim=0).values).float())
+    assert 0.3 < model.vectors[train].mean() <= 0.5
+    assert model.between(train[:1], train[1:2]) == (model.vectors[train[0]] != model.vectors[train[1]]).sum()
+
+
+def test_the_kinds_of_triplets_are_shares(run, small):
+    kinds = trials.triplet_kinds(run, replace(SETTINGS, epochs=2), small)
+    assert kinds.columns.tolist() == ["epoch", *losses.KINDS] and kinds["epoch"].tolist() == [1, 2]
+    assert kinds[list(losses.KINDS)].sum(axis=1).to_numpy() == pytest.approx(np.ones(2))
+
+
+def test_losses_are_set_beside_those_of_the_better_recipe():
+    table = pd.DataFrame({"variant": list(ROWS), "precision@1": np.arange(len(ROWS)) / 100})
+    shown = trials.losses_by_recipe(table)
+    assert shown.loc["contrastive", "thesis network"] == list(ROWS).index("contrastive, random pairs") / 100
+    assert shown.loc["triplet", "residual, augmented"] == (len(ROWS) - 1) / 100
+    assert shown.index.tolist() == ["cross-entropy", "contrastive", "triplet"] and shown.index.name == "loss"
+
+
+def test_held_out_categories_are_never_trained_on(run, small, monkeypatch):
+    seen, original = [], trials.compare
+    monkeypatch.setattr(trials, "compare", lambda *given: seen.append(given[3:]) or original(*given))
+    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 0.3)
+    assert table["trained on them"].tolist() == ["no", "yes"]
+    category = run.study.catalogue.set_index("row")["category"]
+
+    def categories(of, split):
+        return set(category[of.rows[split].tolist()])
+
+    (without, judged), (whole, judged_too) = seen
+    assert whole is small and judged_too is judged
+    hidden = categories(judged, "train")
+    assert len(hidden) == 2 and categories(judged, "test") == hidden
+    for split in SPLITS:
+        assert categories(without, split) == set(run.study.categories) - hidden
+        names = [category[row] for row in judged.rows[split].tolist()]
+        known = pd.DataFrame({"name": names, "label": judged.labels[split].tolist()}).drop_duplicates()
+        assert known["name"].is_unique and known["label"].is_unique
+    assert categories(judged, "validation") == set(run.study.categories) - hidden  # where the threshold comes from
+    gallery, queries = (set(judged.rows[split].tolist()) for split in ("train", "test"))
+    assert gallery | queries == set(category.index[category.isin(hidden)]) and not gallery & queries
+
+
+def test_no_category_is_held_out_where_there_are_too_few(run, small, capsys):
+    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 0.9)
+    assert table.empty and {"variant", "trained on them", "ROC AUC"} <= set(table.columns)
+    assert "no categories are held out: the validation photos cannot be compared" in capsys.readouterr().out
+
+
+def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypatch):
+    network, seen = models.initialised(0, models.Recogniser, 5, 8, (4, 8)), []
+
+    def trained(of, epochs, seed, name, backbone):
+        seen.append((seed, name, epochs))
+        return network, None
+
+    monkeypatch.setattr(trials, "train_recommended", trained)
+    shared = {"architecture": {"outputs": 5, "filters": [4, 8], "side": 24}}
+    shared["settings"] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
+    results = {
+        "cnn": {"title": "plain", "trained_for": {"kind": "Naming"}, **shared},
+        "triplet": {"title": "ranks", "trained_for": {"kind": "Triplets", "margin": 0.5, "draw_by": "photo"}, **shared},
+    }
+    table = trials.over_seeds(run, results, replace(SETTINGS, seeds=2), 3)
+    assert table["variant"].tolist() == ["plain", "ranks", "recommended"]
+    assert seen == [(3, "recommended", 3), (4, "recommended-4", 3)] and table["spread"].iloc[2] == 0
+    states = saved(run.folder)
+    assert len(states) == 4 and all(state["network"]["0.0.weight"].shape[0] == 4 for state in states)

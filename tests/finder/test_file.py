@@ -1,0 +1,151 @@
+"""Files can lie: what is not as it should be is refused with one message, and takes no memory."""
+
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+
+import pytest
+import torch
+
+import autoparts
+from autoparts.errors import UserError
+
+pytest_plugins = "finder_files"
+NAN = float("nan")
+
+
+class Calls:
+    """Pickled, it is a call of a function."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def rewritten(path, tmp_path, change):
+    """Write a copy of a finder file with other content."""
+    torch.save(change(torch.load(path, weights_only=True)), tmp_path / "file.pt", pickle_protocol=2)
+    return tmp_path / "file.pt"
+
+
+def refused(path, message):
+    with pytest.raises(UserError, match=message) as found:
+        autoparts.load_finder(path)
+    assert (
+        str(path) in str(found.value) and "\n" not in str(found.value) and len(str(found.value)) < 400 + len(str(path))
+    )
+
+
+def test_code_in_a_file_is_refused_and_never_run(path, tmp_path):
+    trace = tmp_path / "it-ran"
+    hostile = Calls(exec, f"open({str(trace)!r}, 'w')")
+    refused(rewritten(path, tmp_path, lambda state: state | {"facts": {"x": hostile}}), r"file\.pt is no finder file")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(hostile, protocol=2))
+    refused(tmp_path / "plain.pt", r"plain\.pt is no finder file")
+    assert not trace.exists()
+
+
+def test_damaged_and_other_files_are_refused(path, tmp_path):
+    whole = path.read_bytes()
+    for content in (b"", b"a photo", whole[:1000], whole[: len(whole) // 2], whole[:-1]):
+        (tmp_path / "file.pt").write_bytes(content)
+        refused(tmp_path / "file.pt", r"file\.pt is no finder file: it is damaged")
+    refused(tmp_path / "nowhere.pt", "there is no finder file")
+    with pytest.raises(UserError, match=r"there is no finder file .*\\x1b\[2J\.pt"):
+        autoparts.load_finder(tmp_path / "\x1b[2J.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: [1, 2], "format"),
+        (lambda state: state | {"format": "autoparts finder 1"}, "its format is not 'autoparts finder 2'.*notebook 07"),
+        (lambda state: state | {"more": 1}, "fields"),
+        (lambda state: state | {"preparation": 0}, "prepared by another version"),
+        (lambda state: state | {"gallery": state["gallery"].float()}, "gallery is not torch.float16"),
+        (lambda state: state | {"gallery": state["gallery"][:, :-1].clone()}, "gallery"),
+        (lambda state: state | {"gallery": state["gallery"] * NAN}, "gallery is not unit"),
+        (lambda state: state | {"gallery": state["gallery"] * 1.1}, "gallery is not unit"),
+        (lambda state: state | {"labels": state["labels"] + 1}, "labels"),
+        (lambda state: state | {"labels": 3}, "finder file"),
+        (lambda state: state | {"offsets": state["offsets"].flip(0)}, "offsets"),
+        (lambda state: state | {"thumbnails": state["thumbnails"][1:].clone()}, "thumbnails"),
+        (lambda state: state | {"categories": state["categories"][1:]}, "labels do not fit"),
+        (lambda state: state | {"categories": [*state["categories"], "more"]}, "weights are not those"),
+        (lambda state: state | {"categories": [1] * len(state["categories"])}, "not names"),
+        (lambda state: state | {"categories": ["x" * 2000] * len(state["categories"])}, "not names"),
+        (lambda state: state | {"categories": ["x"] * 20_000}, "no photos, or too many"),
+        (lambda state: state | {"size": 100_000}, "size or share is absurd"),
+        (lambda state: state | {"share": NAN}, "size or share is absurd"),
+        (lambda state: state | {"temperature": NAN}, "temperature is absurd"),
+        (lambda state: state | {"temperature": float("inf")}, "temperature is absurd"),
+        (lambda state: state | {"temperature": "warm"}, "temperature is no float"),
+        (lambda state: state | {"threshold": NAN}, "threshold is absurd"),
+        (lambda state: state | {"threshold": 1e300}, "threshold is absurd"),
+        (lambda state: state | {"facts": state["facts"] | {"generated": "no"}}, "generated is no bool"),
+        (lambda state: state | {"facts": state["facts"] | {"share": 1}}, "facts"),
+        (lambda state: state | {"facts": state["facts"] | {"seed": -1}}, "seed is absurd"),
+        (lambda state: state | {"architecture": state["architecture"] | {"embedding_size": 10**9}}, "widths"),
+        (lambda state: state | {"architecture": state["architecture"] | {"filters": [1024] * 7}}, "weights are not"),
+        (lambda state: state | {"architecture": 3}, "finder file"),
+        (lambda state: state | {"architecture": state["architecture"] | {"backbone": "no_such_net"}}, "no_such_net"),
+        (lambda state: state | {"weights": {}}, "weights are not those"),
+        (lambda state: state | {"weights": {n: w.double() for n, w in state["weights"].items()}}, "finder file"),
+        (lambda state: state | {"weights": {n: w * NAN for n, w in state["weights"].items()}}, "finder file"),
+        (lambda state: state | {"weights": {n: -w for n, w in state["weights"].items()}}, "negative variances"),
+    ],
+)
+def test_a_file_whose_content_does_not_fit_is_refused(path, tmp_path, change, message):
+    refused(rewritten(path, tmp_path, change), message)
+
+
+def claiming(count, *shape):
+    """A tensor whose file holds `count` numbers, and which claims to have more."""
+    held = torch.ones(count, dtype=torch.float16).untyped_storage()
+    storage = torch.storage.TypedStorage(wrap_storage=held, dtype=torch.float16, _internal=True)
+    strides = torch.empty(shape, device="meta").stride()
+    return Calls(torch._utils._rebuild_tensor_v2, storage, 0, shape, strides, False, OrderedDict())
+
+
+def one_number(tensors):
+    return {name: tensor.flatten()[0].expand(tensor.shape) for name, tensor in tensors.items()}
+
+
+LIES = {
+    "stride": lambda state: state | {"gallery": state["gallery"][:1].expand(900_000, -1)},
+    "weights": lambda state: state | {"weights": one_number(state["weights"])},
+    "view": lambda state: state | {"labels": torch.zeros(1, dtype=torch.int64).expand(1 << 30)},
+    "overlap": lambda state: state | {"thumbnails": torch.zeros(13, dtype=torch.uint8).as_strided((9, 5), (1, 1))},
+    "grown": lambda state: state | {"gallery": claiming(10, 1 << 20, 1 << 10)},
+    "bytes": lambda state: state | {"categories": Calls(bytearray, 1 << 31)},
+    "zeros": lambda state: state | {"thumbnails": Calls(torch.Tensor, 1 << 29)},
+}
+
+
+def test_files_that_claim_more_than_they_hold_take_no_memory(path, tmp_path):
+    for name, lie in LIES.items():
+        rewritten(path, tmp_path, lie).rename(tmp_path / f"{name}.pt")
+    with zipfile.ZipFile(tmp_path / "packed.pt", "w", zipfile.ZIP_DEFLATED) as packed, zipfile.ZipFile(path) as plain:
+        for entry in plain.namelist():
+            largest = entry.endswith("/0")
+            packed.writestr(entry, bytes(1 << 28) if largest else plain.read(entry))
+    code = (
+        "import autoparts, resource, sys\n"
+        "autoparts.load_finder(sys.argv[1])\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "for path in sys.argv[2:]:\n"
+        "    try:\n"
+        "        autoparts.load_finder(path)\n"
+        "    except ValueError as error:\n"
+        "        print(error)\n"
+        "print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)"
+    )
+    lies = sorted(map(str, tmp_path.glob("*.pt")))
+    command = [sys.executable, "-c", code, str(path), *lies]
+    *told, grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(told) == len(lies) and all("finder file" in line for line in told)
+    assert int(grown) < 64  # MiB

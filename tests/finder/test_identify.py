@@ -1,0 +1,77 @@
+"""The command `autoparts identify`."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+
+import autoparts
+from autoparts.__main__ import main
+from autoparts.finder import finder
+
+pytest_plugins = "finder_files"
+
+
+@pytest.fixture
+def photos(study, tmp_path):
+    """Two photos, a file that is none, and a hidden photo."""
+    first, second = (open(path, "rb").read() for path in study.subset("test")["path"][:2])  # noqa: PTH123, SIM115
+    contents = {"0.jpg": first, "1.jpg": second, "2\n\x1b[2J.jpg": b"no photo", ".hidden/3.jpg": first}
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+    return tmp_path
+
+
+@pytest.fixture
+def identify(path, capsys):
+    def run(*arguments):
+        code = main(["identify", *map(str, arguments), "--run", str(path)])
+        told = capsys.readouterr()
+        return code, told.out.splitlines(), told.err
+
+    return run
+
+
+def test_a_table_has_a_row_for_each_name(identify, path, photos, monkeypatch):
+    here = dataclasses.replace(autoparts.load_finder(path), threshold=2.0)
+    monkeypatch.setattr(finder, "load_finder", lambda _: here)
+    answer = here.identify(photos / "0.jpg")
+    code, lines, _ = identify(photos / "0.jpg", "--top", 3)
+    assert code == 0 and len(lines) == 3 and "0.jpg" in lines[0] and "0.jpg" not in lines[1]
+    assert lines[0].endswith(f"{answer.names[0].confidence:.1%}  {answer.names[0].category}")
+    drawn = dataclasses.replace(here, threshold=-1.0, facts=here.facts | {"generated": True})
+    monkeypatch.setattr(finder, "load_finder", lambda _: drawn)
+    code, lines, _ = identify(photos / "0.jpg")
+    assert code == 0 and len(lines) == 2 and f"distance {answer.distance:.2f}" in lines[0]
+    assert "nothing like it in the catalogue" in lines[0] and drawn.warning in lines[1]
+
+
+def test_folders_are_read_and_what_is_no_photo_is_told(identify, photos):
+    code, lines, _ = identify(photos, photos / "nowhere.jpg", "--top", 1)
+    assert code == 0 and len(lines) == 4 and all(map(str.isprintable, lines))
+    assert r"2\n\x1b[2J.jpg  cannot be read: not a photo of a known format" in lines[2]
+    assert "nowhere.jpg  cannot be read: No such file" in lines[3]
+    code, _, told = identify(photos / "nowhere.jpg")
+    assert code == 1 and "none of 1 files could be read" in told
+
+
+def test_lines_of_json_hold_the_answer(identify, photos):
+    code, lines, _ = identify(photos, "--json", "--top", 2)
+    rows = [json.loads(line) for line in lines]
+    assert code == 0 and [row["photo"] for row in rows[:2]] == [str(photos / "0.jpg"), str(photos / "1.jpg")]
+    assert rows[2] == {"photo": str(photos / "2\n\x1b[2J.jpg"), "error": "not a photo of a known format"}
+    for row in rows[:2]:
+        assert row["name"] == (row["names"][0]["category"] if row["known"] else None) and row["warning"] == ""
+        assert len(row["names"]) == len(row["nearest"]) == 2
+        assert 0 <= row["names"][1]["confidence"] <= row["names"][0]["confidence"] <= 1
+
+
+def test_a_reader_who_has_enough_is_no_error(path, photos):
+    command = [sys.executable, "-m", "autoparts", "identify", *[str(photos)] * 40, "--run", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.readline()
+        running.stdout.close()
+        assert running.stderr.read() == b"" and running.wait() == 1

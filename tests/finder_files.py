@@ -1,0 +1,48 @@
+"""Fixtures of the finder's tests: a small study of blobs, and the finder file of a network that was not trained."""
+
+import pytest
+import torch
+from samples import draw
+
+from autoparts import models
+from autoparts.finder import calibration
+from autoparts.study.run import open_run
+from autoparts.study.study import open_study
+
+CATEGORIES = ("Clutch", "Mirror", "Pump", "Wheel")
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    for number in range(72):
+        path = folder / "photos" / CATEGORIES[number % 4] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(number).save(path)
+    return open_study(str(folder / "photos"), device="cpu", size=48, cleaning="none")
+
+
+@pytest.fixture(scope="session")
+def run(study, tmp_path_factory):
+    return open_run(str(tmp_path_factory.mktemp("reports") / "tiny"), study)
+
+
+@pytest.fixture(scope="session")
+def network(study):
+    """The recommended model, new; but that its norms have seen photos, so that embeddings differ."""
+    network = models.initialised(0, models.Recogniser, len(study.categories)).train()
+    with torch.no_grad():
+        for _ in range(20):
+            network(models.photo_input(study.photos.pixels[study.photos.rows["train"]]))
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def built(study, run, network):
+    """The finder file and the table of its calibration."""
+    return calibration.build(study, run, network)
+
+
+@pytest.fixture(scope="session")
+def path(built):
+    return built[0]

@@ -1,0 +1,84 @@
+import json
+import os
+
+import pytest
+import toy_notebooks
+from samples import draw
+
+from autoparts.errors import UserError
+from autoparts.pipeline.check import check
+from autoparts.pipeline.notebooks import Notebook
+
+TABLE = {
+    "01_first": Notebook(writes=("results/first.json",)),
+    "02_second": Notebook(reads=("results/first.json",)),
+    "03_third": Notebook(),
+}
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    toys = toy_notebooks.Toys(tmp_path, monkeypatch, TABLE)
+    first = 'write("results/first.json", json.dumps({"version": 2, "count": count}))\nwrite("figures/fig_a.txt", "a")'
+    for stem, cell in (("01_first", first), ("02_second", ""), ("03_third", 'write("tables/list.csv", "a\\n1\\n")')):
+        toy_notebooks.write(toys.notebooks, stem, cell)
+    toys.run(parameters={"count": 7})
+    return toys
+
+
+def told(capsys, *arguments):
+    """Check; return whether all is well, and what was printed by its first word."""
+    capsys.readouterr()
+    well = check("toy", *arguments)
+    lines = [line.split(None, 1) for line in capsys.readouterr().out.splitlines()]
+    assert len(lines) <= 24
+    return well, dict(lines)
+
+
+def test_a_run_that_is_whole_and_up_to_date(toys, capsys):
+    before = toys.files()
+    well, lines = told(capsys, str(toys.photos))
+    assert well and lines["files"] == "all are as they were written" and lines["photos"] == "compared"
+    assert lines["study"] == "18 photos of secret-place in 3 categories, seed 0"
+    assert [lines[stem] for stem in TABLE] == ["up to date"] * 3
+    well, lines = told(capsys)
+    assert well and lines["photos"] == "not compared: give --data"
+    assert toys.files() == before
+
+
+def test_what_is_missing_changed_or_damaged_is_named(toys, capsys):
+    (toys.folder / "figures" / "fig_a.txt").unlink()
+    os.truncate(toys.folder / "tables" / "list.csv", 1)
+    os.truncate(toys.folder / "notebooks" / "02_second.ipynb", 10)
+    well, lines = told(capsys)
+    assert not well
+    for part in ("figures/fig_a.txt is missing", "tables/list.csv is changed", "02_second.ipynb is damaged"):
+        assert part in lines["files"]
+    assert lines["01_first"] == "would run: figures/fig_a.txt is missing"
+    assert lines["02_second"] == "would run: not executed so far"
+
+
+def test_what_would_run_again_and_why(toys, capsys):
+    toy_notebooks.write(toys.notebooks, "01_first", "1 + 1")
+    well, lines = told(capsys)
+    assert not well and lines["01_first"] == "would run: changed: notebook"
+    assert lines["02_second"] == "would run, if these write something else: 01_first"
+    assert lines["03_third"] == "up to date"
+    toys.code.write_text("answer = 2")
+    assert told(capsys)[1]["03_third"] == "would run: changed: code"
+    draw(99).save(toys.photos / "Pump" / "0.jpg")
+    assert told(capsys, str(toys.photos))[1]["03_third"] == "would run: changed: photos, code"
+
+
+def test_a_folder_of_two_studies_is_told(toys, capsys):
+    data = toys.folder / "results" / "data.json"
+    data.write_text(json.dumps(json.loads(data.read_text()) | {"seed": 5}))
+    well, lines = told(capsys)
+    assert not well and lines["study"].endswith("seed 5; another one: 01_first, 02_second, 03_third")
+    data.write_text("garbage")
+    assert "data.json is damaged and was set aside" in told(capsys)[1]["files"]
+
+
+def test_a_folder_that_is_not_there_is_told(toys):
+    with pytest.raises(UserError, match=r"there is no run in .*autoparts run --name nothing"):
+        check("nothing")

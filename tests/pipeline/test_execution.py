@@ -1,0 +1,323 @@
+import contextlib
+import io
+import json
+import re
+import resource
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+import toy_notebooks
+from filelock import FileLock
+from jupyter_client.kernelspec import KernelSpecManager
+from tools import kill_runs, opened
+
+from autoparts.__main__ import main
+from autoparts.errors import FailedError, UserError
+from autoparts.pipeline import execution
+from autoparts.pipeline.notebooks import Notebook
+
+TABLE = {
+    "01_first": Notebook(writes=("results/first.json",)),
+    "02_second": Notebook(reads=("results/first.json",), writes=("models/second.pt",)),
+}
+FIRST = """
+write("results/first.json", json.dumps({"version": 2, "count": count}))
+write("tables/first.csv", f"{count},{os.environ.get('TOY', '')}\\n")
+"""
+SECOND = 'write("models/second.pt", (folder / "results" / "first.json").read_text())'
+ASKED = """
+import ipykernel, sys
+assert json.loads(ipykernel.get_connection_info())["transport"] == ("tcp" if os.name == "nt" else "ipc")
+assert sys.executable == label
+print("epoch 1", flush=True)
+print("epoch 2", data)
+"""
+
+
+def written(place, patch):
+    toys = toy_notebooks.Toys(place, patch, TABLE)
+    toy_notebooks.write(toys.notebooks, "01_first", FIRST)
+    toy_notebooks.write(toys.notebooks, "02_second", SECOND)
+    return toys
+
+
+@pytest.fixture
+def toys(tmp_path, monkeypatch):
+    """Two notebooks, the second one reading what the first one saved, executed without a kernel."""
+    return written(tmp_path, monkeypatch)
+
+
+# With kernels
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A run by kernels that are watched, and what it told; a user's kernel of the same name is a program that fails."""
+    place, told = tmp_path_factory.mktemp("ran"), io.StringIO()
+    decoy = place / "jupyter" / "kernels" / "python3"
+    decoy.mkdir(parents=True)
+    (decoy / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(told):
+        for name, value in {"JUPYTER_PATH": str(place / "jupyter"), **opened.watch(place)}.items():
+            patch.setenv(name, value)
+        assert KernelSpecManager().get_kernel_spec("python3").argv == ["/bin/false"]
+        toys = written(place, patch)
+        patch.setattr(execution, "_execute", toys.by_kernel)
+        toy_notebooks.write(toys.notebooks, "02_second", ASKED, SECOND)
+        assert toys.run(parameters={"rate": 0.25, "label": sys.executable}) == "01 02"
+    return toys, told.getvalue()
+
+
+def test_what_a_notebook_prints_is_told_as_it_runs(ran):
+    _, told = ran
+    assert "\n01_first: not executed so far\n" in told and "18 photos in 3 categories\n" in told
+    assert re.search(r"(^|\r|\n)epoch 1\n", told) and f"epoch 2 {ran[0].photos}\n" in told
+    assert told.index("02_second  ") < told.index("epoch 1") < told.rindex("02_second  ")
+
+
+def test_run_facts(ran):
+    toys, _ = ran
+    facts = toys.facts()
+    assert facts["name"] == "toy" and facts["data"] == "secret-place" and facts["generated"] is False
+    assert facts["photos"] == 18 and facts["categories"] == 3 and facts["seed"] == 0 and facts["threads"] > 0
+    values = {"count": 3, "rate": 0.25, "filters": [8], "loud": False, "device": "auto"}
+    assert values.items() <= facts["parameters"].items()
+    assert values.items() <= facts["executed"]["02_second"]["parameters"].items()
+    assert facts["executed"].keys() == facts["timings"].keys() == {"01_first", "02_second"}
+    assert facts["versions"].keys() >= {"python", "torch", "numpy", "pandas"} and len(facts["fingerprint"]) == 32
+
+
+def test_no_path_of_the_user_is_in_the_report(ran):
+    toys, _ = ran
+    for name, content in toys.files().items():
+        if name.endswith((".html", ".json", ".csv", ".ipynb")):
+            assert str(toys.place) not in content.decode() and str(Path.home()) + "/" not in content.decode(), name
+    page = toys.files()["01_first.html"].decode()
+    assert [re.search(rf">{name}</th><td[^>]*>([^<]*)</td>", page)[1] for name in ("count", "rate")] == ["3", "0.25"]
+
+
+def test_executed_notebooks_hold_nothing_that_differs_from_run_to_run(ran):
+    toys, _ = ran
+    notebook = nbformat.read(toys.folder / "notebooks" / "01_first.ipynb", as_version=4)
+    assert notebook.metadata["papermill"].keys() == {"parameters"}
+    assert notebook.metadata["autoparts"].keys() == {"stamp", "outputs", "parameters", "seconds"}
+    assert notebook.metadata["autoparts"]["outputs"].keys() == {"results/first.json", "tables/first.csv"}
+    assert not [cell for cell in notebook.cells if {"papermill", "execution"} & cell.metadata.keys()]
+    assert [cell.id for cell in notebook.cells] == ["01-00", "01-01", "injected-parameters", "01-02", "01-03"]
+    assert {path.name for path in toys.folder.rglob(".*")} == {".lock"}
+
+
+def test_what_a_kernel_opens_or_writes_beyond_its_declaration_is_found(ran, monkeypatch):
+    monkeypatch.setattr(opened, "TABLE", TABLE | {"02_second": Notebook()})
+    assert opened.undeclared(ran[0].folder, ran[0].place) == [
+        "01_first does not read results/data.json",
+        "02_second does not read results/data.json",
+        "02_second reads results/first.json",
+        "02_second writes models/second.pt",
+    ]
+
+
+def test_a_failing_notebook_is_named_and_the_good_report_stays(toys, monkeypatch):
+    toys.run()
+    before = toys.files()
+    monkeypatch.setattr(execution, "_execute", toys.by_kernel)
+    toy_notebooks.write(toys.notebooks, "02_second", "1 + 1", "1 / 0")
+    with pytest.raises(FailedError, match=r"02_second failed in cell \d+: ZeroDivisionError: division") as found:
+        toys.run()
+    assert found.value.exit_code == 1 and "02_second.failed.ipynb" in str(found.value)
+    after = toys.files()
+    assert b"ZeroDivisionError" in after.pop("notebooks/02_second.failed.ipynb")
+    assert after == before
+    toy_notebooks.write(toys.notebooks, "02_second", SECOND, "os._exit(1)")
+    with pytest.raises(FailedError, match=r"02_second failed: its Python process died"):
+        toys.run()
+    toy_notebooks.write(toys.notebooks, "02_second", SECOND)
+    assert toys.run() == ""  # what it wrote is still there
+    assert not [name for name in toys.files() if ".failed." in name]
+
+
+def test_a_kernel_that_dies_while_it_starts_is_a_failing_notebook(toys, monkeypatch):
+    def die(path, output, parameters, **options):
+        Path(output).write_bytes(path.read_bytes())
+        raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr(execution.papermill, "execute_notebook", die)
+    monkeypatch.setattr(execution, "_execute", toys.by_kernel)
+    with pytest.raises(FailedError, match=r"01_first failed.*died"):
+        toys.run()
+
+
+FAULTS = {  # who gets which signal, and how the command ends
+    "Ctrl-C": (False, signal.SIGINT, 130, "autoparts: interrupted; the same command goes on from here\n"),
+    "SIGTERM": (False, signal.SIGTERM, 130, "autoparts: interrupted; the same command goes on from here\n"),
+    "kill -9 of the kernel": (True, signal.SIGKILL, 1, "stays in the report.\n"),
+}
+
+
+def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys):
+    toys.run(only=["01"])
+    monkeypatch.setattr(execution, "_execute", toys.by_kernel)
+    toy_notebooks.write(toys.notebooks, "02_second", "import time\ntime.sleep(120)", SECOND)
+    log, here, handler = toys.place / "log", psutil.Process(), signal.getsignal(signal.SIGTERM)
+
+    def interrupt(kernel, number):
+        while "02_second" not in log.read_text():
+            time.sleep(0.1)
+        (here.children()[-1] if kernel else here).send_signal(number)
+
+    for fault, (kernel, number, code, message) in FAULTS.items():
+        log.write_text("")
+        threading.Thread(target=interrupt, args=(kernel, number), daemon=True).start()
+        assert main(["run", "--data", str(toys.photos), "--name", "toy"]) == code, fault
+        assert capsys.readouterr().err.endswith(message)
+        assert log.read_text() == "02_second " and not here.children()
+        left = {path.name for path in (toys.folder / "notebooks").iterdir() if ".failed." not in path.name}
+        assert left == {"01_first.ipynb"}
+    signal.signal(signal.SIGTERM, handler)
+    toy_notebooks.write(toys.notebooks, "02_second", SECOND)
+    assert toys.run() == "02"
+
+
+# Without
+
+
+def test_only_what_changed_runs_again(toys):
+    assert toys.run() == "01 02"
+    before = {name: content for name, content in toys.files().items() if name != "run.json"}
+    assert toys.run() == ""
+    assert {name: content for name, content in toys.files().items() if name != "run.json"} == before
+    assert toys.run(only=["01"], force=True) == "01"
+    assert toys.run() == ""  # it saved the same result again
+    assert toys.run(only=["01"], parameters={"count": 7}) == "01"
+    assert toys.run(only=["02"]) == "02"  # since the result it reads is another one now
+    assert toys.run(only=["01"]) == "01" and toys.run(only=["02"]) == "02" and toys.run() == ""
+
+
+def test_run_facts_say_with_what_each_notebook_was_executed(toys):
+    toys.run(only=["01"], parameters={"rate": 1})
+    toys.run(only=["02"], parameters={"rate": 2})
+    assert {stem: each["parameters"]["rate"] for stem, each in toys.facts()["executed"].items()} == {
+        "01_first": 1.0,
+        "02_second": 2.0,
+    }
+    assert toys.facts()["parameters"]["rate"] == 2.0
+
+
+def test_run_facts_hold_no_home_folder(toys):
+    toys.run(parameters={"label": str(Path.home() / "photos" / "me.jpg")})
+    assert toys.facts()["parameters"]["label"] == "~/photos/me.jpg"
+
+
+def test_two_runs_into_one_folder_do_not_meet(toys):
+    toys.folder.mkdir(parents=True)
+    with (
+        FileLock(toys.folder / ".lock"),
+        pytest.raises(UserError, match=r"run 'toy' is busy: wait for .*, or choose --name"),
+    ):
+        toys.run()
+    assert toys.run(only=["01"]) == "01"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"parameters": {"count": 0}}, "count is 0; expected a number above 0"),
+        ({"parameters": {"device": "abacus"}}, "device 'abacus' cannot be used"),
+        ({"only": ["9"]}, "there is no notebook '9'; choose among 01, 02"),
+        ({"data": "nowhere"}, "nowhere"),
+        ({"data": "nowhere", "restart": True, "force": True}, "nowhere"),
+    ],
+)
+def test_wrong_input_is_told_before_anything_is_written(toys, options, message):
+    with pytest.raises(UserError, match=message) as found:
+        toys.run(**options)
+    assert found.value.exit_code == 2
+    assert not toys.reports.exists() or not list(toys.reports.iterdir())
+    toys.run(only=["01"])
+    before = toys.files()
+    with pytest.raises(UserError, match=message):
+        toys.run(**options)
+    assert toys.files() == before
+
+
+def test_another_study_is_refused_or_takes_the_emptied_folder(toys, capsys):
+    toys.run()
+    (toys.folder / "notes.txt").write_text("mine")
+    before = toys.files()
+    with pytest.raises(UserError, match=r"18 photos .*seed 0.*seed 1.*--name.*--restart"):
+        toys.run(only=["02"], parameters={"seed": 1})
+    assert toys.files() == before
+    assert toys.run(only=["01"], parameters={"seed": 1}, restart=True) == "01"
+    assert f"{toys.folder} is emptied" in capsys.readouterr().err
+    assert toys.facts()["seed"] == 1 and toys.facts()["executed"].keys() == {"01_first"}
+    kept = toys.files().keys()
+    assert "notes.txt" in kept and not [name for name in kept if "second" in name]
+
+
+def test_restart_empties_nothing_but_runs(toys):
+    (toys.folder / "models").mkdir(parents=True)
+    (toys.folder / "models" / "mine.pt").touch()
+    toys.run(only=["01"], restart=True)
+    assert (toys.folder / "models" / "mine.pt").exists()
+
+
+def test_photos_outside_a_manifests_folder_take_a_permission(toys):
+    (toys.place / "lists").mkdir()
+    rows = [f"{path},{path.parent.name}" for path in sorted(toys.photos.rglob("*.jpg"))]
+    (toys.place / "lists" / "parts.csv").write_text("\n".join(["path,category", *rows]))
+    data = str(toys.place / "lists" / "parts.csv")
+    with pytest.raises(UserError, match="--allow-outside"):
+        toys.run(data=data)
+    assert toys.run(data=data, parameters={"allow_outside": True}) == "01 02"
+    assert "\nMirror/0.jpg," in (toys.folder / "tables" / "split.csv").read_text()
+
+
+@pytest.fixture
+def small_files():
+    """No file may be larger than 20,000 bytes, as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_keeps_the_report(toys, monkeypatch, request):
+    toys.run()
+    before = toys.files()
+    request.getfixturevalue("small_files")
+    monkeypatch.setattr(execution, "_execute", lambda path, output, values: output.write_bytes(bytes(30_000)))
+    with pytest.raises(FailedError, match=r"toy cannot be written: File too large"):
+        toys.run(only=["01"], force=True)
+    assert toys.files() == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("file", "cannot be a run folder: File exists.*--name"), ("file/run", "Not a directory"), ("x" * 300, "too long")],
+)
+def test_a_run_folder_that_cannot_be_is_told(toys, name, message):
+    (toys.place / "file").touch()
+    with pytest.raises(UserError, match=message):
+        toys.run(name=str(toys.place / name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, ""),
+        ({"code": 0}, "ended with 0"),
+        ({"code": 0, "during": kill_runs.ENDED}, ""),
+        ({"left_over": 2, "message": ""}, "no message; 2 processes left"),
+        ({"message": "Traceback", "differing": ["split.csv"]}, "a traceback; differing: split.csv"),
+    ],
+)
+def test_what_is_wrong_after_a_kill_is_named(changes, message):
+    """Of the program `python -m tests.tools.kill_runs`."""
+    good = kill_runs.Killed("Ctrl-C", 1.0, "02_cnn_baseline", 130, "autoparts: interrupted", 0, [])
+    assert kill_runs.wrong(good._replace(**changes)) == message

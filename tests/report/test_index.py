@@ -1,0 +1,123 @@
+import json
+
+import pytest
+from bs4 import BeautifulSoup
+from tools import example_run
+
+from autoparts.errors import UserError
+from autoparts.report.index import render
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = example_run.write(tmp_path_factory.mktemp("reports") / "tiny")
+    render(folder)
+    return folder
+
+
+def page(run, stem="index"):
+    return BeautifulSoup((run / f"{stem}.html").read_text("utf-8"), "html.parser")
+
+
+def test_every_executed_notebook_has_a_page_and_failed_ones_have_none(run):
+    assert {path.stem for path in run.glob("*.html")} == {"index", "01_eda_pca", "03_siamese_contrastive"}
+    assert "02_cnn_baseline, failed" in page(run).select_one(".missing").text
+    assert not list(run.rglob(".*"))
+
+
+def test_same_input_same_bytes(run, tmp_path):
+    other = example_run.write(tmp_path / "tiny")
+    render(other)
+    for path in sorted(run.rglob("*.*")):
+        assert path.read_bytes() == (other / path.relative_to(run)).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("stem", ["index", "01_eda_pca", "03_siamese_contrastive"])
+def test_a_page_asks_no_host_for_anything(run, stem):
+    html = page(run, stem)
+    assert html.html["lang"] == "en" and html.title.text
+    assert stem != "index" or len(html.select("h1")) == 1
+    for element in html.select("[src], link[href]"):
+        assert element.get("src", element.get("href")).startswith("data:")
+    for link in html.select("a[href]:not([href='https://example.org/thesis'])"):
+        target, _, anchor = link["href"].partition("#")
+        assert (run / target).is_file() if target else html.find(id=anchor), link
+    policy = html.find("meta", {"http-equiv": "Content-Security-Policy"})["content"]
+    for rule in ("default-src", "base-uri", "form-action", "frame-src", "object-src"):
+        assert f"{rule} 'none'" in policy
+
+
+def test_pages_lead_on_and_back(run):
+    first, last = page(run, "01_eda_pca"), page(run, "03_siamese_contrastive")
+    assert first.select_one("header [rel=next]")["href"] == "03_siamese_contrastive.html"
+    assert last.select_one("header [rel=prev]")["href"] == "01_eda_pca.html"
+    assert not first.select("[rel=prev]") and not last.select("[rel=next]")
+
+
+def test_the_index_shows_figures_tables_results_and_facts(run):
+    html = page(run)
+    assert "These photos are generated" in html.select_one(".note").text
+    assert len(html.select(".card")) == 4 and "61.2%" in html.select_one(".card").text
+    assert [cell.text for cell in html.select("main > .table tr:nth-child(1) td")][1:] == ["BRAKE DISC", "50.0%\u202f★"]
+    assert "1,234 photos" in html.text and "12 s" in html.select_one(".pages").text
+    assert html.select_one("section.threshold") and html.select_one("section.lookalikes")
+    assert page(run, "03_siamese_contrastive").select_one("figure#fig_4_4 + section.threshold")
+
+
+def test_a_run_without_anything_still_has_an_index_and_a_missing_one_is_named(tmp_path):
+    html = BeautifulSoup(render(tmp_path).read_text("utf-8"), "html.parser")
+    assert not html.select(".note, figure, table, .interactive")
+    assert "Not in this run" in html.text
+    with pytest.raises(UserError, match="nowhere"):
+        render(tmp_path / "nowhere")
+
+
+FILES = ["run.json", "results/cnn.json", "results/threshold.json", "results/data.json", "figures/fig_4_4.png"]
+FILES += ["tables/table_5_1.csv", "tables/table_5_1.json", "notebooks/03_siamese_contrastive.ipynb"]
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage \xff\x1b[2J", b"[1]"])
+@pytest.mark.parametrize("name", FILES)
+def test_no_damaged_file_keeps_a_run_from_its_report(name, content, tmp_path, capsys):
+    folder = example_run.write(tmp_path / "tiny")
+    (folder / name).write_bytes(content)
+    render(folder)
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and message[:-1].isprintable()
+    assert f"{folder / name} " in message and ".damaged" in message and "autoparts run" in message
+    assert (folder / f"{name}.damaged").exists() and not (folder / name).exists()
+    if name.startswith(("figures", "notebooks")):
+        assert "run notebook 03_siamese_contrastive again: autoparts run --only 03 --name tiny" in message
+    render(folder)
+    assert ".damaged" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["cnn", "recommended", "threshold", "lookalikes"])
+def test_a_result_without_its_parts_is_set_aside(name, tmp_path, capsys):
+    folder = example_run.write(tmp_path / "tiny")
+    path = folder / "results" / f"{name}.json"
+    whole = json.loads(path.read_text())
+    remote = json.dumps(whole).replace("data:image/jpeg;base64,", "https://example.org/")
+    needed = whole.keys() - {"version", "reason", "chance"}
+    parts = [json.dumps({key: whole[key] for key in whole if key != left}) for left in needed]
+    for content in {*parts, remote} - {json.dumps(whole)}:
+        path.write_text(content)
+        render(folder)
+        assert f"{name}.json cannot be shown and was set aside" in capsys.readouterr().err and not path.exists()
+
+
+def test_facts_of_another_kind_are_no_obstacle(tmp_path, capsys):
+    folder = example_run.write(tmp_path / "tiny")
+    facts = {"photos": "many", "versions": [1], "timings": {"01_eda_pca": "x"}, "finished": 3, "seed": [], "commit": 7}
+    (folder / "run.json").write_text(json.dumps(facts))
+    assert render(folder).exists() and not capsys.readouterr().err
+
+
+def test_results_of_another_version_are_left_out_with_one_message(tmp_path, capsys):
+    folder = example_run.write(tmp_path / "tiny")
+    for path in folder.glob("results/*.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 1}))
+    html = BeautifulSoup(render(folder).read_text("utf-8"), "html.parser")
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1 and "cnn, contrastive" in message and "--name tiny --restart" in message
+    assert not html.select(".card, .interactive") and html.select("figure") and (folder / "results/cnn.json").exists()

@@ -1,0 +1,136 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from samples import draw
+
+from autoparts import models
+from autoparts.photos import prepare_photo
+from autoparts.sampling import LabelledPairs
+from autoparts.study import exploration
+
+
+def test_the_source_summary_counts_each_step(small_study):
+    table = exploration.source_summary(small_study)
+    assert table["photos"].tolist() == [78, 77, 60] and table["categories"].tolist() == [7, 7, 3]
+
+
+def test_skipped_files_are_named_below_the_catalogue(small_study):
+    table = exploration.skipped_files(small_study)
+    assert table["path"].tolist() == ["Pump/broken.jpg"] and table["reason"].str.len().gt(5).all()
+
+
+def test_the_cleaning_summary_adds_up(small_study):
+    table = exploration.cleaning_summary(small_study.removed)
+    assert table.iloc[-1].tolist() == ["total", "", 4, 17]
+    assert table.iloc[:-1]["photos"].sum() == 17
+    assert set(table["word"]) == {"Seal", "Hose", ""}
+
+
+def test_excluded_examples_take_the_words_in_turn(small_study):
+    assert exploration.excluded_examples(small_study, 2)["category"].tolist() == ["Door Seal", "Hose"]
+    assert len(exploration.excluded_examples(small_study, 9)) == 4
+
+
+def with_pixels(study, pixels):
+    return replace(study, photos=replace(study.photos, pixels=pixels))
+
+
+def test_the_most_diverse_category_is_the_one_that_varies(small_study):
+    pixels = small_study.photos.pixels.clone()
+    same = small_study.catalogue["category"] != "Wheel"
+    pixels[torch.tensor(small_study.catalogue.loc[same, "row"].to_numpy(copy=True))] = 128
+    assert exploration.most_diverse_category(with_pixels(small_study, pixels)) == "Wheel"
+
+
+def test_near_duplicates_are_counted_by_the_splits_they_fall_into(small_study):
+    pixels = small_study.photos.pixels.clone()
+    train, test = small_study.photos.rows["train"], small_study.photos.rows["test"]
+    pixels[test[0]] = pixels[train[0]]
+    pixels[train[1]] = pixels[train[0]]
+    pairs = exploration.near_duplicates(with_pixels(small_study, pixels))
+    counts = exploration.duplicate_summary(pairs).set_index("splits")["pairs"]
+    assert counts["train and test"] == 2 and counts["train and train"] == 1 and counts.sum() == 3
+
+
+def test_similar_photos_are_those_of_the_naive_search():
+    noise = np.random.default_rng(0)
+    photos = np.stack([prepare_photo(draw(seed)) for seed in range(60)])
+    near = (photos[:40].astype(int) + noise.integers(-6, 7, photos[:40].shape)).clip(0, 255).astype(np.uint8)
+    pixels = np.concatenate([photos, near, photos[:3]])
+    hashes = [naive_hash(photo) for photo in pixels]
+    for most in (0, 2, 5):
+        naive = [
+            (i, j, bits)
+            for i in range(len(hashes))
+            for j in range(i + 1, len(hashes))
+            if (bits := (hashes[i] ^ hashes[j]).bit_count()) <= most
+        ]
+        assert list(exploration.similar_photos(pixels, most).itertuples(index=False, name=None)) == naive
+        assert len(naive) >= 3
+
+
+def naive_hash(photo):
+    small = np.asarray(exploration.Image.fromarray(photo).resize((9, 8), exploration.Image.Resampling.LANCZOS))
+    bits = [small[y, x + 1] > small[y, x] for y in range(8) for x in range(8)]
+    return int("".join(str(int(bit)) for bit in bits), 2)
+
+
+def test_blank_photos_are_not_compared_and_copies_do_not_explode():
+    assert exploration.similar_photos(np.full((5000, 100, 100), 255, np.uint8)).empty
+    copies = np.broadcast_to(prepare_photo(draw(1)), (3000, 100, 100))
+    assert len(exploration.similar_photos(copies[:50])) == 50 * 49 / 2
+    assert 10_000 <= len(exploration.similar_photos(copies, most=10_000)) < 3_000_000
+
+
+def test_preparation_steps_end_in_what_the_network_sees(small_study):
+    row = small_study.catalogue.iloc[0]
+    steps = exploration.preparation_steps(row["path"], 20)
+    assert [name.split("\n")[0] for name in steps] == ["as it is", "grey", "padded to a square", "resized"]
+    assert [name.split("\n")[1] for name in steps] == ["64×48", "64×48", "64×64", "20×20"]
+    last, prepared = list(steps.values())[-1].astype(int), small_study.photos.pixels[row["row"]].numpy().astype(int)
+    assert np.abs(last - prepared).max() < 6  # preparation in bulk decodes JPEGs straight to grey
+
+
+def test_coverage_counts_categories_with_photos():
+    splits = ["train"] * 4 + ["validation"] + ["test"] * 3
+    catalogue = pd.DataFrame({"category": list("aabcabbc"), "split": splits, "product": list("11234567")})
+    table = exploration.coverage(catalogue).set_index("split")
+    assert table["photos"].tolist() == [4, 1, 3] and table["categories"].tolist() == [3, 1, 2]
+    assert table["share"].tolist() == pytest.approx([1, 1 / 3, 2 / 3]) and table["products"].tolist() == [3, 1, 3]
+    without = exploration.coverage(catalogue.drop(columns="product").head(4))
+    assert without["photos"].tolist() == [4, 0, 0] and "products" not in without
+
+
+def test_the_layer_table_counts_all_weights():
+    network = models.thesis_network(10)
+    table = exploration.parameter_table(network)
+    assert table["weights"].tolist()[:3] == [32 * 9 + 32, 64 * 32 * 9 + 64, 10 * 64 * 25 * 25 + 10]
+    assert table["weights"].iloc[:-1].sum() == table["weights"].iloc[-1] == models.count_parameters(network)
+    assert table["shape"].tolist()[:3] == ["32 × 1 × 3 × 3", "64 × 32 × 3 × 3", "10 × 40000"]
+
+
+def test_most_confused_categories():
+    truth = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2, 2, 2])
+    named = torch.tensor([0, 1, 1, 2, 0, 1, 1, 1, 2, 2])
+    table = exploration.most_confused(truth, named, ["Axle", "Boot", "Cap"], top=3)
+    assert table.to_dict("records") == [
+        {"category": "Axle", "named_as": "Boot", "photos": 2, "share": 0.5},
+        {"category": "Cap", "named_as": "Boot", "photos": 2, "share": 0.5},
+        {"category": "Boot", "named_as": "Axle", "photos": 1, "share": 0.5},
+    ]
+    assert exploration.most_confused(truth, truth, ["Axle", "Boot", "Cap"]).empty
+
+
+def test_extreme_pairs_are_the_nearest_and_the_farthest_of_each_kind():
+    left = torch.arange(8)
+    pairs = LabelledPairs(left, left + 10, left % 2 == 0)
+    distances = torch.tensor([3.0, 0.5, 1.0, 4.0, 2.0, 2.5, 0.1, 5.0])
+    rows, titles = exploration.extreme_pairs(pairs, distances, threshold=2.2, each=1)
+    assert rows.tolist() == [6, 16, 0, 10, 1, 11, 7, 17]
+    assert titles == [
+        "easiest similar", "0.10 ✓", "hardest similar", "3.00 ✗ wrong",
+        "hardest dissimilar", "0.50 ✗ wrong", "easiest dissimilar", "5.00 ✓",
+    ]  # fmt: skip

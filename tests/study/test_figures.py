@@ -1,0 +1,101 @@
+import warnings
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from autoparts import evaluation
+from autoparts.study import figures, pictures
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "training_loss": [2.0, 1.0, 0.5],
+        "validation_loss": [2.0, 1.25, 1.5],
+        "training_accuracy": [0.2, 0.5, 0.8],
+        "validation_accuracy": [0.25, 0.5, 0.45],
+        "validation_ranked": [0.5, 0.6, 0.75],
+        "hard": [0.5, 0.25, 0.125],
+    }
+)
+COUNTS = pd.Series({"Wheel $ nut": 10, "\U0001f697 horn": 30, "Pump": 20, "Cap": 5, "Lamp": 5, "Lone": 1})
+SAME = np.array([True, False] * 30)
+DISTANCES = np.where(SAME, 1.0, 2.0) + np.linspace(-0.5, 0.5, 60)
+CURVE = evaluation.threshold_curve(torch.tensor(DISTANCES), torch.tensor(SAME), torch.linspace(0, 3, 31))
+INTERVALS = pd.DataFrame({"accuracy": [0.5, 0.9], "low": [0.4, 0.8], "high": [0.6, 1.0]}, index=["a $ b", "c" * 60])
+NAMED = INTERVALS.rename(columns={"low": "accuracy low", "high": "accuracy high"})
+RELIABILITY = INTERVALS.assign(confidence=[0.4, 0.8])
+
+DRAWN = [  # function, its arguments, what its alternative text says of the result
+    (figures.category_bars, (COUNTS,), ["horn, has 30 photos", "Lone, has 1", "hold 99% of all"]),
+    (figures.category_bars, (COUNTS, 2), ["2 largest", "Pump, has 20"]),
+    (figures.cumulative_variance, (np.array([0.5, 0.3, 0.2]), {"80 %": 2}), ["2 explain 80 %"]),
+    (figures.curves, (HISTORY, "loss"),
+     ["Loss over 3 epochs", "training from 2 to 0.5, lowest in epoch 3", "from 2 to 1.5, lowest in epoch 2 at 1.25"]),
+    (figures.curves, (HISTORY, {"accuracy": "with the margin", "ranked": "without"}, "share of triplets"),
+     ["Share of triplets", "training, with the margin from 20.0% to 80.0%", "highest in epoch 3 at 75.0%"]),
+    (figures.curves, (HISTORY, {"hard": "hard negatives"}), ["Hard over 3 epochs", "negatives from 50.0% to 12.5%"]),
+    (figures.side_by_side, ({"One": (HISTORY, "loss"), "Two": (HISTORY, "accuracy")},), ["One: Loss", "Two: Accuracy"]),
+    (figures.distance_histogram, (DISTANCES, SAME, {"best": 1.5}), ["similar pairs are 0.99 apart", "ones 2.01"]),
+    (figures.threshold_curves, (CURVE, {"best": 1.5}), ["Accuracy peaks at 100.0% near the threshold 1.5"]),
+    (figures.interval_bars, (INTERVALS, "accuracy", "accuracy on test photos", {"chance": 0.25}),
+     ["Accuracy on test photos: a $ b 50.0% (40.0% to 60.0%)", "90.0% (80.0% to 100.0%), chance 25.0%"]),
+    (figures.interval_bars, (NAMED, "accuracy", "accuracy"), ["a $ b 50.0% (40.0% to 60.0%)"]),
+    (figures.reliability_diagram, ({"ECE 9 %": RELIABILITY, "ECE 3 %": RELIABILITY},), ["ECE 9 %", "ECE 3 %"]),
+    (figures.confidence_bars, ({"Wheel $ nut": 0.75, "\U0001f697 horn": 0.25},), ["Wheel $ nut 75.0%", "horn 25.0%"]),
+]  # fmt: skip
+
+
+def check(function, arguments, texts):
+    """What every figure has to be: told in words, quiet, in its own style, and the same bytes again."""
+    plt.close("all")
+    before = dict(mpl.rcParams)
+    with warnings.catch_warnings(action="error"):  # names may hold what the font has not, or a formula's sign
+        figure = function(*arguments)
+        png = pictures.figure_png(figure, "Caption")
+    assert isinstance(figure, Figure) and dict(mpl.rcParams) == before and not plt.get_fignums()
+    told = figure.get_label()
+    assert [text for text in texts if text not in told] == []
+    assert told.endswith(".") and (told[0].isupper() or told[0].isdigit()) and "\n" not in told
+    assert png == pictures.figure_png(function(*arguments), "Caption")
+
+
+def drawing(module):
+    """The functions of a module that draw."""
+    public = {name: each for name, each in vars(module).items() if callable(each) and not name.startswith("_")}
+    return {each for each in public.values() if getattr(each, "__module__", "") == module.__name__}
+
+
+@pytest.mark.parametrize(("function", "arguments", "texts"), DRAWN, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_figure_tells_its_result_in_words_and_changes_nobody_elses_style(function, arguments, texts):
+    check(function, arguments, texts)
+
+
+def test_every_function_that_draws_is_tested_here():
+    assert drawing(figures) - {figures.styled, figures.plain} == {function for function, _, _ in DRAWN}
+
+
+def test_curves_draw_what_is_in_the_history():
+    (axes,) = figures.curves(HISTORY, "loss").axes
+    assert {line.get_label(): line.get_ydata().tolist() for line in axes.lines} == {
+        "training": [2, 1, 0.5], "validation": [2, 1.25, 1.5],
+    }  # fmt: skip
+    assert axes.get_ylabel() == "loss" and axes.get_xlabel() == "epoch"
+    (axes,) = figures.curves(HISTORY, "accuracy").axes
+    assert axes.get_ylim() == (0, 1.02)
+    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+    assert len({colour for colour, _ in looks}) == len({style for _, style in looks}) == 2  # told apart without colour
+
+
+def test_rows_are_labelled_and_in_their_order_even_if_names_begin_alike():
+    (axes,) = figures.confidence_bars({"x" * 50 + "a": 0.75, "x" * 50 + "b": 0.25}).axes
+    places = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
+    assert [bar.get_width() for bar in axes.patches] == [0.75, 0.25] and len(set(places)) == 2
+    (axes,) = figures.interval_bars(INTERVALS, "accuracy", "accuracy").axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == [r"a \$ b", "c" * 39 + "…"]
+    (axes,) = figures.category_bars(COUNTS, 2).axes
+    assert [bar.get_width() for bar in axes.patches] == [30, 20]

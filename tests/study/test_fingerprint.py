@@ -1,0 +1,260 @@
+import copy
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from autoparts import augmentation, models, tasks, training
+from autoparts.experiments import muon
+from autoparts.study.fingerprint import code_fingerprint, fingerprint
+
+
+def cell(source, **names):
+    """Run a notebook's cell, and return its names."""
+    names |= {"__name__": "__main__", "tasks": tasks, "torch": torch, "nn": nn, "dataclass": dataclass}
+    exec(source, names)
+    return names
+
+
+def of(source, name, **names):
+    return fingerprint(cell(source, **names)[name])
+
+
+# Values
+
+
+def test_equal_values_have_equal_fingerprints_and_others_have_not():
+    values = [
+        0, 1, True, 1.0, "1", b"1", None, [1], (1,), {"a": 1}, {"a": 2}, {"b": 1}, [], [[]], [[], []], [1, [2]],
+        (1, 2, 1), (1, 2, 2), {1}, {2}, range(3), range(4), torch.zeros(2), torch.zeros(3), torch.zeros(2).double(),
+        torch.ones(2), np.zeros(2), np.float32(1), np.float32(2), np.int64(3), np.int64(4), torch.device("cpu"),
+        torch.float32, torch.float64, 1j, torch.relu, torch.sigmoid, int, float,
+    ]  # fmt: skip
+    found = [fingerprint(value) for value in values]
+    assert len(set(found)) == len(values)
+    assert [fingerprint(copy.deepcopy(value)) for value in values] == found
+    assert fingerprint(1, 2) != fingerprint(2, 1) != fingerprint((2, 1))
+
+
+def test_nothing_is_lost_after_a_value_like_it():
+    """Pairs of a dictionary live for a moment only; what takes their place in memory is looked at all the same."""
+    for count in range(1, 7):
+        settings = {str(place): place for place in range(count)}
+        for place in settings:
+            assert fingerprint(settings, settings) != fingerprint(settings, settings | {place: 99})
+    shared = [1, 2]
+    assert fingerprint([shared, shared]) == fingerprint([[1, 2], [1, 2]])
+
+
+def test_circles_end():
+    names = cell(
+        "def odd(n):\n return n and even(n - 1)\ndef even(n):\n return not n or odd(n - 1)\nboth = [odd, even]"
+    )
+    assert len({fingerprint(names[name]) for name in ("odd", "even", "both")}) == 3
+
+
+# Tasks, networks, settings
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (tasks.Pairs(), tasks.Pairs(margin=1.0)),
+        (tasks.Pairs(), tasks.Pairs(draw_by="category")),
+        (tasks.Triplets(), tasks.Triplets(distance="euclidean")),
+        (tasks.Grouped(), tasks.Grouped(each=5)),
+        (tasks.Grouped("all pairs"), tasks.Grouped("all pairs", margin=0.5)),
+        (tasks.Naming(), tasks.Grouped()),
+        (training.adam, muon.Muon),
+        (training.constant, training.one_cycle),
+        (partial(training.one_cycle, warm_up=0.1), partial(training.one_cycle, warm_up=0.2)),
+    ],
+)
+def test_tasks_and_settings_count(one, other):
+    assert fingerprint(one) == fingerprint(copy.deepcopy(one)) != fingerprint(other)
+
+
+def test_a_network_is_its_layers_and_its_initial_weights():
+    network = models.thesis_network(3, (4, 4), 8, seed=1)
+    known = fingerprint(network)
+    assert fingerprint(models.thesis_network(3, (4, 4), 8, seed=1)) == known
+    assert fingerprint(copy.deepcopy(network).eval()) == known
+    assert fingerprint(models.thesis_network(3, (4, 4), 8, seed=2)) != known
+    assert fingerprint(models.thesis_network(4, (4, 4), 8, seed=1)) != known
+    for name, weights in network.state_dict().items():  # down to a single weight
+        other = copy.deepcopy(network)
+        other.state_dict()[name][(-1,) * weights.ndim] += 1e-3
+        assert fingerprint(other) != known, name
+    assert fingerprint(nn.Sequential(network, nn.Dropout(0.1))) != fingerprint(nn.Sequential(network, nn.Dropout(0.2)))
+
+
+def test_fingerprints_are_the_same_in_another_process():
+    code = (
+        "from functools import partial; from autoparts import models, tasks, training, augmentation\n"
+        "from autoparts.study.fingerprint import fingerprint\n"
+        "print(fingerprint(models.thesis_network(3, (4,), 8), tasks.Pairs(), {'b', 'a'}, {'rate': 1e-3}, tasks.Naming,"
+        " partial(training.one_cycle, warm_up=0.2), augmentation.augment))"
+    )
+    told = subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ | {"PYTHONHASHSEED": "7"})
+    here = fingerprint(
+        models.thesis_network(3, (4,), 8), tasks.Pairs(), {"a", "b"}, {"rate": 1e-3}, tasks.Naming,
+        partial(training.one_cycle, warm_up=0.2), augmentation.augment,
+    )  # fmt: skip
+    assert told.strip() == here
+
+
+# What notebooks define
+
+LOSS = "def loss(x):\n    return x * 7\n"
+TASK = """
+@dataclass(frozen=True)
+class Mine(tasks.Pairs):
+    def values(self, embeddings, left, right, same):
+        return {"loss": embeddings.index_select(0, left)[:, 0] * 0 + 7}
+"""
+NETWORK = """
+class Mine(nn.Module):
+    def __init__(self, power=2):
+        super().__init__()
+        self.power = power
+    def forward(self, inputs):
+        return inputs.flatten(1) ** self.power
+"""
+
+
+CALLED = """
+class C:
+    def __init__(self, n):
+        self.n = n
+    def __call__(self, x):
+        return x * self.n
+"""
+GLOBAL = "N = 7\ndef loss(x):\n    return {}"
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new"),
+    [
+        (LOSS, "7", "8"),
+        (LOSS, "*", "+"),
+        (LOSS, "(x)", "(x, y=1)"),
+        (LOSS.replace("(x)", "(x, y=1)"), "y=1", "y=2"),
+        (LOSS.replace("(x)", "(x, *, y=1)"), "y=1", "y=2"),
+        ("loss = lambda x: x * 7", "7", "8"),
+        ("def of(n):\n    return lambda x: x * n\nloss = of(7)", "7", "8"),
+        (GLOBAL.format("x * N"), "7", "8"),
+        (GLOBAL.format("map(lambda y: y * N, x)"), "7", "8"),
+        ("N = [7]\ndef loss(x):\n    return [x * n for n in N]", "7", "8"),
+        ("def f(x):\n    return +x\ndef loss(x):\n    return f(x)", "+", "-"),
+        (TASK, "7", "8"),
+        (TASK, "tasks.Pairs", "tasks.Triplets"),
+        (TASK, "7}", "7}\n    margin: float = 3.0"),
+        (TASK, "7}", "7}\n    power = 3"),
+        (TASK + "    power = 2", "power = 2", "power = 3"),
+        (TASK, "7}", "7}\n    @property\n    def power(self):\n        return 3"),
+        (TASK, "7}", "7}\nMine.values = lambda self, *columns: {}"),
+        (TASK + "Mine = Mine()", "7", "8"),
+        (NETWORK, "inputs.flatten", "-inputs.flatten"),
+        (NETWORK + "Mine = Mine(2)", "(2)", "(3)"),
+        (NETWORK + "Mine = Mine(2)", "**", "*"),
+        (CALLED + "loss = C(1)", "C(1)", "C(2)"),
+        (CALLED + "loss = C(1)", "*", "+"),
+        (CALLED + "loss = C(1).__call__", "*", "+"),
+        (CALLED + "loss = C(1).__call__", "C(1)", "C(2)"),
+    ],
+)
+def test_what_a_notebook_defines_counts_with_its_code_and_all_it_uses(source, old, new):
+    name = "Mine" if "Mine" in source else "loss"
+    assert old in source and of(source, name) == of(source, name) != of(source.replace(old, new), name)
+
+
+COMMENTED = '''
+
+class Mine(tasks.Pairs):
+    """A task of mine."""
+
+    # more of it
+    def values(self, embeddings, left, right, same):
+        """Cost seven."""
+        # always
+        return {"loss": embeddings.index_select(0, left)[:, 0] * 0 + 7}
+'''
+
+
+def test_comments_docstrings_places_and_unused_names_do_not_count():
+    plain = TASK.replace("@dataclass(frozen=True)\n", "")
+    assert of(plain, "Mine") == of(COMMENTED, "Mine") == of("\n\n# more\n" + plain, "Mine", other=3)
+    documented = LOSS.replace(":\n", ':\n    """Cost seven."""\n')
+    assert of(LOSS, "loss") == of(documented, "loss") == of("unused = 5\n\n" + LOSS, "loss")
+    assert of(documented, "loss") == of(documented.replace("seven", "a lot"), "loss")
+    inner = "def loss(x):\n    def f(y):\n        return None if y else x\n    return f\n"
+    assert of(inner, "loss") == of(inner.replace("(y):\n", '(y):\n        "Choose."\n'), "loss")
+
+
+def test_a_method_put_in_place_of_another_counts(monkeypatch):
+    known = fingerprint(tasks.Pairs()), fingerprint(tasks.Pairs)
+    monkeypatch.setattr(tasks.Pairs, "values", lambda self, *columns: {"loss": columns[0]})
+    assert fingerprint(tasks.Pairs()) != known[0] and fingerprint(tasks.Pairs) != known[1]
+    monkeypatch.undo()
+    assert (fingerprint(tasks.Pairs()), fingerprint(tasks.Pairs)) == known
+    network = models.thesis_network(3, (4,), 8)
+    before = fingerprint(network)
+    network.forward = lambda inputs: inputs
+    assert fingerprint(network) != before
+
+
+def test_helpers_of_an_optimiser_of_the_package_count(monkeypatch):
+    known = fingerprint(muon.Muon)
+    monkeypatch.setattr(muon, "_orthogonal_step", lambda gradient, state: gradient)
+    assert fingerprint(muon.Muon) != known
+
+
+# Code of the package
+
+MODULE = '''"""What this module is for."""
+
+CONSTANT = 3
+
+
+class Thing:
+    """A thing."""
+
+    def method(self, x):
+        """Return it."""
+        return x + CONSTANT  # as it is
+'''
+
+
+def test_the_code_of_a_folder_counts_and_its_docstrings_and_comments_do_not(tmp_path):
+    (tmp_path / "room").mkdir()
+    path = tmp_path / "room" / "module.py"
+
+    def of_source(source):
+        path.write_text(source)
+        return code_fingerprint(tmp_path)
+
+    known = of_source(MODULE)
+    for same in (
+        MODULE.replace("A thing", "Anything"), MODULE.replace("Return", "Give"), MODULE.replace("  # as it is", ""),
+        MODULE.replace("What this", "Which"), "# more\n\n" + MODULE.replace('"""A thing."""', '"""A\n    thing."""'),
+        MODULE.replace("x + CONSTANT", "(x + CONSTANT)"), MODULE.replace('    """A thing."""\n\n', ""),
+    ):  # fmt: skip
+        assert of_source(same) == known, same
+    for other in (
+        MODULE.replace("3", "4"), MODULE.replace("+", "-"), MODULE.replace("method(self, x)", "method(self, x=1)"),
+        MODULE + "\n'a text that is no docstring'\n", MODULE.replace("Thing", "Other"), "",
+        MODULE.replace("method", "other"),
+    ):  # fmt: skip
+        assert of_source(other) != known, other
+    assert of_source(MODULE) == known
+    path.rename(tmp_path / "room" / "other.py")
+    assert code_fingerprint(tmp_path) != known
+    (tmp_path / "room" / "other.py").rename(path)
+    (tmp_path / "new.py").touch()
+    assert code_fingerprint(tmp_path) != known == code_fingerprint(tmp_path, "room/*.py")

@@ -1,0 +1,319 @@
+import json
+from dataclasses import dataclass, replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from bs4 import BeautifulSoup
+from PIL import Image
+
+from autoparts import augmentation, losses, models, tasks, training
+from autoparts.errors import UserError
+from autoparts.study import run as runs
+from autoparts.study import tables
+from autoparts.study.run import RESULTS_VERSION as VERSION
+from autoparts.study.run import open_run
+
+
+@pytest.fixture(autouse=True)
+def reports(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path / "reports"))
+    return tmp_path / "reports"
+
+
+@pytest.fixture
+def run(small_study):
+    return open_run("tiny", small_study)
+
+
+@pytest.fixture
+def others(small_study):
+    """Studies that differ in one thing each."""
+    changes = {"seed": 1, "split_seed": 1, "cleaning": "word", "split": "own"}
+    return {name: replace(small_study, **{name: value}) for name, value in changes.items()} | {
+        "fingerprint": replace(small_study, catalogue=small_study.catalogue.iloc[:-1])
+    }
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+# One folder, one study
+
+
+def test_a_new_folder_gets_facts_and_split_without_a_path_of_the_user(run, small_study, small_folder):
+    facts = json.loads((run.folder / "results" / "data.json").read_text())
+    assert facts == {"version": VERSION, **small_study.facts()}
+    split = pd.read_csv(run.folder / "tables" / "split.csv")
+    assert split["path"].iloc[0] == "Mirror/0.jpg"
+    assert split["split"].tolist() == small_study.catalogue["split"].tolist()
+    assert {path.name for path in snapshot(run.folder)} == {"data.json", "split.csv"}
+    before = snapshot(run.folder)
+    assert not [path for path, content in before.items() if str(small_folder.parent).encode() in content]
+    times = [path.stat().st_mtime_ns for path in before]
+    assert open_run("tiny", small_study) == run == open_run(str(run.folder), small_study)  # by its name or its path
+    assert snapshot(run.folder) == before and [path.stat().st_mtime_ns for path in before] == times
+
+
+@pytest.mark.parametrize("what", ["seed", "split_seed", "cleaning", "split", "fingerprint"])
+def test_another_study_is_refused_with_one_message_that_names_both_and_nothing_is_written(run, others, what):
+    before = snapshot(run.folder)
+    with pytest.raises(UserError) as found:
+        open_run("tiny", others[what])
+    message = str(found.value)
+    assert str(run.folder) in message and "--name" in message and "--restart" in message
+    mine, theirs = run.study.facts(), others[what].facts()
+    for facts in (mine, theirs):
+        assert f"{facts['photos']} photos of {facts['data']} (fingerprint {facts['fingerprint'][:8]}" in message
+    assert {f"{what} {facts[what]}"[:20] in message for facts in (mine, theirs)} == {True}
+    assert snapshot(run.folder) == before
+    open_run("elsewhere", others[what])
+
+
+def test_a_folder_of_another_version_is_refused_and_nothing_is_written(run, small_study, monkeypatch):
+    before = snapshot(run.folder)
+    monkeypatch.setattr(runs, "RESULTS_VERSION", 99)
+    with pytest.raises(UserError, match=rf"version {VERSION}\).*version 99\).*--name.*--restart"):
+        open_run("tiny", small_study)
+    assert snapshot(run.folder) == before
+
+
+def test_facts_that_identify_nothing_are_brought_up_to_date(run, small_study):
+    """The same photos from another folder are the same study."""
+    open_run("tiny", replace(small_study, data="/elsewhere/photos-of-mine"))
+    assert json.loads((run.folder / "results" / "data.json").read_text())["data"] == "photos-of-mine"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[]"])
+def test_damaged_facts_are_set_aside_and_made_again(run, small_study, capsys, content):
+    path = run.folder / "results" / "data.json"
+    whole = path.read_bytes()
+    path.write_bytes(content)
+    assert open_run("tiny", small_study).folder == run.folder
+    assert path.read_bytes() == whole and path.with_name("data.json.damaged").read_bytes() == content
+    told = capsys.readouterr()
+    assert told.err.count("\n") == 1 and "data.json is damaged and was set aside as data.json.damaged" in told.err
+
+
+def test_a_folder_that_cannot_be_is_told(small_study, reports):
+    reports.mkdir()
+    (reports / "file").touch()
+    for name in ("file", "file/run", "x" * 300):
+        with pytest.raises(UserError, match=r"cannot be written: .*--name"):
+            open_run(name, small_study)
+
+
+# Results
+
+
+def test_a_result_comes_back_as_it_was(run, small_study):
+    run.save_result("cnn", history=pd.DataFrame({"a": [1, 2], "b": [0.5, np.nan]}), share=np.float32(0.5),
+                    curve=torch.tensor([1.0, 2.0]), path=None)  # fmt: skip
+    found = run.result("cnn", "02_cnn_baseline")
+    assert found == {
+        "version": VERSION, "fingerprint": small_study.fingerprint, "seed": 0, "path": None,
+        "history": {"a": [1, 2], "b": [0.5, None]}, "share": 0.5, "curve": [1, 2],
+    }  # fmt: skip
+    for value in (float("nan"), float("inf"), object()):
+        with pytest.raises((ValueError, TypeError), match="JSON"):
+            run.save_result("cnn", value=value)
+    assert run.result("cnn", "02_cnn_baseline") == found and not list(run.folder.rglob("*.tmp"))
+
+
+def edited(**changes):
+    def change(run, path):
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda run, path: path.unlink(), "cnn.json is missing"),
+        (lambda run, path: path.write_bytes(b""), "cnn.json is damaged and was set aside as cnn.json.damaged"),
+        (lambda run, path: path.write_bytes(path.read_bytes()[:-20]), "cnn.json is damaged"),
+        (lambda run, path: path.write_text("[]"), "cnn.json is damaged"),
+        (edited(version=1), "cnn.json in run 'tiny' was made by another version of autoparts"),
+        (edited(version=None), "another version"),
+        (edited(fingerprint="f00"), "cnn.json in run 'tiny' belongs to another study"),
+        (edited(seed=1), "belongs to another study"),
+    ],
+)
+def test_a_result_that_cannot_be_used_is_told_with_the_notebook_that_makes_it(run, change, message):
+    run.save_result("cnn", value=1)
+    change(run, run.folder / "results" / "cnn.json")
+    with pytest.raises(UserError, match=rf"{message}.*: run notebook 02_cnn_baseline first$"):
+        run.result("cnn", "02_cnn_baseline")
+    run.save_result("cnn", value=2)
+    assert run.result("cnn", "02_cnn_baseline")["value"] == 2
+
+
+# Figures and tables
+
+
+def test_a_figure_is_saved_with_caption_and_alternative_text_and_shown(run):
+    plt.close("all")  # of other tests
+    figure, axes = plt.subplots(figsize=(7.2, 2))
+    axes.imshow(np.random.default_rng(0).random((20, 20)), cmap="gray")
+    figure.set_label("What it shows")
+    shown = BeautifulSoup(run.show("fig_1", figure, "A caption").data, "html.parser")
+    with Image.open(run.folder / "figures" / "fig_1.png") as image:
+        assert image.text == {"Title": "A caption", "Description": "What it shows"}
+    assert shown.img["alt"] == "What it shows" and shown.figcaption.text == "A caption" and not plt.get_fignums()
+    with pytest.raises(ValueError, match="no alternative text"):
+        run.show("fig_2", plt.figure(), "A caption")
+    assert not (run.folder / "figures" / "fig_2.png").exists()
+
+
+def test_a_table_is_saved_and_shown_alike(run):
+    frame = pd.DataFrame({"category": ["=1+1", "Pump"], "accuracy": [0.25, 0.5]})
+    shown = run.table("table_1", frame, "A caption", best=True).data
+    assert tables.table_html(*tables.read_table(run.folder / "tables" / "table_1.csv")) == shown
+    run.csv("list", frame)
+    assert (run.folder / "tables" / "list.csv").read_text() == tables.csv_text(frame)
+    assert not (run.folder / "tables" / "list.json").exists()
+
+
+def test_source_is_shown_without_its_docstring_and_with_its_comments(run):
+    html = run.source(losses.contrastive_loss, tasks.Pairs.values).data
+    text = BeautifulSoup(html, "html.parser").select_one(".highlight").text
+    assert "similar = distances.square()  # (P,)" in text and text.lstrip().startswith("def contrastive_loss(")
+    assert "\ndef values(self, embeddings" in text  # a method, moved to the left
+    assert '"""' not in text and "Hadsell" not in text and "Args:" not in text
+    assert 'class="highlight"' in html and "<span" in html
+    html = run.source(models.ThesisNetwork, training.constant).data
+    whole = BeautifulSoup(html, "html.parser").select_one(".highlight").text
+    assert "class ThesisNetwork" in whole and "The convolutional trunk" not in whole and "return 1.0" in whole
+    compile(text, "shown", "exec")
+    compile(whole, "shown", "exec")
+
+
+# Trainings
+
+
+def network(seed=0, outputs=3):
+    return models.thesis_network(outputs, (4, 4), 20, seed=seed)
+
+
+def fit(run, task=None, net=None, epochs=2, batch_size=16, learning_rate=0.01, **options):
+    """Train under the name "cnn"; return the history and how many epochs were trained for it."""
+    lines = []
+    options = {"say": lines.append} | options
+    history = run.fit("cnn", net or network(), task or tasks.Naming(), epochs, batch_size, learning_rate, **options)
+    return history, len([line for line in lines if line.startswith("epoch")])
+
+
+def test_a_training_is_kept_with_its_settings_and_not_done_again(run):
+    history, trained = fit(run)
+    assert trained == 2 and run.weights("cnn").is_file()
+    assert history.attrs == {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+    net = network()
+    again, trained = fit(run, net=net)
+    assert trained == 0 and again.attrs == history.attrs
+    pd.testing.assert_frame_equal(again, history, check_exact=True)
+    kept = training.load_weights(network(5), run.weights("cnn"))
+    assert all(a.equal(b) for a, b in zip(net.parameters(), kept.parameters(), strict=True))
+    expected = training.fit(network(), run.study.photos, tasks.Naming(), epochs=2, batch_size=16, learning_rate=0.01,
+                            seed=0, say=lambda line: None)  # fmt: skip
+    pd.testing.assert_frame_equal(history, expected, check_exact=True)
+
+
+def shuffled(photos):
+    return replace(photos, labels=photos.labels | {"train": photos.labels["train"].flip(0)})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"epochs": 1},
+        {"batch_size": 8},
+        {"learning_rate": 0.02},
+        {"seed": 4},
+        {"net": network(seed=1)},
+        {"task": tasks.Naming(), "net": torch.nn.Sequential(network(), torch.nn.Tanh())},
+        {"task": tasks.Pairs(margin=1.0)},
+        {"task": tasks.Pairs(draw_by="category")},
+        {"schedule": training.one_cycle},
+        {"augment": lambda inputs, rows, generator, done: augmentation.augment(inputs, generator)},
+        {"augment": lambda inputs, rows, generator, done: inputs.flip(3)},
+        {"optimiser": lambda net, rate: torch.optim.SGD(net.parameters(), lr=rate)},
+        {"validate": False},
+        {"photos": shuffled},
+        {"photos": lambda photos: replace(photos, seed=1)},
+        {"photos": lambda photos: replace(photos, pixels=255 - photos.pixels)},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_whatever_a_training_is_made_of_makes_another_one(run, options):
+    if change := options.get("photos"):
+        options = options | {"photos": change(run.study.photos)}
+    fit(run, **{"task": tasks.Pairs()} if "Pairs" in str(options) else {})
+    epochs = options.get("epochs", 2)
+    assert fit(run, **options)[1] == epochs
+    assert fit(run, **options)[1] == (0 if "net" not in options else epochs)  # that network is trained by now
+
+
+def test_the_number_of_threads_and_the_code_of_the_package_make_another_training(run, monkeypatch):
+    fit(run)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "machine", lambda: ("torch 99", 1))
+        assert fit(run)[1] == 2
+    fit(run)
+    looked, real = [], runs.code_fingerprint
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "code_fingerprint", lambda *given: looked.append(given) or real(*given) + "of other code")
+        assert fit(run)[1] == 2
+    names = {path.name for folder, *pattern in looked for path in folder.glob(*(pattern or ["**/*.py"]))}
+    assert {"losses.py", "models.py", "sampling.py", "tasks.py", "training.py", "augmentation.py"} <= names
+
+
+CELL = """
+@dataclass(frozen=True)
+class Seven(tasks.Naming):
+    def values(self, logits, labels):
+        return super(Seven, self).values(logits, labels) | {"loss": logits.sum(dim=1) * 0 + 7}
+task = Seven()
+"""
+
+
+def cell(source):
+    names = {"__name__": "__main__", "tasks": tasks, "dataclass": dataclass}
+    exec(source, names)
+    return names["task"]
+
+
+def test_a_task_replaced_in_a_notebook_never_brings_the_old_model_back(run, monkeypatch):
+    """Issue: "replace the objective (a loss that is constantly 7): the history of the old training comes back"."""
+    history, _ = fit(run)
+    sevens, trained = fit(run, cell(CELL))
+    assert trained == 2 and sevens["training_loss"].tolist() == [7, 7] and sevens["validation_loss"].tolist() == [7, 7]
+    eights, trained = fit(run, cell(CELL.replace("7", "8")))  # the cell is edited
+    assert trained == 2 and eights["training_loss"].tolist() == [8, 8]
+    assert fit(run, cell(CELL.replace("+ 8", "+ 8  # costly").replace("7", "8")))[1] == 0
+    monkeypatch.setattr(tasks.Naming, "values", lambda self, logits, labels: {"loss": logits.sum(dim=1) * 0 + 7})
+    assert fit(run)[0]["training_loss"].tolist() == [7, 7]
+    monkeypatch.undo()
+    again, trained = fit(run)
+    assert trained == 2
+    pd.testing.assert_frame_equal(again, history, check_exact=True)
+
+
+def test_a_model_of_the_thesis_is_saved_for_the_comparison(run):
+    net, task = network(outputs=4), tasks.Triplets(margin=0.5)
+    history, _ = fit(run, task, net, epochs=1)
+    hits = task.judge(net, run.study.photos)
+    run.save("triplet", net, task, history, hits, verdict="fine")
+    found = run.result("triplet", "04")
+    assert found["trained_for"] == {"kind": "Triplets", "margin": 0.5, "distance": "squared", "draw_by": "photo"}
+    assert models.thesis_network(**found["architecture"]).architecture == net.architecture
+    assert found["settings"] == {"epochs": 1, "batch_size": 16, "learning_rate": 0.01}
+    assert found["metrics"]["test_accuracy"] == pytest.approx(float(hits["test"].double().mean()))
+    assert found["history"]["training_loss"] == history["training_loss"].tolist()
+    assert (found["chance"], found["verdict"], found["title"]) == (None, "fine", "Siamese, triplet loss")
+    run.save("cnn", network(), tasks.Naming(), *fit(run)[:1], tasks.Naming().judge(net, run.study.photos))
+    found = run.result("cnn", "02")
+    assert found["chance"] == pytest.approx(1 / 3) and found["task"] == "naming among 3 parts"

@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from autoparts.augmentation import augment
+from autoparts.sampling import seeded
+
+
+def test_augmentation_follows_the_generator_and_keeps_shape_and_range():
+    inputs = F.interpolate(torch.rand(64, 1, 5, 5, generator=seeded(0)), (40, 40), mode="bilinear")
+    kept = inputs.clone()
+    one, same, other = (augment(inputs, seeded(seed)) for seed in (1, 1, 2))
+    assert one.equal(same) and not one.equal(other) and inputs.equal(kept)
+    assert one.shape == inputs.shape and one.dtype == inputs.dtype
+    assert one.min() >= 0 and one.max() <= 1
+    assert augment(inputs, seeded(1), 24).shape == (64, 1, 24, 24)
+    assert (one != inputs).flatten(1).any(dim=1).all()  # every photo,
+    alike = augment(inputs[:1].expand(9, -1, -1, -1), seeded(1))
+    assert len(alike.flatten(1).unique(dim=0)) == 9  # and each in its own way
+
+
+def test_augmented_photos_are_on_the_whole_what_they_were():
+    spot = torch.zeros(2000, 1, 20, 20)
+    spot[:, :, 6:10, 8:12] = 1  # above the middle
+    moved = augment(spot, seeded(0)).mean(dim=(0, 1))
+    moved = moved - moved[[0, 0, -1, -1], [0, -1, 0, -1]].mean()  # the light that falls everywhere
+    weights = moved.clamp(min=0)
+    place = torch.arange(20.0)
+    assert (weights.sum(dim=1) @ place / weights.sum()) == pytest.approx(7.5, abs=1)  # not upside down
+    assert (weights.sum(dim=0) @ place / weights.sum()) == pytest.approx(9.5, abs=0.5)
+    assert moved.flip(1).sub(moved).abs().max() < 0.05  # to the left as often as to the right
+    assert moved[7, 9] > 0.4 and moved[7, 9] > 5 * moved[16, 9].abs()
+
+
+def test_every_second_photo_is_partly_covered_and_none_wholly():
+    changed = augment(torch.full((400, 1, 30, 30), 0.5), seeded(3))
+    # On an even photo whatever is neither its light nor the white that came in at an edge is a cover.
+    covered = 0
+    for photo in changed.flatten(1):
+        values, counts = photo.unique(return_counts=True)
+        big = int(((counts > 9) & (values > 0)).sum())
+        covered += big > 2
+        assert len(values) > 1 or float(values[0]) > 0
+    assert 60 < covered < 300

@@ -1,0 +1,329 @@
+"""Reading, cleaning and splitting a catalogue, on good and on hostile data."""
+
+import os
+import shutil
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from samples import draw
+
+from autoparts import catalogue
+from autoparts.catalogue import below_root, clean, printable, read_catalogue, size_groups, split_catalogue
+from autoparts.errors import UserError
+from autoparts.photos import prepare
+
+odd_names = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs file names of any bytes")
+
+
+def catalogue_of(sizes, products=None):
+    """A catalogue with the given numbers of photos per category, or of photos per product per category."""
+    rows = [(f"/p/{c}/{i:05}.jpg", f"c{c:04}") for c, size in enumerate(sizes) for i in range(size)]
+    table = pd.DataFrame(rows, columns=["path", "category"])
+    if products:
+        table["product"] = [str(int(path[-9:-4]) // products) for path in table["path"]]
+    return table
+
+
+def manifest(folder, text, **options):
+    file = folder / "parts.csv"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return read_catalogue(file, **options)
+
+
+# --- folders
+
+
+def test_a_folder_holds_one_category_per_subfolder(tmp_path, make_photos):
+    make_photos(tmp_path, {"Mirror": 2, "Mirror/left": 1, "Brake Disc": 1})
+    (tmp_path / "manifest.csv").write_text("path,category\nx.jpg,Other\n")
+    found = read_catalogue(str(tmp_path))
+    assert list(found.columns) == ["path", "category"]
+    assert found["category"].tolist() == ["Brake Disc", "Mirror", "Mirror", "Mirror"]
+    photos = ["Brake Disc/0.jpg", "Mirror/0.jpg", "Mirror/1.jpg", "Mirror/left/0.jpg"]
+    assert found["path"].tolist() == [str(tmp_path / photo) for photo in photos]
+
+
+def test_hidden_files_and_rubbish_are_not_photos(tmp_path, make_photos):
+    make_photos(tmp_path, {"A": 1, ".git": 1, "__MACOSX": 1, "A/__MACOSX": 1, "A/.thumbnails": 1})
+    for name in ("Thumbs.db", ".DS_Store", "desktop.ini", "._0.jpg"):
+        (tmp_path / "A" / name).write_text("rubbish")
+    assert [path[len(str(tmp_path)) :] for path in read_catalogue(tmp_path)["path"]] == ["/A/0.jpg"]
+
+
+def test_links_are_listed_but_loops_do_not_hang(tmp_path, make_photos):
+    make_photos(tmp_path, {"A": 1})
+    (tmp_path / "A" / "up").symlink_to(tmp_path)
+    (tmp_path / "A" / "itself").symlink_to("itself")
+    (tmp_path / "A" / "broken.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "B").symlink_to(tmp_path / "A")  # a linked category is a category
+    found = read_catalogue(tmp_path)
+    names = {category: [Path(path).name for path in rows] for category, rows in found.groupby("category")["path"]}
+    assert names == {name: ["0.jpg", "broken.jpg", "itself", "up"] for name in ("A", "B")}
+
+
+def test_unusual_names_stay(tmp_path, make_photos):
+    names = ["=1+1", "<img src=x onerror=alert(1)>", "🚗 hood", "x" * 200, "gas cap", "Gas Cap", "CON"]
+    decomposed = unicodedata.normalize("NFD", "Kühler é")
+    make_photos(tmp_path, dict.fromkeys([*names, decomposed, "Kühler é", "  two\n words\x07 "], 1))
+    assert set(read_catalogue(tmp_path)["category"]) == {*names, "Kühler é", "two words"}
+
+
+@odd_names
+def test_names_that_are_not_utf8_are_read(tmp_path, make_photos):
+    make_photos(tmp_path, {"A": 1})
+    folder = tmp_path / os.fsdecode(b"K\xfchler")
+    folder.mkdir()
+    shutil.copy(tmp_path / "A" / "0.jpg", folder / os.fsdecode(b"\xff.jpg"))
+    found = read_catalogue(tmp_path)
+    assert found["category"].tolist() == ["A", "K\\xfchler"] and all(map(os.path.isfile, found["path"]))
+    prepared = prepare(found)
+    assert len(prepared.catalogue) == 2 and prepared.skipped.empty
+    listed = prepared.catalogue.assign(path=below_root(prepared.catalogue["path"], found["path"]))
+    listed.to_csv(tmp_path / "out.csv")
+    assert listed["path"].tolist() == ["A/0.jpg", "K\\xfchler/\\xff.jpg"]
+
+
+@odd_names
+def test_a_category_without_a_visible_name_is_skipped(tmp_path, make_photos):
+    found = read_catalogue(make_photos(tmp_path, {"A": 2, "\x07": 2, "\u200b ": 1}))
+    prepared = prepare(found)
+    assert len(prepared.catalogue) == len(prepared.pixels) == 2
+    shown = below_root(prepared.skipped["path"], found["path"])
+    assert shown.tolist() == ["\\x07/0.jpg", "\\x07/1.jpg", "\\u200b /0.jpg"]
+    assert set(prepared.skipped["reason"]) == {"the category's name has no visible character"}
+
+
+def test_names_are_shown_without_control_characters():
+    assert printable("a\x1b[2J\n\x9b\u202e \udcff\ud800") == r"a\x1b[2J\n\x9b\u202e \xff\ud800"
+    assert printable(as_it_is := "Kühler – نمی\u200cخواهم 👩\u200d🔧") == as_it_is
+
+
+def test_no_home_directory_is_shown(monkeypatch):
+    paths = pd.Series(["/home/me/p/A/1.jpg", "/home/me/p/B/2.jpg"], index=[4, 7])
+    assert below_root(paths, paths).to_dict() == {4: "A/1.jpg", 7: "B/2.jpg"}
+    monkeypatch.setenv("HOME", "/home/me")
+    for elsewhere in ("/home/me/q/C/3.jpg", "/mnt/C/3.jpg"):
+        shown = below_root(paths, pd.concat([paths, pd.Series([elsewhere])]))
+        assert shown.tolist() in (["p/A/1.jpg", "p/B/2.jpg"], ["A/1.jpg", "B/2.jpg"])
+
+
+@pytest.mark.parametrize("valid", ["valid", "validation", "val"])
+def test_kaggle_layout(tmp_path, make_photos, valid):
+    for number, split in enumerate(("train", valid, "test"), start=1):
+        make_photos(tmp_path / split, {"A": number, "B": number})
+        (tmp_path / split / "labels.csv").touch()
+    merged, own = read_catalogue(tmp_path), read_catalogue(tmp_path, own_split=True)
+    assert list(merged.columns) == ["path", "category"] and len(merged) == 12
+    counts = own.value_counts(["category", "split"])
+    assert [counts["B", split] for split in ("train", "validation", "test")] == [1, 2, 3]
+    assert split_catalogue(own, seed=0).equals(own)
+
+
+def test_own_split_must_be_there_and_whole(tmp_path, make_photos):
+    make_photos(tmp_path / "plain", {"A": 1, "train": 1})
+    with pytest.raises(UserError, match="no train and no validation and no test"):
+        read_catalogue(tmp_path / "plain", own_split=True)
+    make_photos(tmp_path / "kaggle" / "train", {"A": 1, "B": 1})
+    make_photos(tmp_path / "kaggle" / "test", {"A": 1})
+    with pytest.raises(UserError, match="no validation photos"):
+        read_catalogue(tmp_path / "kaggle", own_split=True)
+    make_photos(tmp_path / "kaggle" / "val", {"C": 1})
+    with pytest.raises(UserError, match=r"'C'.*no training photo"):
+        split_catalogue(read_catalogue(tmp_path / "kaggle", own_split=True), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("missing", "no such folder.*`synthetic`"), (".", "no photos found"), ("x" * 5000, "name too long"),
+        ("~no-such-user/photos", "home"), ("synthetic:rubbish", "rubbish.*<categories>x<photos>"),
+        ("a\x1b[2J", r"^a\\x1b\[2J: no such"), ("photo", "this is a photo; give a folder with one sub-folder"),
+    ],
+)  # fmt: skip
+def test_nothing_to_read(tmp_path, monkeypatch, data, message):
+    monkeypatch.chdir(tmp_path)
+    draw(1).save("photo", format="JPEG")
+    with pytest.raises(UserError, match=f"(?i){message}") as error:
+        read_catalogue(data)
+    assert len(str(error.value)) < 500
+
+
+# --- generated photos
+
+
+def test_generated_photos_are_files_drawn_once():
+    found = read_catalogue("synthetic:2x6", progress=False)
+    assert list(found.columns) == ["path", "category", "product"] and len(found) == 6
+    assert all(Path(path).is_relative_to(catalogue.cache_folder()) for path in found["path"])
+    before = [Path(path).stat() for path in found["path"]]
+    again = read_catalogue("synthetic:2x6", progress=False)
+    assert again.equals(found) and [Path(path).stat() for path in again["path"]] == before
+    assert prepare(found, progress=False).skipped.empty
+    assert catalogue.is_generated("synthetic") and catalogue.is_generated("synthetic:thesis")
+    assert not catalogue.is_generated("synthetics") and not catalogue.is_generated(Path("a/synthetic"))
+
+
+# --- manifests
+
+
+def test_a_manifest_names_photos_beside_it(tmp_path):
+    text = "\ufeffpath,category,product,split,x\nb/1.jpg, =A/C  fan ,,val,3\na.jpg,NA,p1,TRAIN,\n./c.jpg,NA,p1,test,\n"
+    found = manifest(tmp_path, text, own_split=True)
+    assert list(found.columns) == ["path", "category", "product", "split"]
+    assert found["category"].tolist() == ["=A/C fan", "NA", "NA"]
+    assert found["split"].tolist() == ["validation", "train", "test"]
+    assert found["path"].tolist() == [str(tmp_path / name) for name in ("b/1.jpg", "a.jpg", "c.jpg")]
+    assert found["product"].tolist() == [str(tmp_path / "b/1.jpg"), "p1", "p1"]
+    assert "split" not in read_catalogue(tmp_path / "parts.csv")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, newline):
+    make_photos(tmp_path, {"Gas Cap": 2})
+    (tmp_path / "a\\b.jpg").write_bytes((tmp_path / "Gas Cap" / "0.jpg").read_bytes())  # called so
+    rows = [["Path", '"Category "', "Note"], ["Gas Cap\\0.jpg", "Gas Cap", '"a, b; c"']]
+    rows += [[".\\Gas Cap\\1.jpg", "Gas Cap", ""], ["a\\b.jpg", "Other", ""]]
+    found = manifest(tmp_path, "\ufeff" + newline.join(map(separator.join, rows)))
+    photos = ["Gas Cap/0.jpg", "Gas Cap/1.jpg", "a\\b.jpg"]
+    assert found["path"].tolist() == [str(tmp_path / photo) for photo in photos]
+    assert found["category"].tolist() == ["Gas Cap", "Gas Cap", "Other"]
+    with pytest.raises(UserError, match=r"row 3.*twice"):
+        manifest(tmp_path, "path;category\nx/0.jpg;A\nx\\0.jpg;A")
+    with pytest.raises(UserError, match=r"row 2.*leads outside"):
+        manifest(tmp_path, "path;category\n..\\0.jpg;A")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a CSV table"),
+        ("path,category\n", "rows.*0 rows"),
+        ("file,label\na.jpg,A\n", "columns path and category.*file, label"),
+        ("path|category\na.jpg|A\n", "columns path and category.*path.category"),
+        ("path, Path,category\na.jpg,b.jpg,A\n", "columns path and category"),
+        ("path,category\na.jpg,A\n,B\n", "row 3: '' is not a file name"),
+        ("path,category\na.jpg,A\n\tb.jpg,B\n", "row 3"),
+        ("path,category\na.jpg,A\nb.jpg, \x07\n", "row 3.*empty category"),
+        ("path,category\na.jpg,A\nb.jpg\n", "row 3.*empty category"),
+        ("path,category\na.jpg,A\n./a.jpg,B\n", "row 3.*twice"),
+        ("path,category,split\na.jpg,A,train\nb.jpg,A,later\n", "row 3: 'later' is no split"),
+        ("path,category\na.jpg,Kühler\n".encode("latin-1"), "UTF-8"),
+        ("path,category\na.jpg,A\n".encode("utf-16"), "UTF-8"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "UTF-8"),
+        ('path,category\n"a.jpg,A\n', "not a CSV table"),
+        ("path,category\na.jpg,A,B,C\n", "not a CSV table"),
+    ],
+)
+def test_bad_manifests_get_one_clear_message(tmp_path, text, message):
+    with pytest.raises(UserError, match=f"parts.csv.*{message}") as error:
+        manifest(tmp_path, text)
+    assert len(str(error.value)) < 500
+
+
+def test_a_manifest_may_not_lead_outside(tmp_path):
+    inside = tmp_path / "inside"
+    (inside / "sub").mkdir(parents=True)
+    (tmp_path / "secret.jpg").touch()
+    (inside / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (inside / "folder").symlink_to(tmp_path)
+    (inside / "fine.jpg").symlink_to(inside / "sub")
+    outside = ["../secret.jpg", "sub/../../secret.jpg", str(tmp_path / "secret.jpg"), "link.jpg"]
+    for path in [*outside, "folder/secret.jpg", "folder/inside/fine.jpg/../../secret.jpg"]:
+        text = f"path,category\nsub/a.jpg,A\n{path},A\n"
+        with pytest.raises(UserError, match=r"row 3: .* leads outside"):
+            manifest(inside, text)
+        assert len(manifest(inside, text, allow_outside=True)) == 2
+    within = ["fine.jpg", "sub/b.jpg", "sub/../c.jpg", "folder/../d.jpg", f"{inside}/e.jpg"]
+    found = manifest(inside, "path,category\n" + "".join(f"{path},A\n" for path in within))
+    assert all(Path(path).is_relative_to(inside) and ".." not in path for path in found["path"])
+
+
+# --- cleaning
+
+
+def names(*categories):
+    return pd.DataFrame([(f"{c}{i}", c) for c, n in categories for i in range(n)], columns=["path", "category"])
+
+
+def test_the_thesis_rule():
+    parts = names(
+        ("Driveshaft", 3), ("Door seal", 5), ("Alarm", 5), ("Mirror", 2), ("Hood", 3), ("Cap", 1), ("Arm Kit", 1)
+    )
+    kept, removed = clean(parts)
+    assert sorted(kept["category"].unique()) == ["Hood", "Mirror"] and list(kept.index) == [0, 1, 2, 3, 4]
+    assert removed["category"].tolist() == ["Alarm", "Door seal", "Driveshaft", "Arm Kit", "Cap"]
+    assert removed["word"].tolist() == ["Arm", "Seal", "Shaft", "Arm", ""]
+    assert removed["rule"].tolist() == ["excluded word"] * 4 + ["too few photos"]
+    assert removed["photos"].sum() + len(kept) == len(parts)
+
+
+def test_whole_words_and_other_rules():
+    parts = names(("Alarm", 5), ("Control ARM", 5), ("Mirror", 2), ("Cap", 1))
+    assert clean(parts, whole_word=True)[1]["category"].tolist() == ["Control ARM", "Cap"]
+    assert clean(parts, words=(), smallest=1)[1].empty
+    assert clean(parts, words=(), smallest=3)[1]["category"].tolist() == ["Mirror", "Cap"]
+
+
+@pytest.mark.parametrize("sizes", [{"Belt": 3, "Hose": 3}, {"Belt": 3, "Hood": 3}, {"Hood": 1, "Cap": 1}, {}])
+def test_fewer_than_two_categories_left(sizes):
+    with pytest.raises(UserError, match=r"[01] of \d categor.* at least two"):
+        clean(names(*sizes.items()))
+
+
+# --- splitting
+
+MIDDLE = [*np.geomspace(178, 30, 25).astype(int), *np.linspace(60, 2, 322).astype(int)]
+TAILS = {
+    "thesis-like": [952, 920, 761, 741, 557, *MIDDLE],
+    "balanced": [150] * 50,
+    "short tail": [400, 200, 100, *[3] * 30, *[2] * 40, *[1] * 20],
+    "few": [3, 2, 2, 1],
+}
+
+
+@pytest.mark.parametrize("sizes", TAILS.values(), ids=TAILS)
+@pytest.mark.parametrize("products", [None, 3])
+def test_every_category_is_divided_by_the_rule(sizes, products):
+    parts = catalogue_of(sizes, products)
+    divided = split_catalogue(parts, seed=1)
+    unit = "product" if products else "path"
+    units = divided.drop_duplicates(["category", unit])
+    table = units.value_counts(["category", "split"]).unstack(fill_value=0)
+    table = table.reindex(columns=["train", "validation", "test"], fill_value=0)
+    number = table.sum(axis=1)
+    assert (table["train"] >= 1).all()
+    assert ((table["test"] >= 1) == (number >= 2)).all()
+    assert ((table["validation"] >= 1) == (number >= 3)).all()
+    assert len(units) == len(divided.drop_duplicates(["category", unit, "split"])), "a product is torn apart"
+    if sizes in (TAILS["thesis-like"], TAILS["balanced"]):
+        shares = divided["split"].value_counts(normalize=True)
+        assert shares[["train", "validation", "test"]].tolist() == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
+
+
+def test_the_split_depends_on_seed_only():
+    parts = catalogue_of(TAILS["few"] + [30, 40], products=2)
+    divided = split_catalogue(parts, seed=5)
+    shuffled = parts.sample(frac=1, random_state=0)
+    assert divided.equals(split_catalogue(shuffled, seed=5))
+    assert not divided.equals(split_catalogue(parts, seed=6))
+    assert divided.drop(columns="split").equals(parts)
+
+
+def test_ten_thousand_categories():
+    kept, removed = clean(catalogue_of([2, 3, 4, 10, 1] * 2000))
+    assert len(removed) == 2000 and split_catalogue(kept, seed=0)["category"].nunique() == 8000
+
+
+def test_size_groups_hold_a_third_each():
+    groups = size_groups(pd.Series({"a": 30, "b": 20, "c": 10, "d": 5, "e": 5, "f": 5, "g": 15}))
+    assert "".join(group[0] for group in groups) == "hmttttm"
+    assert set(size_groups(pd.Series([7] * 5, index=list("abcde")))) == {"middle"}
+    sizes = pd.Series(TAILS["thesis-like"])
+    photos = sizes.groupby(size_groups(sizes)).sum() / sizes.sum()
+    assert photos[["head", "middle", "tail"]].between(0.25, 0.42).all()

@@ -1,0 +1,83 @@
+import errno
+import json
+import os
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from autoparts.errors import FailedError, UserError, disk_errors, read_json, set_aside, whole_file
+
+
+def test_a_notebook_shows_the_message_alone(capsys):
+    shell = InteractiveShell()
+    shell.run_cell("from autoparts.errors import UserError\nraise UserError('epochs is ten; expected a number')")
+    assert capsys.readouterr().out.strip() == "UserError: epochs is ten; expected a number"
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with whole_file(path) as unfinished:
+        unfinished.write_text("first")
+        assert not path.exists() and unfinished.parent == path.parent
+    with pytest.raises(RuntimeError), whole_file(path) as unfinished:
+        unfinished.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENOSPC, FailedError, "No space left on device. Free some space"),
+        (errno.EDQUOT, FailedError, "the same command goes on from there"),
+        (errno.EACCES, UserError, "Permission denied. Allow it, or choose another run folder with --name"),
+        (errno.EROFS, UserError, "Read-only file system"),
+        (errno.EEXIST, UserError, "File exists.*--name"),
+        (errno.ENOTDIR, UserError, "Not a directory.*--name"),
+    ],
+)
+def test_a_disk_that_takes_no_file_is_told_with_its_name(tmp_path, number, kind, words):
+    with (
+        pytest.raises(UserError, match=f"model.pt cannot be written: .*{words}") as found,
+        disk_errors(tmp_path / "model.pt"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert type(found.value) is kind and kind.exit_code == (1 if kind is FailedError else 2)
+
+
+@pytest.mark.parametrize("name", ["file/results/data.json", "x" * 300 + ".json"])
+def test_a_file_where_none_can_be_is_told(tmp_path, name):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be written: .*--name"), whole_file(tmp_path / name) as path:
+        path.write_text("{}")
+
+
+def test_damaged_files_and_folders_are_renamed_and_never_lost(tmp_path):
+    for content in ("one", "two", "three"):
+        (tmp_path / "a.json").write_text(content)
+        aside = set_aside(tmp_path / "a.json")
+        assert aside.read_text() == content and not (tmp_path / "a.json").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.json.damaged", "a.json.damaged-2", "a.json.damaged-3"}
+    (tmp_path / "entry").mkdir()
+    (tmp_path / "entry" / "pixels.npy").touch()
+    assert (set_aside(tmp_path / "entry") / "pixels.npy").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe{}", b"[1, 2]", b"null", b'"text"', b"\0" * 9, b"[" * 100_000], ids=repr
+)
+def test_a_damaged_json_file_is_set_aside_and_the_message_says_what_to_do(tmp_path, content):
+    path = tmp_path / "cnn.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"cnn\.json is damaged and was set aside as cnn\.json\.damaged: run 02 again$"):
+        read_json(path, "run 02 again")
+    assert (tmp_path / "cnn.json.damaged").read_bytes() == content and not path.exists()
+    with pytest.raises(UserError, match=r"cnn\.json is missing: run 02 again$"):
+        read_json(path, "run 02 again")
+
+
+def test_a_whole_json_file_is_read_and_a_folder_in_its_place_told(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"part": "Ölfilter"}), "utf-8")
+    assert read_json(tmp_path / "a.json", "") == {"part": "Ölfilter"}
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\): run 02"):
+        read_json(tmp_path, "run 02")
