@@ -31,7 +31,7 @@ clean:
 
 # The stamp is written last, so an interrupted installation is done again.
 $(READY): pyproject.toml
-	@echo "Setting up .venv (once, about a minute) ..."
+	@echo "Setting up .venv, once: torch and JupyterLab are fetched, up to 3 GB (6 GB on disk, most of it torch for GPUs) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoparts needs Python 3.11 or newer; call make PYTHON=python3.12")'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
