@@ -15,6 +15,7 @@ def augment(inputs: Tensor, generator: torch.Generator, size: int | None = None)
     count, side = len(inputs), size or inputs.shape[-1]
 
     def draw(low: float, high: float) -> Tensor:
+        """Draw a number for each photo."""
         return torch.rand(count, generator=generator) * (high - low) + low
 
     angle, zoom, stretch = draw(-12, 12).deg2rad(), draw(-0.2, 0.2).exp(), draw(-0.12, 0.12).exp()

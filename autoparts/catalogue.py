@@ -112,14 +112,14 @@ def _files(folder: Path) -> Iterator[str]:
 def _read_folder(root: Path) -> pd.DataFrame:
     above = {root.resolve(), *root.resolve().parents}  # a link to a folder that holds it would not end
 
-    def subfolders(folder: Path) -> list[Path]:
+    def _subfolders(folder: Path) -> list[Path]:
         found = [f for f in folder.iterdir() if not _hidden(f.name) and f.is_dir()]
         return [f for f in found if not (f.is_symlink() and f.resolve() in above)]
 
-    folders = {folder: _SPLIT_NAMES.get(folder.name.lower()) for folder in subfolders(root)}
-    if "train" not in folders.values() or not all(folders.values()) or not any(map(subfolders, folders)):
+    folders = {folder: _SPLIT_NAMES.get(folder.name.lower()) for folder in _subfolders(root)}
+    if "train" not in folders.values() or not all(folders.values()) or not any(map(_subfolders, folders)):
         folders = {root: None}  # they are no splits but categories
-    categories = [(category, split) for folder, split in folders.items() for category in subfolders(folder)]
+    categories = [(category, split) for folder, split in folders.items() for category in _subfolders(folder)]
     rows = [(path, category.name, split) for category, split in categories for path in _files(category)]
     if not rows:
         raise UserError(f"{printable(root)}: no photos found; expected one sub-folder per category with photos in it.")

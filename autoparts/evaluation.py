@@ -20,16 +20,10 @@ PAIR_MEASURES = ("accuracy", "precision", "recall", "f1")
 
 @torch.inference_mode()
 def embed(network: Callable[[Tensor], Tensor], pixels: Tensor, rows: Tensor, size: int = 256) -> Tensor:
-    """Send photos through a network in evaluation mode.
+    """Send photos, rows (M,) int64 of (N, S, S) uint8 pixels, through a network in evaluation mode, block by block.
 
-    Args:
-        network: from (B, 1, S, S) inputs to (B, D).
-        pixels: (N, S, S) uint8, on the network's device.
-        rows: (M,) int64, which photos.
-        size: photos per block; memory does not grow with M beyond the result.
-
-    Returns:
-        (M, D) float32 on the CPU, row by row.
+    The network is on the pixels' device and takes (B, 1, S, S) inputs to (B, D). Returns (M, D) float32 on the CPU, row
+    by row; memory does not grow with M beyond that.
     """
     if isinstance(network, nn.Module):
         network.eval()

@@ -74,13 +74,8 @@ def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Te
 def triplet_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
     """Triplet loss (2.11) with the hinge of Schroff et al. (2015), which the thesis leaves out.
 
-    Args:
-        positive: (T,) float, distance of anchor and positive.
-        negative: (T,) float, distance of anchor and negative.
-        margin: by how much the negative has to be farther away (not stated in the thesis).
-
-    Returns:
-        (T,) float, zero for triplets that satisfy (2.10).
+    Takes (T,) float distances of anchor and positive, and of anchor and negative, and the margin by which the negative
+    has to be farther away (not stated in the thesis). Returns (T,) float, zero for triplets that satisfy (2.10).
     """
     _check_margin(margin)
     return (positive - negative + margin).clamp(min=0)
@@ -139,20 +134,11 @@ def partners(labels: Tensor, photos: Tensor | None = None) -> tuple[Tensor, Tens
 def mine(
     distances: Tensor, labels: Tensor, kind: str, margin: float, photos: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all triplets of one kind in a batch.
+    """Return all triplets of one kind, one of `KINDS`, in a batch; the margin is in units of the distance.
 
     Hard: the negative is not farther than the positive. Semi-hard (2.12): it is farther, but by at most the margin.
-    Easy: it is farther by more.
-
-    Args:
-        distances: (B, B) float.
-        labels: (B,) int64.
-        kind: one of `KINDS`.
-        margin: in units of the distance.
-        photos: see `partners`.
-
-    Returns:
-        anchor, positive, negative: (T,) int64 each, places in the batch; T is 0 where there is none of that kind.
+    Easy: it is farther by more. Takes (B, B) float distances and (B,) int64 labels; for photos see `partners`. Returns
+    anchor, positive, negative: (T,) int64 each, places in the batch; T is 0 where there is none of that kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}")

@@ -28,16 +28,9 @@ def retrieve(
     With R photos of the query's category in the gallery: R-precision is the share of right photos among the R
     nearest; MAP@R averages over the R nearest the precision at each right one, counting the others as zero.
 
-    Args:
-        queries: (Q, D) float.
-        labels: (Q,) int64.
-        gallery: (G, D) float.
-        gallery_labels: (G,) int64.
-        kind: of distance, one of `losses.DISTANCES`.
-        block: queries at a time at most; fewer where the gallery is large, so that they take at most 512 MiB.
-
-    Returns:
-        One row of `NAMING` measures per query whose category is in the gallery, indexed by its place.
+    Takes (Q, D) float queries and a (G, D) gallery with their int64 labels, a distance of `losses.DISTANCES`, and how
+    many queries to rank at a time (fewer where the gallery is large, so that they take at most 512 MiB). Returns one
+    row of `NAMING` measures per query whose category is in the gallery, indexed by its place.
     """
     sizes = torch.bincount(gallery_labels, minlength=int(max(labels.max(), gallery_labels.max())) + 1)
     kept = (sizes[labels] > 0).nonzero().flatten()

@@ -157,14 +157,9 @@ def random_pairs(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw pairs as in section 3.3: similar and dissimilar in turn, each dissimilar one reusing a photo of the last.
 
-    Args:
-        labels: (N,) int64, category of each candidate photo.
-        count: number of pairs; of an odd number the last one is similar.
-        generator: source of randomness.
-        draw_by: what is equally likely for a similar pair, "photo" or "category" (not stated in the thesis).
-
-    Returns:
-        left (count,) int64, right (count,) int64, same (count,) bool; positions among the candidates.
+    Takes the (N,) int64 labels of the candidates, the number of pairs (of an odd one the last is similar), and what is
+    equally likely to begin a similar pair, "photo" or "category" (not stated in the thesis). Returns left and right,
+    (count,) int64 positions among the candidates, and same, (count,) bool.
     """
     groups = group(labels)
     half = (count + 1) // 2
@@ -222,16 +217,9 @@ def photo_batches(rows: Tensor, labels: Tensor, size: int, generator: torch.Gene
 def category_batches(rows: Tensor, labels: Tensor, size: int, each: int, generator: torch.Generator) -> list[Batch]:
     """Put photos of one category together: groups of at most `each`, several groups to a batch (P×K batches).
 
-    Every photo is drawn once an epoch, so none is repeated within a batch; a category with fewer photos than `each`
-    makes one smaller group, and a photo that is alone serves as a negative only. What is left over after the last whole
-    batch waits for another epoch.
-
-    Args:
-        rows: (N,) int64, of `Photos.pixels`.
-        labels: (N,) int64, category of each.
-        size: photos per batch, P × K.
-        each: photos of one category that come together, K.
-        generator: source of randomness.
+    Every photo, rows (N,) int64 with labels (N,), is drawn once an epoch, so none is repeated within a batch of `size`
+    photos; a category with fewer photos than `each` makes one smaller group, and a photo that is alone serves as a
+    negative only. What is left over after the last whole batch waits for another epoch.
     """
     order = torch.randperm(len(rows), generator=generator)
     order = order[labels[order].argsort(stable=True)]

@@ -90,6 +90,7 @@ def augment_of(row: Row, photos: Photos) -> training.Augment | None:
     changed = rows[(sizes < sizes[sizes > 0].median())[labels]] if row.augmentation == "small" else rows
 
     def augment(inputs: Tensor, rows: Tensor, generator: torch.Generator, progress: float) -> Tensor:
+        """Change the chosen photos of a batch."""
         chosen = torch.isin(rows, changed).to(inputs.device)[:, None, None, None]
         return torch.where(chosen, augmentation.augment(inputs, generator), inputs)
 
@@ -185,6 +186,7 @@ def unseen(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, sh
     hidden, others = only(photos, order[:count]), only(photos, order[count:])
 
     def mixed(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Take queries from one side, and the threshold's photos from the other."""
         test = torch.cat([own["validation"], own["test"]])
         return {"train": own["train"], "validation": other["validation"], "test": test}
 

@@ -118,6 +118,7 @@ def _camera(model: Model, view: Array, size: tuple[int, int]) -> Callable[[Array
     middle, extent = (turned.min(0) + turned.max(0)) / 2, np.ptp(turned, axis=0).max() + 1e-9
 
     def seen(turned: Array) -> Array:
+        """Take turned points into the frame, what is near larger."""
         x, y, z = np.moveaxis((turned - middle) / extent, -1, 0)
         return np.stack([x / (1 - PERSPECTIVE * z), y / (1 - PERSPECTIVE * z), z], -1)
 

@@ -208,6 +208,7 @@ def place(model: Model, at: Vector = ZERO, turn: Vector = ZERO, scale: float | V
     matrix = (rotation(*turn) * np.asarray(scale, float)).T
 
     def moved(points: Array) -> Array:
+        """Move one grid or outline."""
         return points @ matrix + np.asarray(at, float)
 
     faces = [tuple(tuple(map(moved, face)) for face in piece.contours) for piece in model]

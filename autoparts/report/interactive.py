@@ -73,6 +73,7 @@ def lookalikes(study: Study, models: Mapping[str, Embedded], queries: int = 60, 
     images: dict[int, int] = {}
 
     def entry(split: str, place: int) -> dict[str, Any]:
+        """Collect what is shown of one photo."""
         image = images.setdefault(int(rows[split][place]), len(images))
         return {"image": image, "category": study.categories[int(labels[split][place])]}
 

@@ -54,6 +54,7 @@ def harmless(html: str, links: bool = True) -> str:
     """Keep of HTML what is in the allow-list above, balanced; links stay links for an author, not in outputs."""
 
     def kept(_: str, attribute: str, value: str) -> str | None:
+        """Keep an attribute of the allow-list."""
         return value if attribute not in SAFE or SAFE[attribute].fullmatch(value) else None
 
     tags, attributes = TAGS if links else TAGS - {"a"}, {"*": set(ATTRIBUTES.split())}
@@ -101,15 +102,19 @@ class _Markdown(IPythonRenderer):
         self.headings = headings
 
     def block_math(self, body: str) -> str:
+        """Set a formula on a line of its own."""
         return equation(body)
 
     def inline_math(self, body: str) -> str:
+        """Set a formula within the text."""
         return mathml(body)
 
     def latex_environment(self, name: str, body: str) -> str:
+        """Set an environment such as align."""
         return equation(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
     def heading(self, text: str, level: int, **_: Any) -> str:
+        """Write a heading with an anchor, and remember it."""
         plain = BeautifulSoup(text, "html.parser").get_text()
         slug = re.sub(r"\W+", "-", plain.lower()).strip("-") or "section"
         while slug in self.headings:
@@ -139,10 +144,12 @@ def read_page(path: Path, advice: str = "run it again") -> Page:
 
     @pass_context
     def authored(context: Context, source: str) -> str:
+        """Convert what the author wrote."""
         attachments = context.get("cell", {}).get("attachments", {})
         return MarkdownWithMath(renderer=_Markdown(headings, escape=False, attachments=attachments)).render(source)
 
     def shown(source: str) -> str:  # printed by code, so it may hold a category's name: no raw HTML
+        """Convert what code has put out."""
         return harmless(MarkdownWithMath(renderer=_Markdown(headings, escape=True)).render(source), links=False)
 
     exporter = HTMLExporter(
@@ -188,6 +195,7 @@ def scrub(html: str, run_folder: Path) -> str:
     )
 
     def replacement(match: re.Match[str]) -> str:
+        """Say what stands in place of a folder."""
         if match["folder"]:
             return shorter[match["folder"]]
         return match[0] if match[0].startswith("data:") else "~"

@@ -38,6 +38,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @wraps(draw)
     def drawn(*arguments: Any, **options: Any) -> Figure:
+        """Draw in the style."""
         with plt.rc_context(_style()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a name may hold what the font has not, such as an emoji
             figure = draw(*arguments, **options)

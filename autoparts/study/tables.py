@@ -77,6 +77,7 @@ def csv_text(frame: pd.DataFrame) -> str:
     """Write a table as CSV, without a plain RangeIndex; text that a spreadsheet would run gets an apostrophe first."""
 
     def harmless(value: object) -> object:
+        """Put an apostrophe before a formula."""
         return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
     columns = {harmless(name): list(map(harmless, values)) for name, values in _columns(frame).items()}
