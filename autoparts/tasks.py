@@ -4,6 +4,7 @@ The fields of a task are all that its training depends on; `training.fit` takes 
 number of samples in a batch, U that of its photos, D the embedding size.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -98,18 +99,15 @@ class Pairs(Task):
         left, right, same = photos.pairs("validation")
         return sampling.fixed_batches((left, right), same)
 
-    def lists(self, photos: Photos) -> dict[str, sampling.LabelledPairs]:
+    def lists(self, photos: Photos, splits: Sequence[str] = SPLITS) -> dict[str, sampling.LabelledPairs]:
         """Return the fixed pairs of each split."""
-        return {split: photos.pairs(split, self.threshold_pairs if split == "train" else None) for split in SPLITS}
+        return {split: photos.pairs(split, self.threshold_pairs if split == "train" else None) for split in splits}
 
     def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
         """Accuracy on the fixed pairs, training and validation alike at the threshold best on validation (Fig 4.6)."""
-        pairs = {split: self.lists(photos)[split] for split in ("train", "validation")}
-        distances = {split: pair_distances(network, photos.pixels, pairs[split]) for split in pairs}
-        threshold = choose_threshold(distances["validation"], pairs["validation"].same)
-        right = {split: verified(distances[split], pairs[split].same, threshold).double().mean() for split in pairs}
-        accuracy = {"training_accuracy": float(right["train"]), "validation_accuracy": float(right["validation"])}
-        return {"threshold": threshold} | accuracy
+        threshold, hits = self._verify(network, photos, ("train", "validation"))
+        right = {split: float(each.double().mean()) for split, each in hits.items()}
+        return {"threshold": threshold, "training_accuracy": right["train"], "validation_accuracy": right["validation"]}
 
     def chance(self, photos: Photos) -> float:
         """Yes or no, on balanced pairs."""
@@ -117,10 +115,13 @@ class Pairs(Task):
 
     def judge(self, network: nn.Module, photos: Photos) -> dict[str, Tensor]:
         """Return whether each fixed pair is judged rightly, at the threshold best on validation: split to (P,) bool."""
-        pairs = self.lists(photos)
-        distances = {split: pair_distances(network, photos.pixels, pairs[split]) for split in SPLITS}
+        return self._verify(network, photos, SPLITS)[1]
+
+    def _verify(self, network: nn.Module, photos: Photos, splits: Sequence[str]) -> tuple[float, dict[str, Tensor]]:
+        pairs = self.lists(photos, splits)
+        distances = {split: pair_distances(network, photos.pixels, pairs[split]) for split in splits}
         threshold = choose_threshold(distances["validation"], pairs["validation"].same)
-        return {split: verified(distances[split], pairs[split].same, threshold) for split in SPLITS}
+        return threshold, {split: verified(distances[split], pairs[split].same, threshold) for split in splits}
 
 
 @dataclass(frozen=True)

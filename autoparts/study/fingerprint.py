@@ -50,7 +50,9 @@ def _describe(value: Any, digest: Any, seen: dict[int, Any], within: frozenset[i
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     elif isinstance(value, PLAIN):
         digest.update(repr(value).encode())
-    elif id(value) not in seen and id(value) not in within:
+    elif id(value) in seen:  # which of them it is again
+        digest.update(str([*seen].index(id(value))).encode())
+    elif id(value) not in within:
         if isinstance(value, CONTAINERS):
             within = within | {id(value)}
         else:

@@ -28,6 +28,7 @@ from autoparts.tasks import Task
 
 RESULTS_VERSION = 2  # raised when a result is written in another form
 PACKAGE = Path(__file__).parents[1]
+CORE = code_fingerprint(PACKAGE, "[!_]*.py")  # taken now: the files may be edited while this code is running
 IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split")  # what makes two studies the same
 
 
@@ -93,7 +94,7 @@ class Run:
             [self.study.fingerprint, photos.side, dict(photos.rows), dict(photos.labels), photos.seed],
             None if photos.pixels is self.study.photos.pixels else photos.pixels,
             [network, task, epochs, batch_size, learning_rate, told],
-            [code_fingerprint(PACKAGE, "[!_]*.py"), *machine(), str(photos.device)],
+            [CORE, *machine(), str(photos.device)],
         )
         history = training.fit(
             network,

@@ -52,6 +52,11 @@ def test_nothing_is_lost_after_a_value_like_it():
     assert fingerprint([shared, shared]) == fingerprint([[1, 2], [1, 2]])
 
 
+def test_it_counts_which_of_several_functions_comes_again():
+    one, other = training.constant, training.one_cycle
+    assert fingerprint(one, other, one) != fingerprint(one, other, other)
+
+
 def test_circles_end():
     names = cell(
         "def odd(n):\n return n and even(n - 1)\ndef even(n):\n return not n or odd(n - 1)\nboth = [odd, even]"
