@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -86,10 +87,21 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing: {advice}") from None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, IsADirectoryError):
         content = None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}): {advice}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} is damaged and was set aside as {set_aside(path).name}: {advice}")
     return content
+
+
+def read_json_again(path: Path) -> dict[str, Any]:
+    """Read a JSON object that the caller writes anew: empty if it is missing, or damaged, which is told on stderr."""
+    try:
+        return read_json(path, "it is written again") if path.exists() else {}
+    except UserError as error:
+        if path.exists():  # it may not be read, and is not damaged
+            raise
+        print(error, file=sys.stderr)
+        return {}

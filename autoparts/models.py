@@ -174,7 +174,7 @@ class Recogniser(nn.Module):
         self.trunk, features = torchvision_trunk(backbone) if backbone else (residual_trunk(filters), filters[-1])
         self.project = nn.Linear(features, embedding_size, bias=False)
         self.norm = nn.BatchNorm1d(embedding_size)
-        self.prototypes = nn.Parameter(torch.randn(categories, embedding_size) / embedding_size**0.5)
+        self.prototypes = nn.Parameter(torch.randn(categories, embedding_size, device="cpu") / embedding_size**0.5)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, 1, S, S) to (B, embedding_size)."""

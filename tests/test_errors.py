@@ -5,7 +5,7 @@ import os
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from autoparts.errors import FailedError, UserError, disk_errors, read_json, set_aside, whole_file
+from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_again, set_aside, whole_file
 
 
 def test_a_notebook_shows_the_message_alone(capsys):
@@ -76,8 +76,18 @@ def test_a_damaged_json_file_is_set_aside_and_the_message_says_what_to_do(tmp_pa
         read_json(path, "run 02 again")
 
 
-def test_a_whole_json_file_is_read_and_a_folder_in_its_place_told(tmp_path):
+def test_a_whole_json_file_is_read_and_a_folder_in_its_place_set_aside(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"part": "Ölfilter"}), "utf-8")
     assert read_json(tmp_path / "a.json", "") == {"part": "Ölfilter"}
-    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\): run 02"):
-        read_json(tmp_path, "run 02")
+    (tmp_path / "b.json").mkdir()
+    with pytest.raises(UserError, match=r"damaged and was set aside as b\.json\.damaged: run 02"):
+        read_json(tmp_path / "b.json", "run 02")
+
+
+def test_a_file_that_is_written_again_is_read_if_it_is_whole(tmp_path, capsys):
+    path = tmp_path / "a.json"
+    assert read_json_again(path) == {}
+    path.write_text("{")
+    assert read_json_again(path) == {} and not path.exists() and capsys.readouterr().err.count("set aside") == 1
+    path.write_text('{"seed": 1}')
+    assert read_json_again(path) == {"seed": 1}

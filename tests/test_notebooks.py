@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tools import opened
 
 from autoparts.errors import FailedError
 from autoparts.pipeline import execution, notebooks
@@ -101,12 +102,16 @@ def test_no_result_is_typed_into_prose(path):
 
 
 def start(name, folder, hash_seed):
-    environment = os.environ | {
-        "AUTOPARTS_REPORTS": str(folder / "reports"),
-        "AUTOPARTS_CACHE": str(folder / "cache"),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONHASHSEED": hash_seed,
-    }
+    environment = (
+        os.environ
+        | opened.watch(folder)
+        | {
+            "AUTOPARTS_REPORTS": str(folder / "reports"),
+            "AUTOPARTS_CACHE": str(folder / "cache"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONHASHSEED": hash_seed,
+        }
+    )
     command = [sys.executable, "-m", "autoparts", "run", "--data", "synthetic:6x72", "--name", name]
     for parameter, value in TINY.items():
         command += ["-p", parameter, value]
@@ -131,6 +136,12 @@ def runs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(runs):
     return runs[0]
+
+
+def test_a_notebook_opens_no_result_and_no_weights_that_are_not_declared(run):
+    folder = run.parents[1]
+    assert opened.undeclared(run, folder) == []
+    assert "05_model_comparison results/cnn.json" in (folder / "opened.txt").read_text()  # else it has seen nothing
 
 
 def result(run, name):
@@ -292,7 +303,8 @@ def test_papermill_refuses_what_the_command_refuses(tmp_path):
     for given in (["-p", "epoch", "1"], ["-p", "epochs", "ten"]):
         command = [sys.executable, "-m", "papermill", str(NOTEBOOKS[1]), str(tmp_path / "out.ipynb"), *given]
         done = subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, check=False)
-        assert done.returncode != 0 and f"parameter {'epochs is' if 'ten' in given else ''}" in done.stderr, given
+        refused = "parameter epochs is 'ten'" if "ten" in given else "this notebook has no parameter 'epoch'"
+        assert done.returncode != 0 and refused in done.stderr, given
 
 
 def test_a_notebook_without_the_results_it_reads_says_which_one_to_run(tmp_path, monkeypatch, make_photos):

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from autoparts.models import Recogniser
 from autoparts.photos import PREPARATION_VERSION
@@ -100,17 +99,10 @@ def _check_values(fields: dict[str, Any]) -> None:
     _expect(-0.001 <= fields["threshold"] <= 2, "threshold is absurd")
 
 
-class _NoRandom(TorchFunctionMode):
-    """Random numbers are left out: on torch's meta device they would import a thousand modules, and take seconds."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return torch.empty(*args, device="cpu") if function is torch.randn else function(*args, **(kwargs or {}))
-
-
 def _network(categories: int, weights: dict[str, Tensor], **architecture: Any) -> Recogniser:
     widths = (architecture["embedding_size"], *architecture["filters"])
     _expect(all(type(width) is int and 0 < width <= 1024 for width in widths) and len(widths) < 9, "widths are absurd")
-    with torch.device("meta"), _NoRandom():  # takes no memory for weights that the file may not hold
+    with torch.device("meta"):  # takes no memory for weights that the file may not hold
         network = Recogniser(categories, **architecture)
     expected = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
     found = {name: (value.shape, value.dtype) for name, value in weights.items()}

@@ -23,7 +23,7 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode, writes
 from tqdm.contrib import DummyTqdmFile
 
-from autoparts.errors import FailedError, UserError, disk_errors, read_json, set_aside, whole_file
+from autoparts.errors import FailedError, UserError, disk_errors, read_json_again, set_aside, whole_file
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
 from autoparts.report.index import render
@@ -222,16 +222,12 @@ def _clean(notebook: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:
 
 def _write_facts(folder: Path, study: Study, records: Mapping[str, Mapping[str, Any]], wanted: Plan) -> None:
     """Write run.json: what was studied, by what, and with which parameters each notebook was executed."""
-    try:
-        read_json(folder / "run.json", "it is written again")
-    except UserError as error:  # a damaged one is set aside, not overwritten
-        _say(str(error)) if "damaged" in str(error) else None
+    read_json_again(folder / "run.json")  # a damaged one is set aside, not overwritten
     commit, changes = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
     facts = study.facts() | {
         "name": folder.name,
         "parameters": {name: value for values in wanted.values() for name, value in values.items()},
         "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
-        "timings": {stem: record["seconds"] for stem, record in records.items()},
         "threads": torch.get_num_threads(),
         "versions": stamps.versions(),
         "commit": commit,

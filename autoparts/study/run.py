@@ -4,7 +4,6 @@ import ast
 import inspect
 import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pygments.lexers import PythonLexer
 from torch import Tensor, nn
 
 from autoparts import catalogue, evaluation, models, training
-from autoparts.errors import UserError, disk_errors, read_json, whole_file
+from autoparts.errors import UserError, disk_errors, read_json, read_json_again, whole_file
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import code_fingerprint, fingerprint, machine
 from autoparts.study.parameters import check_notebook
@@ -169,7 +168,7 @@ def open_run(name: str, study: Study) -> Run:
     path = folder / "results" / "data.json"
     facts = {"version": RESULTS_VERSION, **study.facts()}
     with disk_errors(path):  # the name may be too long to be looked for
-        there = _identity(path)
+        there = read_json_again(path)
     if there and any(there.get(key) != facts[key] for key in ("version", *IDENTITY)):
         raise UserError(
             f"run folder {folder} belongs to another study: it holds {_told(there)}, and this is {_told(facts)}. "
@@ -186,16 +185,6 @@ def open_run(name: str, study: Study) -> Run:
             listed["product"] = listed["product"].where(listed["product"] != listed["path"], below)
         run.csv("split", listed.assign(path=below))
     return run
-
-
-def _identity(path: Path) -> dict[str, Any]:
-    try:
-        return read_json(path, "it is made again") if path.exists() else {}
-    except UserError as error:
-        if path.exists():  # it is there, and may not be read
-            raise
-        print(error, file=sys.stderr)
-        return {}
 
 
 def open_notebook(namespace: dict[str, Any]) -> tuple[Study, Run]:

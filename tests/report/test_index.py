@@ -108,7 +108,7 @@ def test_a_result_without_its_parts_is_set_aside(name, tmp_path, capsys):
 
 def test_facts_of_another_kind_are_no_obstacle(tmp_path, capsys):
     folder = example_run.write(tmp_path / "tiny")
-    facts = {"photos": "many", "versions": [1], "timings": {"01_eda_pca": "x"}, "finished": 3, "seed": [], "commit": 7}
+    facts = {"photos": "many", "versions": [1], "executed": {"01_eda_pca": "x"}, "finished": 3, "seed": [], "commit": 7}
     (folder / "run.json").write_text(json.dumps(facts))
     assert render(folder).exists() and not capsys.readouterr().err
 

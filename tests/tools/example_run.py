@@ -66,7 +66,11 @@ def write(folder: Path, names: list[str] = CATEGORIES) -> Path:
     facts = {"seed": 7, "photos": 1234, "categories": 56, "data": f"synthetic {text}", "generated": True}
     for name, result in {"data": facts, **_results(random, names, text)}.items():
         (folder / "results" / f"{name}.json").write_text(json.dumps({"version": RESULTS_VERSION, **result}))
-    run = {"parameters": {"epochs": 3}, "versions": {"python": "3.11", text: "2"}, "timings": {"01_eda_pca": 12.3}}
+    run = {
+        "parameters": {"epochs": 3},
+        "versions": {"python": "3.11", text: "2"},
+        "executed": {"01_eda_pca": {"seconds": 12.3}},
+    }
     run |= {
         "name": folder.name,
         "commit": "0123456789",
