@@ -76,12 +76,8 @@ def set_aside(path: Path) -> Path:
 def read_json(path: Path, advice: str) -> dict[str, Any]:
     """Read a JSON object: the one door for every such file of a run folder.
 
-    Args:
-        path: of the file; if it is damaged, it is set aside.
-        advice: what to do when it is missing or damaged, such as "run notebook 02_cnn_baseline".
-
-    Raises:
-        UserError: if it is missing, or no JSON object in UTF-8.
+    What is missing, or no JSON object in UTF-8, is told in a UserError that ends in `advice`, such as "run notebook
+    02_cnn_baseline"; what is damaged is set aside.
     """
     try:
         content = json.loads(path.read_text("utf-8"))

@@ -200,13 +200,7 @@ class Grouped(Task):
 def balanced_pairs(distances: Tensor, labels: Tensor, margin: float) -> Tensor:
     """Contrastive loss of all pairs of a batch, similar and dissimilar ones weighing alike, as in the thesis's pairs.
 
-    Args:
-        distances: (U, U) float.
-        labels: (U,) int64.
-        margin: see `losses.contrastive_loss`.
-
-    Returns:
-        (U (U - 1) / 2,) float.
+    Takes (U, U) float distances and (U,) int64 labels, and returns (U (U - 1) / 2,) float.
     """
     first, second = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
     same = labels[first] == labels[second]
