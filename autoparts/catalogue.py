@@ -269,13 +269,13 @@ def _apportion(sizes: np.ndarray, smallest: int, share: float = 0.1) -> np.ndarr
     """Divide `share` of all units among the categories: one each from `smallest` units on, the rest in proportion."""
     eligible = sizes >= smallest
     total = max(round(share * sizes.sum()), eligible.sum())
-    free = eligible.copy()  # those whose part in proportion is one or more
+    free = eligible.copy()  # those whose proportional portion is one or more
     while True:
-        part = (total - (eligible & ~free).sum()) * sizes / max(sizes[free].sum(), 1)
-        if (part[free] >= 1).all():
+        portion = (total - (eligible & ~free).sum()) * sizes / max(sizes[free].sum(), 1)
+        if (portion[free] >= 1).all():
             break
-        free &= part >= 1
-    quota = np.where(free, part, eligible)
+        free &= portion >= 1
+    quota = np.where(free, portion, eligible)
     counts = np.floor(quota + 1e-9).astype(int)
     largest = np.lexsort((-sizes, counts - quota))
     counts[largest[: total - counts.sum()]] += 1

@@ -29,7 +29,7 @@ def embed(network: Callable[[Tensor], Tensor], pixels: Tensor, rows: Tensor, siz
         network.eval()
     with half_precision(pixels.device):
         return torch.cat(
-            [network(photo_input(pixels[part])).float().cpu() for part in rows.to(pixels.device).split(size)]
+            [network(photo_input(pixels[block])).float().cpu() for block in rows.to(pixels.device).split(size)]
         )
 
 
@@ -48,11 +48,11 @@ def values_of(
 
     A batch may be as large as a whole list of pairs: its photos go through the network block by block, each once.
     """
-    parts = []
+    blocks = []
     for batch in batches:
         outputs = embed(network, pixels, batch.photos).to(pixels.device)
-        parts.append(values(outputs, *(target.to(pixels.device) for target in batch.target)))
-    return {name: torch.cat([part[name].cpu() for part in parts]) for name in (parts[0] if parts else {})}
+        blocks.append(values(outputs, *(target.to(pixels.device) for target in batch.target)))
+    return {name: torch.cat([block[name].cpu() for block in blocks]) for name in (blocks[0] if blocks else {})}
 
 
 def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.DataFrame:

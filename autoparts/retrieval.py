@@ -39,7 +39,7 @@ def retrieve(
     means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery)
     means /= sizes[present, None]
     to_gallery, to_means = _ranking(gallery, kind), _ranking(means, kind)
-    parts = []
+    blocks = []
     for places in kept.split(max(1, min(block, 2**24 // len(gallery)))):
         truth, own = labels[places], sizes[labels[places]]
         depth = min(max(int(own.max()), 10), len(gallery))
@@ -57,8 +57,8 @@ def retrieve(
             class_hits[:, 0],
             class_hits.any(dim=1),
         )
-        parts.append(torch.stack([column.double() for column in columns], dim=1))
-    return pd.DataFrame(torch.cat(parts).numpy(), columns=list(NAMING), index=kept.numpy()).sort_index()
+        blocks.append(torch.stack([column.double() for column in columns], dim=1))
+    return pd.DataFrame(torch.cat(blocks).numpy(), columns=list(NAMING), index=kept.numpy()).sort_index()
 
 
 def smallest(values: Tensor, count: int) -> Tensor:

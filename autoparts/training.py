@@ -152,7 +152,7 @@ class _Run:
         """Go on from the checkpoint if it is of this training."""
         if path is None or not path.exists():
             return
-        parts = (self.network.load_state_dict, self.optimiser.load_state_dict, self.generator.set_state)
+        restorers = (self.network.load_state_dict, self.optimiser.load_state_dict, self.generator.set_state)
         initial = copy.deepcopy((self.network.state_dict(), self.optimiser.state_dict(), self.generator.get_state()))
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
@@ -164,7 +164,7 @@ class _Run:
                 self.generator.set_state(state["generator"])
             self.history, self.best = state["history"], state["best"]
         except Exception:  # a damaged file, or one that holds code; torch raises many kinds
-            for restore, before in zip(parts, initial, strict=True):
+            for restore, before in zip(restorers, initial, strict=True):
                 restore(before)
             say(f"{path.name} is damaged and was set aside as {set_aside(path).name}; training starts over")
 

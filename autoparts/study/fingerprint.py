@@ -57,13 +57,13 @@ def _describe(value: Any, digest: Any, seen: dict[int, Any], within: frozenset[i
             within = within | {id(value)}
         else:
             seen[id(value)] = value
-        parts = _parts(value)
-        digest.update(str(len(parts)).encode())
-        for part in parts:
-            _describe(part, digest, seen, within)
+        contents = _contents(value)
+        digest.update(str(len(contents)).encode())
+        for each in contents:
+            _describe(each, digest, seen, within)
 
 
-def _parts(value: Any) -> list[Any]:
+def _contents(value: Any) -> list[Any]:
     """Return what a compound value consists of."""
     if isinstance(value, Mapping):
         return [*value.items()]
@@ -81,11 +81,11 @@ def _parts(value: Any) -> list[Any]:
         taken = value.co_varnames[: value.co_argcount + value.co_kwonlyargcount]
         return [taken, value.co_flags, [(step.opname, step.argval) for step in dis.get_instructions(value)]]
     if isinstance(value, FunctionType):
-        return _parts_of_function(value)
+        return _of_function(value)
     if isinstance(value, nn.Module):
         return [str(value), dict(value.state_dict()), *map(_of_module, value.modules())]
     if isinstance(value, type):
-        return _parts_of_class(value)
+        return _of_class(value)
     if hasattr(value, "__dict__") and type(value).__module__ != "builtins":
         return [type(value), vars(value)]
     return [getattr(value, "__module__", ""), getattr(value, "__qualname__", type(value).__qualname__)]
@@ -96,7 +96,7 @@ def _of_module(module: nn.Module) -> list[Any]:
     return [type(module), {name: each for name, each in vars(module).items() if name[0] != "_" and name != "training"}]
 
 
-def _parts_of_class(value: type) -> list[Any]:
+def _of_class(value: type) -> list[Any]:
     name, root = [value.__module__, value.__qualname__], value.__module__.split(".")[0]
     foreign = root in sys.stdlib_module_names | {"torch", "numpy", "pandas"}  # covered by versions
     return name if foreign else [*name, _attributes(value), *value.__bases__]
@@ -111,7 +111,7 @@ def _attributes(value: type) -> dict[str, Any]:
     }
 
 
-def _parts_of_function(function: FunctionType) -> list[Any]:
+def _of_function(function: FunctionType) -> list[Any]:
     while hasattr(function, "__wrapped__") and function.__globals__["__name__"].startswith("torch"):
         function = function.__wrapped__  # the first optimiser of a class has torch wrap the class's step
     module = function.__module__ or ""
