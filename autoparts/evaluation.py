@@ -59,15 +59,8 @@ def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.D
     """Accuracy, precision, recall and F1 of calling a pair similar when its distance is below a threshold (Fig 4.4).
 
     Similar is the positive class. Precision is the positive predictive value (which the thesis calls specificity);
-    it is 1 where nothing is called similar.
-
-    Args:
-        distances: (P,) float.
-        same: (P,) bool.
-        thresholds: (T,) float.
-
-    Returns:
-        One row per threshold: it, the four measures, and the counts true_positive to false_negative.
+    it is 1 where nothing is called similar. Takes (P,) float distances, (P,) bool `same` and (T,) float thresholds;
+    returns one row per threshold: it, the four measures, and the counts true_positive to false_negative.
     """
     cuts = thresholds.double()  # a threshold between two neighbouring float32 distances is neither of them
     similar = distances[same].double().sort().values

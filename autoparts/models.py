@@ -52,17 +52,12 @@ class ThesisNetwork(nn.Sequential):
 def thesis_network(
     outputs: int, filters: tuple[int, ...] = THESIS_FILTERS, side: int = 100, *, seed: int = 0
 ) -> ThesisNetwork:
-    """Build the thesis's network, (B, 1, side, side) to (B, outputs), with new weights.
+    """Build the thesis's network, (B, 1, side, side) to (B, outputs), with new weights that follow from the seed.
 
     With one output per category it is the classifier (its outputs are the logits; the log-softmax is part of
     the cross-entropy). With `outputs` equal to the embedding size it is the tower G_W of the Siamese networks
-    (2.6), whose embeddings are not normalised.
-
-    Args:
-        outputs: number of categories, or embedding size.
-        filters: number of filters of each convolution block (not stated in the thesis).
-        side: of the square photos in pixels; a UserError tells of so many blocks that nothing is left of them.
-        seed: of the initial weights.
+    (2.6), whose embeddings are not normalised. The number of filters is not stated in the thesis; a UserError tells of
+    so many blocks that nothing is left of a photo.
     """
     return initialised(seed, ThesisNetwork, outputs, tuple(filters), side)
 
@@ -230,7 +225,12 @@ def choose_device(device: str = "auto") -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 itself; others emulate it, and take many times as long."""
+    fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_avx512_bf16_supported}
+    return device.type in fast and fast[device.type]()
+
+
 def half_precision(device: torch.device) -> torch.autocast:
     """Return the autocast context to bfloat16, switched off where the device would only emulate it."""
-    fast = {"cuda": torch.cuda.is_bf16_supported, "cpu": torch.cpu._is_avx512_bf16_supported}
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type in fast and fast[device.type]())
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device))

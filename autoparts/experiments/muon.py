@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from autoparts.models import fast_bfloat16
+
 
 class Muon(torch.optim.Optimizer):
     """Muon for convolution kernels (Jordan et al. 2024), Adam with decoupled decay for all other weights.
@@ -50,9 +52,10 @@ def _adam_step(gradient: Tensor, state: dict, betas: tuple[float, float] = (0.9,
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """Bring all singular values of a (M, N) matrix near 1, with five Newton-Schulz steps in bfloat16."""
+    """Bring all singular values of a (M, N) matrix near 1: five Newton-Schulz steps, in bfloat16 where that is fast."""
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    near = wide.bfloat16() / (wide.norm() + 1e-7)  # singular values below 1; 1e-7 for an all-zero gradient
+    precision = torch.bfloat16 if fast_bfloat16(matrix.device) else matrix.dtype
+    near = wide.to(precision) / (wide.norm() + 1e-7)  # singular values below 1; 1e-7 for an all-zero gradient
     for _ in range(5):
         square = near @ near.T
         near = 3.4445 * near + (2.0315 * square @ square - 4.7750 * square) @ near
