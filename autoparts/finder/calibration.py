@@ -1,13 +1,10 @@
 """How the part finder is made and examined: scores calibrated, unknown parts told apart, the file written."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
-from PIL import Image
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,6 +14,7 @@ from autoparts.finder import file
 from autoparts.finder.finder import Finder, blended, embed, similarities
 from autoparts.models import Recogniser
 from autoparts.photos import PREPARATION_VERSION
+from autoparts.study.pictures import small_jpeg
 from autoparts.study.run import Run
 from autoparts.study.study import Study
 from autoparts.training import load_weights, save_tensors
@@ -57,7 +55,7 @@ def build(study: Study, run: Run, network: Recogniser, accept: float = 0.95) -> 
     table = calibrate(*compared, photos.labels["validation"].cpu())
     best = table.loc[table["NLL"].idxmin()]
     distances = 1 - blended(*compared, best["share of nearest"]).amax(dim=1)
-    thumbnails = [_thumbnail(pixels) for pixels in train.cpu().numpy()]
+    thumbnails = [small_jpeg(pixels, THUMBNAIL) for pixels in train.cpu().numpy()]
     state = {
         "format": file.FORMAT,
         "preparation": PREPARATION_VERSION,
@@ -157,10 +155,3 @@ def white_border(pixels: Tensor, width: int = 3, least: int = 240) -> Tensor:
     frame = torch.ones(pixels.shape[1:], dtype=torch.bool)
     frame[width:-width, width:-width] = False
     return pixels[:, frame].float().mean(dim=1) >= least
-
-
-def _thumbnail(pixels: np.ndarray) -> bytes:
-    small = Image.fromarray(pixels).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    packed = io.BytesIO()
-    small.save(packed, "JPEG", quality=75, optimize=True)
-    return packed.getvalue()

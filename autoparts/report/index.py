@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from autoparts.catalogue import printable
 from autoparts.errors import UserError, read_json, set_aside, whole_file
 from autoparts.report.pages import SAFE, TEMPLATE, read_page, scrub
 from autoparts.study.pictures import figure_html
@@ -122,4 +123,4 @@ def _publish(path: Path, html: str) -> None:
 
 def _say(message: str) -> None:
     """Print one line; a file's name cannot move the cursor in it."""
-    print("".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in message), file=sys.stderr)
+    print(printable(message), file=sys.stderr)

@@ -76,8 +76,14 @@ def figure_html(png: bytes, name: str) -> str:
     )
 
 
-def thumbnail(photo: np.ndarray, side: int = 56) -> str:
-    """Turn an (S, S) or (S, S, 3) uint8 photo into a small JPEG, as a data URI."""
+def small_jpeg(photo: np.ndarray, side: int) -> bytes:
+    """Shrink an (S, S) or (S, S, 3) uint8 photo to `side` pixels; return it as a JPEG."""
     packed = io.BytesIO()
-    Image.fromarray(photo).resize((side, side), Image.Resampling.BOX).save(packed, "JPEG", quality=70, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode()
+    small = Image.fromarray(photo).resize((side, side), Image.Resampling.LANCZOS)
+    small.save(packed, "JPEG", quality=75, optimize=True)
+    return packed.getvalue()
+
+
+def thumbnail(photo: np.ndarray, side: int = 56) -> str:
+    """Return a small JPEG of a photo as a data URI; see `small_jpeg`."""
+    return "data:image/jpeg;base64," + base64.b64encode(small_jpeg(photo, side)).decode()
