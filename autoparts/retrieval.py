@@ -124,11 +124,20 @@ def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator
     return weights
 
 
+def resampled_means(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Return the weighted mean of (M,) values under each of (draws, M) weights: (draws,), NaN where nothing weighs.
+
+    Of (S, M) values, those of S trainings, it is the mean over trainings, which the generator draws anew each time.
+    """
+    values, totals = np.atleast_2d(values).astype(np.float32), weights.sum(axis=1)
+    means = weights @ values.T / np.where(totals > 0, totals, np.nan)[:, None]  # (draws, S)
+    often = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=len(means))
+    return (means * (often / len(values)).astype(np.float32)).sum(axis=1)
+
+
 def weighted_interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the weighted mean of (M,) values under (draws, M) weights."""
-    totals = weights.sum(axis=1)
-    means = (weights @ values.astype(np.float32))[totals > 0] / totals[totals > 0]
-    low, high = np.quantile(means, [0.025, 0.975])
+    """Return the 95 % percentile interval of `resampled_means`."""
+    low, high = np.nanquantile(resampled_means(values, weights, np.random.default_rng(0)), [0.025, 0.975])
     return float(low), float(high)
 
 

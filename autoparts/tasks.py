@@ -4,7 +4,8 @@ The fields of a task are all that its training depends on; `training.fit` takes 
 number of samples in a batch, U that of its photos, D the embedding size.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,6 +35,10 @@ class Task:
     def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
         """Return further columns of the history, taken after every epoch."""
         return {}
+
+    def score(self, row: Mapping[str, float]) -> float:
+        """Rate an epoch by its row of the history: the weights of the lowest score are kept as the best."""
+        return row.get("validation_loss", math.inf)
 
     def chance(self, photos: Photos) -> float | None:
         """Return the accuracy of guessing; None where there is no such level."""

@@ -78,7 +78,7 @@ def fit(
         augment: from (B, 1, S, S) inputs, the rows (B,) of their photos, a generator and the share of the training
             that is done to inputs; for training batches only.
         validate: whether to take the task's validation batches and measures after each epoch.
-        checkpoint: file for the state after each epoch, and the weights of lowest validation loss under "best".
+        checkpoint: file for the state after each epoch, and under "best" the weights of the lowest `task.score`.
         key: fingerprint of all that determines this training (`Run.fit` makes one); a checkpoint with another key is
             started over, and a damaged one is set aside.
         say: gets one line per epoch.
@@ -114,7 +114,7 @@ def fit(
             held_out = values_of(network, photos.pixels, task.validation(photos), task.values)
             row |= {f"validation_{name}": float(values.double().mean()) for name, values in held_out.items()}
             row |= task.measure(network, photos)
-        run.record(row)
+        run.record(row, task.score(row))
         run.save(checkpoint, key, finished=epoch == epochs)
         say(progress_line(row, epochs, time.perf_counter() - started))
     network.eval()
@@ -131,10 +131,9 @@ class _Run:
     history: list[dict[str, float]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
 
-    def record(self, row: dict[str, float]) -> None:
-        """Keep an epoch's row, and its weights if its validation loss is the lowest."""
+    def record(self, row: dict[str, float], score: float) -> None:
+        """Keep an epoch's row, and its weights if its score is the lowest."""
         self.history.append(row)
-        score = row.get("validation_loss", math.inf)
         if score < self.best.get("score", math.inf):
             weights = {name: value.detach().clone() for name, value in self.network.state_dict().items()}
             self.best = {"score": score, "epoch": row["epoch"], "network": weights}
@@ -218,14 +217,15 @@ def save_tensors(state: Mapping[str, Any], path: Path) -> None:
         temporary.write_bytes(packed.getbuffer())
 
 
-def load_weights(network: nn.Module, path: Path) -> nn.Module:
-    """Load the last weights of a training into a network, and return it; nothing in the file is ever run as code.
+def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Module:
+    """Load the last or the best weights of a training into a network; nothing in the file is ever run as code.
 
     Raises:
         UserError: if the checkpoint is missing, damaged, of another network, or holds code.
     """
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["network"])
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state["best"]["network"] if best else state["network"])
     except Exception as error:  # torch raises many kinds, with advice to switch its safeguard off
         missing = isinstance(error, FileNotFoundError)
         why = "it is missing" if missing else "it is damaged, of another network, or holds code, which is never run"

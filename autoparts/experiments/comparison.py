@@ -1,6 +1,6 @@
 """The tables that set models beside each other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,8 @@ import torch
 from sklearn.decomposition import PCA
 
 from autoparts import models, retrieval, training
+from autoparts.experiments import variants
+from autoparts.experiments.variants import Row
 from autoparts.retrieval import Embedded
 from autoparts.sampling import Photos
 from autoparts.study.run import Run
@@ -104,11 +106,35 @@ def by_size(queries: Queries, groups: pd.Series) -> pd.DataFrame:
 
 
 def paired_differences(queries: Queries, photos: Photos, against: str, draws: int) -> pd.DataFrame:
-    """Difference in precision@1 of each model to `against`, with its 95 % interval over the same resampled photos."""
+    """Difference in precision@1 of each model to `against`, with its 95 % interval over the same resampled photos.
+
+    Of a model trained several times, `queries` have a column "precision@1" for each training, and trainings are drawn
+    anew as well. `judged` is "better" or "worse" where the interval leaves zero out, else "not to be told apart".
+    """
     weights = retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
-    rows = {}
+    generator, rows = np.random.default_rng(photos.seed), {}
+    means = {
+        name: retrieval.resampled_means(frame[["precision@1"]].to_numpy().T, weights[:, frame.index], generator)
+        for name, frame in queries.items()
+    }
     for name, frame in queries.items():
-        gain = (frame["precision@1"] - queries[against]["precision@1"]).to_numpy()
-        low, high = retrieval.weighted_interval(gain, weights[:, frame.index])
-        rows[name] = {"difference": gain.mean(), "difference low": low, "difference high": high}
-    return pd.DataFrame(rows).T.drop(against).rename_axis(f"compared with: {against}")
+        gain = float(frame[["precision@1"]].mean().mean() - queries[against][["precision@1"]].mean().mean())
+        low, high = np.nanquantile(means[name] - means[against], [0.025, 0.975])
+        judged = "better" if low > 0 else "worse" if high < 0 else "not to be told apart"
+        rows[name] = {"difference": gain, "difference low": low, "difference high": high, "judged": judged}
+    return pd.DataFrame(rows).T.drop(against).infer_objects().rename_axis(f"compared with: {against}")
+
+
+def learning_curves(histories: Mapping[str, pd.DataFrame], rows: Sequence[Row]) -> pd.DataFrame:
+    """Set rows' validation precision@1 side by side: epoch, and a column for each."""
+    names = [row.name for row in rows if row.name in histories]
+    shown = {name: histories[name]["validation_precision@1"] for name in names}
+    return pd.DataFrame({"epoch": histories[names[0]]["epoch"].astype(int), **shown})
+
+
+def losses_by_recipe(table: pd.DataFrame) -> pd.DataFrame:
+    """Set precision@1 of the thesis's three losses beside those of the same losses with the better recipe."""
+    score = table.set_index("variant")["precision@1"]
+    plain = {loss: score[row.name] for loss, row in variants.THESIS.items()}
+    better = {loss: score[variants.RECIPES[loss].name] for loss in variants.THESIS}
+    return pd.DataFrame({"thesis network": plain, "residual, augmented": better}).rename_axis("loss")

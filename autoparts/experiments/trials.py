@@ -1,32 +1,40 @@
-"""Chapter 6's proposals tried: each row trained and judged alike, on all categories and on unseen ones."""
+"""Chapter 6's proposals tried: each row trained on as many photos and judged alike, also on unseen categories."""
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+import joblib
+import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from sklearn.decomposition import PCA
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from autoparts import augmentation, losses, models, retrieval, tasks, training
+from autoparts import augmentation, models, retrieval, tasks, training
 from autoparts.errors import UserError
+from autoparts.experiments import subsets
 from autoparts.experiments.recommended import train_recommended
-from autoparts.experiments.variants import RECIPES, THESIS, CountedTriplets, Row
-from autoparts.sampling import Photos, derived_seed, seeded
+from autoparts.experiments.variants import Budgeted, Row
+from autoparts.sampling import Photos, derived_seed
 from autoparts.study.fingerprint import fingerprint
 from autoparts.study.run import Run
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
 
 
+RISING = 0.01  # of validation precision@1
+
+
 @dataclass(frozen=True)
 class Settings:
     """What all rows share."""
 
-    epochs: int
+    epochs: int  # as many photos as this many passes over the training photos go through each network
     batch_size: int = 64
     learning_rate: float = 5e-4
     embedding_size: int = 128
@@ -35,35 +43,28 @@ class Settings:
     draws: int = 500  # bootstrap samples
 
 
-def resized(photos: Photos, side: int) -> Photos:
-    """Return the same photos at another size in pixels, each new pixel the mean of what it covers."""
-    if side == photos.side:
-        return photos
-    blocks = [F.interpolate(block[:, None].float(), (side, side), mode="area") for block in photos.pixels.split(1024)]
-    return replace(photos, pixels=torch.cat([block[:, 0].round().byte() for block in blocks]))
+class Trial(NamedTuple):
+    """One row trained once and judged."""
+
+    scores: dict[str, Any]
+    named: pd.Series  # precision@1 of each test photo
+    history: pd.DataFrame  # one row per epoch; none if it was not trained
+    seconds: float
 
 
-def only(photos: Photos, categories: Tensor) -> Photos:
-    """Keep the photos of some categories (C,) int64; their labels become 0 to C - 1, in the same order."""
-    rows, labels, ordered = {}, {}, categories.sort().values
-    for split, own in photos.labels.items():
-        kept = torch.isin(own, ordered)
-        rows[split], labels[split] = photos.rows[split][kept], torch.searchsorted(ordered, own[kept])
-    return replace(photos, rows=rows, labels=labels)
+class Comparison(NamedTuple):
+    """All rows, judged alike."""
 
-
-def share_of(photos: Photos, share: float, seed: int) -> Photos:
-    """Keep a share of each category's training photos, at least two where there are two."""
-    rows, labels = photos.rows["train"], photos.labels["train"]
-    order = torch.randperm(len(rows), generator=seeded(seed))
-    groups = order[labels[order].argsort(stable=True)].split(labels.bincount().tolist())
-    kept = torch.cat([group[: max(2, math.ceil(share * len(group)))] for group in groups]).sort().values
-    return replace(photos, rows=photos.rows | {"train": rows[kept]}, labels=photos.labels | {"train": labels[kept]})
+    table: pd.DataFrame  # a line each
+    queries: dict[str, pd.DataFrame]  # name of the row to the precision@1 of each test photo, a column per training
+    histories: dict[str, pd.DataFrame]  # name of a trained row to the mean of its trainings' histories
 
 
 def network_of(row: Row, settings: Settings, photos: Photos, seed: int) -> nn.Module:
     """Build a row's network, (B, 1, side, side) to embeddings or logits, with new weights."""
     outputs = photos.categories if isinstance(row.task, tasks.Naming) else settings.embedding_size
+    if row.network == "pixels":
+        return nn.Flatten()
     if row.network == "residual":
         return models.initialised(seed, models.residual_network, outputs)
     if row.network == "components":
@@ -97,22 +98,60 @@ def augment_of(row: Row, photos: Photos) -> training.Augment | None:
     return None if row.augmentation == "none" else augment
 
 
-def train(
-    run: Run, row: Row, settings: Settings, photos: Photos, seed: int, validate: bool = False
-) -> tuple[nn.Module, pd.DataFrame]:
-    """Train a row on photos, unless that is done; return the network and its history.
+def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> tuple[nn.Module, pd.DataFrame]:
+    """Train a row, unless that is done; return the network of the best epoch on validation photos, and the history.
 
     Weights in `models/beyond/` are named after what determines them: rows that differ in names alone share a training.
     """
-    given = replace(share_of(photos, row.share, seed), seed=seed)
+    given = replace(subsets.share_of(photos, row.share, seed), seed=seed)
+    network = network_of(row, settings, given, seed)
+    if not row.trained:
+        return network, pd.DataFrame()
     same = replace(row, group="", name="", hamming=False), replace(settings, seeds=1, draws=0)
     name = f"beyond/{fingerprint(same, seed, given.side, given.rows['train'])[:16]}"
-    network, rate, schedule = network_of(row, settings, given, seed), settings.learning_rate, training.constant
-    if row.network == "residual":
-        rate, schedule = 4 * rate, training.one_cycle
+    task, rate = Budgeted(row.task, len(photos.rows["train"])), settings.learning_rate * row.rate
+    schedule = training.one_cycle if row.network == "residual" else training.constant
     options = {"photos": given, "seed": seed, "augment": augment_of(row, given), "schedule": schedule}
-    options |= {"validate": validate, "say": lambda line: None}  # a line for each row is enough
-    return network, run.fit(name, network, row.task, settings.epochs, settings.batch_size, rate, **options)
+    quiet = {"say": lambda line: None}  # a line for each row is enough
+    history = run.fit(name, network, task, settings.epochs, settings.batch_size, rate, **options, **quiet)
+    return training.load_weights(network, run.weights(name), best=True), history
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute with one thread, so that sums are the same however many trainings run side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device) -> Iterator[Any]:
+    """Call a function with each job, in a process for each core, or one by one on a GPU; results come in order."""
+    workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" else 1
+    return joblib.Parallel(workers, return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
+
+
+def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Photos, seed: int) -> Trial:
+    """Train a row on `photos`, and judge it on `judged`."""
+    started = time.perf_counter()
+    with one_thread():
+        network, history = train(run, row, settings, photos, seed)
+        model = retrieval.embedded(network.to(judged.device), judged, row.task.distance)
+        model = cut_at_medians(model, judged) if row.hamming else model
+        scores, named = retrieval.judge(model, judged, settings.draws)
+    # Hard triplets cost at least the margin, so their loss says nothing of progress.
+    falling = [] if getattr(row.task, "mined", "") == "hard" else history.get("training_loss", [])
+    verdict = collapse(model.vectors[judged.rows["validation"]], pd.Series(falling, dtype=float))
+    return Trial(scores | {"verdict": verdict}, named["precision@1"], history, time.perf_counter() - started)
+
+
+def validated(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> float:
+    """Train a row, and return its highest validation precision@1; no test photo is looked at."""
+    with one_thread():
+        return train(run, row, settings, photos, seed)[1]["validation_precision@1"].max()
 
 
 def collapse(embeddings: Tensor, losses: pd.Series) -> str:
@@ -131,74 +170,96 @@ def cut_at_medians(model: retrieval.Embedded, photos: Photos) -> retrieval.Embed
 
 def compare(
     run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, judged: Photos | None = None
-) -> pd.DataFrame:
+) -> Comparison:
     """Train each row on `photos`, once for each seed, unless that is done, and judge it on them or on `judged`.
 
-    Returns:
-        One row per model: group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
-        largest minus the smallest precision@1 over the seeds), and a verdict where a training collapsed.
+    The table has for each row: group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
+    largest minus the smallest precision@1 over the seeds), the learning rate and the margin, and a verdict where a
+    training collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
     """
-    judged, table = judged or photos, []
+    judged = judged or photos
+    jobs = [(run, row, settings, photos, judged, seed) for row in rows for seed in _seeds(run, settings)]
+    tried = side_by_side(try_row, jobs, photos.device)
+    weights = retrieval.resampled_weights(judged.labels["test"], settings.draws, np.random.default_rng(judged.seed))
+    table, queries, histories = [], {}, {}
     for row in rows:
-        started, scores = time.perf_counter(), []
-        for seed in range(settings.seeds):
-            network, history = train(run, row, settings, photos, derived_seed(run.study.seed, f"variant {seed}"))
-            model = retrieval.embedded(network, judged, row.task.distance)
-            model = cut_at_medians(model, judged) if row.hamming else model
-            # Hard triplets cost at least the margin, so their loss says nothing of progress.
-            falling = history["training_loss"].head(0 if getattr(row.task, "mined", "") == "hard" else None)
-            verdict = collapse(model.vectors[judged.rows["validation"]], falling)
-            scores.append(retrieval.judge(model, judged, settings.draws)[0] | {"verdict": verdict})
-        print(f"{row.group}: {row.name}, {time.perf_counter() - started:.0f} s")
-        table.append({"group": row.group, "variant": row.name, **_summary(scores)})
-    return pd.DataFrame(table)
+        trials = [next(tried) for _ in range(settings.seeds)]
+        print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in trials):.0f} s")
+        queries[row.name] = pd.concat([trial.named for trial in trials], axis=1)
+        if row.trained:
+            histories[row.name] = sum(trial.history for trial in trials) / len(trials)
+        chosen = {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
+        facts = {"group": row.group, "variant": row.name, **(chosen if row.trained else {})}
+        table.append(facts | _summary(trials, queries[row.name], weights, histories.get(row.name)))
+    return Comparison(pd.DataFrame(table), queries, histories)
 
 
-def _summary(scores: Sequence[dict]) -> dict:
-    frame = pd.DataFrame(scores)
-    verdicts = sorted(set(frame.pop("verdict")) - {""})
-    spread = float(frame["precision@1"].max() - frame["precision@1"].min())
-    return frame.mean().to_dict() | {"spread": spread, "verdict": "; ".join(verdicts)}
+def _seeds(run: Run, settings: Settings) -> list[int]:
+    return [derived_seed(run.study.seed, f"variant {seed}") for seed in range(settings.seeds)]
 
 
-def triplet_kinds(run: Run, settings: Settings, photos: Photos) -> pd.DataFrame:
-    """Train on semi-hard triplets: epoch, and the shares of hard, semi-hard and easy triplets after it."""
-    row = Row("", "", CountedTriplets(batch_size=settings.batch_size))
-    return train(run, row, settings, photos, run.study.seed, validate=True)[1][["epoch", *losses.KINDS]]
+def _summary(trials: Sequence[Trial], queries: pd.DataFrame, weights: np.ndarray, history: pd.DataFrame | None) -> dict:
+    frame = pd.DataFrame([trial.scores for trial in trials])
+    verdicts = set(frame.pop("verdict")) - {""}
+    if history is not None:
+        curve = history["validation_precision@1"]
+        if curve.max() - curve.head(max(1, len(curve) * 3 // 4)).max() >= RISING:
+            verdicts.add("still rising")
+    low, high = retrieval.weighted_interval(queries.to_numpy().T, weights[:, queries.index])
+    interval = {"precision@1 low": low, "precision@1 high": high, "verdict": "; ".join(sorted(verdicts))}
+    return _with_spread(frame) | interval
 
 
-def losses_by_recipe(table: pd.DataFrame) -> pd.DataFrame:
-    """Set precision@1 of the thesis's three losses beside those of the same losses with the better recipe."""
-    score = table.set_index("variant")["precision@1"]
-    plain = {loss: score[row.name] for loss, row in THESIS.items()}
-    better = {loss: score[RECIPES[loss].name] for loss in THESIS}
-    return pd.DataFrame({"thesis network": plain, "residual, augmented": better}).rename_axis("loss")
+def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> list[Row]:
+    """Choose the learning rate of each family of rows, then its margin, among three each, on validation for one seed.
+
+    A family is a task on a network.
+    """
+    chosen: dict[tuple, Row] = {}
+    for row in rows:
+        family = row.task, row.network
+        if row.trained and family not in chosen:
+            best = _best(run, [replace(row, rate=row.rate * factor) for factor in (1, 1 / 3, 3)], settings, photos)
+            if hasattr(row.task, "margin"):
+                others = [replace(row.task, margin=row.task.margin * factor) for factor in (1, 1 / 2, 2)]
+                best = _best(run, [replace(best, task=task) for task in others], settings, photos)
+            chosen[family] = best
+    kept = {family: {"task": best.task, "rate": best.rate} for family, best in chosen.items()}
+    return [replace(row, **kept.get((row.task, row.network), {})) for row in rows]
 
 
-def unseen(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, share: float = 0.15) -> pd.DataFrame:
-    """Hold a share of the categories out of training, and judge models on these alone; as of `compare`.
+def _best(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> Row:
+    seed = _seeds(run, settings)[0]
+    found = list(side_by_side(validated, [(run, row, settings, photos, seed) for row in rows], photos.device))
+    return rows[int(np.argmax(found))]
+
+
+def unseen(
+    run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, times: int = 5, share: float = 0.15
+) -> pd.DataFrame:
+    """Hold a share of the categories out of training, and judge rows on these alone, for several draws of them.
 
     Their training photos are the gallery, all others the queries; the threshold comes from the other categories. Two
-    rows per model: `trained on them` no, and yes for one trained on all. No row where there are too few categories.
+    lines per row: `trained on them` no, and yes for a training on all; means over the draws, with the 95 % interval of
+    that of precision@1 by Student's t. No line where there are too few categories.
     """
-    order = torch.randperm(photos.categories, generator=photos.generator("unseen"))
-    count = max(2, round(share * photos.categories))
-    hidden, others = only(photos, order[:count]), only(photos, order[count:])
-
-    def mixed(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Take queries from one side, and the threshold's photos from the other."""
-        test = torch.cat([own["validation"], own["test"]])
-        return {"train": own["train"], "validation": other["validation"], "test": test}
-
-    judged = replace(photos, rows=mixed(hidden.rows, others.rows), labels=mixed(hidden.labels, others.labels))
-    try:
-        judged.pairs("validation"), judged.pairs("test")
-    except UserError as error:
-        print(f"no categories are held out: {error}")
-        return pd.DataFrame(columns=["variant", "trained on them", *MEASURES])
-    tables = {"no": compare(run, rows, settings, others, judged), "yes": compare(run, rows, settings, photos, judged)}
-    marked = [table.assign(**{"trained on them": known}) for known, table in tables.items()]
-    return pd.concat(marked).sort_values("variant", kind="stable", ignore_index=True)
+    tables = []
+    for place in range(times):
+        others, judged = subsets.held_out(photos, f"unseen {place}", share)
+        try:
+            judged.pairs("validation"), judged.pairs("test")
+        except UserError as error:
+            print(f"no categories are held out: {error}")
+            return pd.DataFrame(columns=["variant", "trained on them", *MEASURES, "low", "high", "draws"])
+        print(f"categories held out, draw {place + 1} of {times}")
+        for known, given in {"no": others, "yes": photos}.items():
+            table = compare(run, rows, settings, given, judged).table
+            tables.append(table.assign(**{"trained on them": known}))
+    groups = pd.concat(tables).groupby(["variant", "trained on them"], sort=False)
+    means, precision = groups[list(MEASURES)].mean(), groups["precision@1"]
+    reach = precision.sem().fillna(0) * stats.t.ppf(0.975, max(times - 1, 1))
+    limits = {"low": (means["precision@1"] - reach).clip(0), "high": (means["precision@1"] + reach).clip(upper=1)}
+    return means.assign(**limits, draws=times).reset_index().sort_values("variant", kind="stable", ignore_index=True)
 
 
 def over_seeds(
@@ -209,17 +270,28 @@ def over_seeds(
     How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. The epochs and
     the backbone are the recommended model's, whose first training is the run's own. Returns rows as of `compare`.
     """
-    study, tables, scores = run.study, [], []
-    for result in results.values():
-        fields, layout = dict(result["trained_for"]), result["architecture"]
-        task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")]
-        sizes = {"embedding_size": layout["outputs"], "filters": tuple(layout["filters"])}
-        row, own = Row("thesis", result["title"], task(**fields)), replace(settings, **sizes, **result["settings"])
-        tables.append(compare(run, [row], own, study.photos))
-    for seed in range(study.seed, study.seed + settings.seeds):
-        name = "recommended" if seed == study.seed else f"recommended-{seed}"
+    photos, table = run.study.photos, []
+    for short, result in results.items():
+        jobs = [(run, short, result, settings.draws, seed) for seed in _seeds(run, settings)]
+        scores = pd.DataFrame(side_by_side(again, jobs, photos.device))
+        table.append({"variant": result["title"], **_with_spread(scores)})
+    scores = []
+    for seed in range(run.study.seed, run.study.seed + settings.seeds):
+        name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
         network, _ = train_recommended(run, epochs, seed, name, backbone)
-        model = retrieval.embedded(network, study.photos, "cosine")
-        scores.append(retrieval.judge(model, study.photos, settings.draws)[0] | {"verdict": ""})
-    best = {"group": "recipe", "variant": "recommended", **_summary(scores)}
-    return pd.concat([*tables, pd.DataFrame([best])], ignore_index=True)
+        scores.append(retrieval.judge(retrieval.embedded(network, photos, "cosine"), photos, settings.draws)[0])
+    return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(pd.DataFrame(scores))}])
+
+
+def again(run: Run, short: str, result: Mapping[str, Any], draws: int, seed: int) -> dict[str, float]:
+    """Train one of the thesis's networks as its saved result says, with another seed, and judge it."""
+    fields = dict(result["trained_for"])
+    task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")](**fields)
+    network = models.thesis_network(**result["architecture"], seed=seed)
+    with one_thread():
+        run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=lambda line: None)
+        return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos, draws)[0]
+
+
+def _with_spread(scores: pd.DataFrame) -> dict[str, float]:
+    return scores.mean().to_dict() | {"spread": float(scores["precision@1"].max() - scores["precision@1"].min())}

@@ -1,5 +1,6 @@
 """The rows of chapter 6's comparison as data, and the tasks that only these rows have."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 from autoparts import losses, sampling
 from autoparts.evaluation import embed
 from autoparts.losses import distance, distance_matrix
+from autoparts.retrieval import retrieve
 from autoparts.sampling import Batch, Photos
 from autoparts.tasks import Grouped, Naming, Pairs, Task, Triplets
 
@@ -58,7 +60,10 @@ class OfflineTriplets(Triplets):
 
 @dataclass(frozen=True)
 class CountedTriplets(Grouped):
-    """Mined triplets; after each epoch those of five fixed batches are counted by kind."""
+    """Semi-hard triplets of unit embeddings; after each epoch those of five fixed batches are counted by kind."""
+
+    distance: str = "cosine"
+    margin: float = 0.2
 
     batch_size: int = 64
 
@@ -75,49 +80,99 @@ class CountedTriplets(Grouped):
 
 
 @dataclass(frozen=True)
+class Budgeted(Task):
+    """Another task on the same number of photos an epoch as any other, whatever its samples consist of."""
+
+    task: Task
+    photos: int  # sent through the network in one epoch, to within a few
+
+    @property
+    def distance(self) -> str:
+        """That of the task."""
+        return self.task.distance
+
+    def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
+        """Draw the task's batches again and again until the photos are used up; the last batch is a smaller one."""
+        batches, left, last = [], self.photos, size
+        while left > 0 and last >= min(8, size):  # a step on fewer would be mostly chance
+            for batch in self.task.batches(photos, last, generator):
+                if len(batch.photos) > left:
+                    last = last * left // len(batch.photos)
+                    break
+                batches.append(batch)
+                left -= len(batch.photos)
+        return batches or self.task.batches(photos, size, generator)[:1]
+
+    def values(self, outputs: Tensor, *target: Tensor) -> dict[str, Tensor]:
+        """Return those of the task."""
+        return self.task.values(outputs, *target)
+
+    def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
+        """Name the validation photos after their nearest training photos."""
+        train, held_out = (embed(network, photos.pixels, photos.rows[split]) for split in ("train", "validation"))
+        named = retrieve(held_out, photos.labels["validation"], train, photos.labels["train"], self.distance)
+        return {"validation_precision@1": float(named["precision@1"].mean()), **self.task.measure(network, photos)}
+
+    def score(self, row: Mapping[str, float]) -> float:
+        """The best weights are those of the highest validation precision@1: one rule for all losses."""
+        return -row["validation_precision@1"]
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of the comparison: the thesis's triplet training, with some of it changed."""
 
     group: str  # what is changed
     name: str
     task: Task = field(default_factory=Triplets)  # with a margin that fits its distance
-    network: str = "thesis"  # also "residual", "components"
+    network: str = "thesis"  # also "residual", "components", "pixels" (none at all)
     augmentation: str = "none"  # also "all", "small"
+    rate: float = 1.0  # factor of the learning rate
     share: float = 1.0  # of the training photos
     hamming: bool = False  # whether one bit per number of the embedding is kept for retrieval
+    trained: bool = True
 
 
 BASELINE = Row("baseline", "random triplets, as in the thesis")
+PIXELS = Row("baseline", "raw pixels", Triplets(distance="euclidean"), "pixels", trained=False)
+UNTRAINED = Row("baseline", "untrained network", trained=False)
 PLAIN = Row("loss", "cross-entropy (plain network)", Naming())
 CONTRASTIVE = Row("loss", "contrastive, random pairs", Pairs())
+SEMI_HARD = Row("sampling", "semi-hard triplets", CountedTriplets())
+SUPERVISED = Row("loss", "supervised contrastive", Grouped(loss="supervised contrastive", distance="cosine"))
+AUGMENTED = Row("augmentation", "all photos augmented", augmentation="all")
+DRAWN_ALIKE = Row("augmentation", "categories drawn alike, not augmented", Triplets(draw_by="category"))
+DEEPER = Row("network", "residual network", network="residual", rate=4.0)
 THESIS = {"cross-entropy": PLAIN, "contrastive": CONTRASTIVE, "triplet": BASELINE}
-RECIPE = {"network": "residual", "augmentation": "all"}
+RECIPE = {"network": "residual", "augmentation": "all", "rate": 4.0}
 RECIPES = {
-    "cross-entropy": Row("recipe", "cross-entropy, residual trunk, augmented", Naming(), **RECIPE),
-    "contrastive": Row("recipe", "contrastive, residual trunk, augmented", Pairs(), **RECIPE),
-    "triplet": Row("recipe", "random triplets, residual trunk, augmented", **RECIPE),
+    "cross-entropy": Row("recipe", "cross-entropy, residual network, augmented", Naming(), **RECIPE),
+    "contrastive": Row("recipe", "contrastive, residual network, augmented", Pairs(), **RECIPE),
+    "triplet": Row("recipe", "random triplets, residual network, augmented", **RECIPE),
 }
+FEW = (BASELINE, PIXELS, UNTRAINED, SEMI_HARD, PLAIN, CONTRASTIVE, SUPERVISED, AUGMENTED, DRAWN_ALIKE, DEEPER)
 ROWS = (
-    BASELINE,
+    *FEW[:3],
     Row("sampling", "offline triplets", OfflineTriplets()),
-    Row("sampling", "hard triplets", Grouped(mined="hard")),
-    Row("sampling", "semi-hard triplets", Grouped(mined="semi-hard")),
-    Row("sampling", "easy triplets", Grouped(mined="easy")),
+    Row("sampling", "hard triplets", Grouped(mined="hard", distance="cosine", margin=0.2)),
+    SEMI_HARD,
+    Row("sampling", "easy triplets", Grouped(mined="easy", distance="cosine", margin=0.2)),
     PLAIN,
     CONTRASTIVE,
     Row("loss", "all pairs of a batch", Grouped(loss="all pairs", distance="euclidean", margin=2.0)),
     Row("loss", "soft margin, hardest of a batch", Grouped(loss="soft margin", distance="euclidean")),
     Row("loss", "quadruplet", Quadruplets()),
-    Row("loss", "supervised contrastive", Grouped(loss="supervised contrastive", distance="cosine")),
+    SUPERVISED,
     Row("distance", "euclidean distance", Triplets(distance="euclidean", margin=1.0)),
     Row("distance", "cosine distance", Triplets(distance="cosine", margin=0.2)),
     Row("distance", "manhattan distance", Triplets(distance="manhattan", margin=5.0)),
     Row("distance", "Hamming, embedding cut at its medians", hamming=True),
     Row("input", "500 principal components", network="components"),
-    Row("augmentation", "all photos augmented", augmentation="all"),
-    Row("augmentation", "categories drawn alike, not augmented", Triplets(draw_by="category")),
+    AUGMENTED,
+    DRAWN_ALIKE,
     Row("augmentation", "small categories augmented, drawn alike", Triplets(draw_by="category"), augmentation="small"),
     Row("data", "half of the training photos", share=0.5),
     Row("data", "a quarter of the training photos", share=0.25),
+    DEEPER,
     *RECIPES.values(),
 )

@@ -1,5 +1,6 @@
 """A study of random photos, with a run folder for each test; and photos that are easily told apart."""
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -41,3 +42,9 @@ def patterns():
         return Photos((pattern[labels] + noise).byte(), rows, dict.fromkeys(rows, labels), seed=5)
 
     return drawn
+
+
+@pytest.fixture
+def one_process(monkeypatch):
+    """Rows are tried in this process: each further one would import torch."""
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 1)

@@ -106,7 +106,24 @@ def test_a_paired_difference_has_its_sign_and_one_model_does_not_differ_from_its
     gain = queries["good"]["precision@1"].mean() - queries["bad"]["precision@1"].mean()
     assert table.loc["good", "difference"] == pytest.approx(gain) and gain > 0
     assert table.loc["good", "difference low"] < gain < table.loc["good", "difference high"]
-    assert table.loc["twin"].tolist() == [0, 0, 0]
+    limits = ["difference", "difference high", "difference low"]
+    assert table.loc["twin", limits].tolist() == [0, 0, 0]
+    assert table["judged"].tolist() == ["better", "not to be told apart"]
     turned = comparison.paired_differences(queries, photos, "good", 400)
-    expected = -table.loc["good", ["difference", "difference high", "difference low"]].to_numpy(float)
-    np.testing.assert_allclose(turned.loc["bad"].to_numpy(float), expected, atol=1e-6)
+    assert turned.loc["bad", "judged"] == "worse"
+    expected = -table.loc["good", ["difference", "difference low", "difference high"]].to_numpy(float)
+    np.testing.assert_allclose(turned.loc["bad", limits].to_numpy(float), expected, atol=1e-6)
+
+
+def test_a_difference_of_several_trainings_is_as_uncertain_as_they_are_apart(photos):
+    def trained(*seeds):
+        (named,) = zip(
+            *[comparison.fair_comparison({"": model(0.9, seed)}, photos, 5)[1].values() for seed in seeds], strict=True
+        )
+        return pd.concat([frame["precision@1"] for frame in named], axis=1)
+
+    one, several = trained(1), trained(1, 2, 3, 4)
+    table = comparison.paired_differences({"several": several, "one": one}, photos, "one", 400)
+    gain = several.to_numpy().mean() - one.to_numpy().mean()
+    assert table.loc["several", "difference"] == pytest.approx(gain)
+    assert table.loc["several", "difference low"] < gain < table.loc["several", "difference high"]

@@ -8,11 +8,13 @@ import torch
 from autoparts import losses, models, retrieval, tasks, training
 from autoparts.catalogue import SPLITS
 from autoparts.evaluation import choose_threshold
-from autoparts.experiments import trials, variants
+from autoparts.experiments import comparison, subsets, trials, variants
 from autoparts.sampling import seeded
 from autoparts.study.run import Run
 
 SETTINGS = trials.Settings(epochs=1, batch_size=16, embedding_size=8, draws=20)
+# One process for tests: each further one imports torch anew.
+pytestmark = pytest.mark.usefixtures("one_process")
 SHARES = (*retrieval.NAMING, "precision@1 macro", "ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "ranking")
 ROWS = {row.name: row for row in variants.ROWS}
 
@@ -20,8 +22,8 @@ ROWS = {row.name: row for row in variants.ROWS}
 @pytest.fixture(scope="session")
 def small(noise_study):
     photos = noise_study.photos
-    small = trials.resized(photos, 20)
-    assert small.pixels.shape == (len(photos.pixels), 20, 20) and trials.resized(photos, 24) is photos
+    small = subsets.resized(photos, 20)
+    assert small.pixels.shape == (len(photos.pixels), 20, 20) and subsets.resized(photos, 24) is photos
     assert (small.pixels.float().mean(dim=(1, 2)) - photos.pixels.float().mean(dim=(1, 2))).abs().max() < 4
     return small
 
@@ -33,7 +35,7 @@ def saved(folder):
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.25, 0.01])
 def test_a_share_of_the_photos_keeps_two_of_each_category(patterns, share):
     photos = patterns(*(sizes := (1, 2, 3, 8, 40)))
-    kept, otherwise = (trials.share_of(photos, share, seed) for seed in (0, 1))
+    kept, otherwise = (subsets.share_of(photos, share, seed) for seed in (0, 1))
     rows, labels = kept.rows["train"], kept.labels["train"]
     assert labels.equal(photos.labels["train"][rows]) and len(rows.unique()) == len(rows)
     assert labels.bincount().tolist() == [min(size, max(2, -(-size * share // 1))) for size in sizes]
@@ -51,7 +53,7 @@ def test_augmentation_of_small_categories_leaves_the_others_alone(patterns):
 
 
 def test_principal_components_are_those_of_training_photos_and_stay(run, patterns):
-    photos = trials.share_of(patterns(*[8] * 4), 0.5, 0)
+    photos = subsets.share_of(patterns(*[8] * 4), 0.5, 0)
     network, _ = trials.train(run, ROWS["500 principal components"], SETTINGS, photos, 0)
     reduced = network[:2](models.photo_input(photos.pixels[photos.rows["train"]])).detach()
     assert reduced.mean(dim=0).abs().max() < 1e-3
@@ -61,15 +63,20 @@ def test_principal_components_are_those_of_training_photos_and_stay(run, pattern
 
 
 def test_every_row_trains_and_is_judged(run, small):
-    table = trials.compare(run, variants.ROWS, SETTINGS, small)
-    states = saved(run.folder)
-    histories = pd.concat([pd.DataFrame(state["history"]) for state in states])
+    compared = trials.compare(run, variants.ROWS, SETTINGS, small)
+    table, trained = compared.table, [row.name for row in variants.ROWS if row.trained]
     # The Hamming row is the baseline's network, looked up by its embedding cut at the medians.
-    assert len(states) == len(ROWS) - 1 and np.isfinite(histories[["epoch", "training_loss"]].to_numpy()).all()
-    assert table["variant"].tolist() == list(ROWS)
+    assert len(saved(run.folder)) == len(trained) - 1 == len(ROWS) - 3
+    assert table["variant"].tolist() == list(compared.queries) == list(ROWS) and list(compared.histories) == trained
+    finite = pd.concat(compared.histories.values())[["epoch", "training_loss", "validation_precision@1"]]
+    assert np.isfinite(finite.to_numpy()).all()
     scores = table[list(SHARES)]
     assert scores.notna().all(axis=None) and ((scores >= 0) & (scores <= 1)).all(axis=None)
     assert (table["spread"] == 0).all() and (table["verdict"] == "").all()
+    named = {name: frame[["precision@1"]].to_numpy().mean() for name, frame in compared.queries.items()}
+    assert table.set_index("variant")["precision@1"].to_dict() == pytest.approx(named)
+    curves = comparison.learning_curves(compared.histories, variants.FEW)
+    assert curves.columns.tolist() == ["epoch", *(row.name for row in variants.FEW if row.trained)]
 
 
 @pytest.mark.parametrize("name", ["supervised contrastive", "soft margin, hardest of a batch", "semi-hard triplets"])
@@ -92,11 +99,11 @@ def test_a_collapsed_training_is_named():
 
 def test_the_same_seed_gives_the_same_table_and_what_is_trained_is_not_trained_again(run, small, tmp_path, monkeypatch):
     rows = [variants.BASELINE, ROWS["semi-hard triplets"]]
-    table = trials.compare(run, rows, SETTINGS, small)
-    other = trials.compare(Run(tmp_path / "other", run.study), rows, SETTINGS, small)
+    table = trials.compare(run, rows, SETTINGS, small).table
+    other = trials.compare(Run(tmp_path / "other", run.study), rows, SETTINGS, small).table
     pd.testing.assert_frame_equal(table, other, check_exact=True)
     monkeypatch.setattr(training, "train_epoch", None)
-    pd.testing.assert_frame_equal(table, trials.compare(run, rows, SETTINGS, small), check_exact=True)
+    pd.testing.assert_frame_equal(table, trials.compare(run, rows, SETTINGS, small).table, check_exact=True)
     trials.compare(run, rows, replace(SETTINGS, draws=SETTINGS.draws + 1), small)
     trials.compare(run, [replace(rows[0], group="other", name="name", hamming=True)], SETTINGS, small)
     for task in (tasks.Triplets(margin=1.5), tasks.Grouped(mined="easy")):
@@ -105,8 +112,8 @@ def test_the_same_seed_gives_the_same_table_and_what_is_trained_is_not_trained_a
 
 
 def test_seeds_are_averaged_and_their_spread_is_told(run, small):
-    table = trials.compare(run, [variants.BASELINE], replace(SETTINGS, seeds=2), small)
-    first = trials.compare(run, [variants.BASELINE], SETTINGS, small)["precision@1"][0]
+    table = trials.compare(run, [variants.BASELINE], replace(SETTINGS, seeds=2), small).table
+    first = trials.compare(run, [variants.BASELINE], SETTINGS, small).table["precision@1"][0]
     second = 2 * table["precision@1"][0] - first
     assert len(saved(run.folder)) == 2 and table["spread"][0] == pytest.approx(abs(first - second)) and first != second
 
@@ -141,14 +148,64 @@ def test_hamming_keeps_a_bit_that_halves_the_training_photos(small):
 
 
 def test_the_kinds_of_triplets_are_shares(run, small):
-    kinds = trials.triplet_kinds(run, replace(SETTINGS, epochs=2), small)
-    assert kinds.columns.tolist() == ["epoch", *losses.KINDS] and kinds["epoch"].tolist() == [1, 2]
-    assert kinds[list(losses.KINDS)].sum(axis=1).to_numpy() == pytest.approx(np.ones(2))
+    history = trials.train(run, variants.SEMI_HARD, replace(SETTINGS, epochs=2), small, 0)[1]
+    assert history["epoch"].tolist() == [1, 2]
+    assert history[list(losses.KINDS)].sum(axis=1).to_numpy() == pytest.approx(np.ones(2))
+
+
+def test_every_row_gets_as_many_photos(small):
+    """In each epoch, to within a few: what a row is worth is not told by how long it was trained."""
+    photos = len(small.rows["train"])
+    for row in (row for row in variants.ROWS if row.trained):
+        for size in (64, 16, 5):
+            batches = variants.Budgeted(row.task, photos).batches(small, size, seeded(0))
+            assert sum(len(batch.photos) for batch in batches) == pytest.approx(photos, abs=24), row.name
+    assert len(variants.Budgeted(tasks.Naming(), 3).batches(small, 64, seeded(0))) == 1  # never none at all
+
+
+def test_the_best_epoch_on_validation_photos_is_judged(run, small):
+    settings = replace(SETTINGS, epochs=4, learning_rate=5e-3)
+    network, history = trials.train(run, variants.PLAIN, settings, small, 0)
+    task = variants.Budgeted(tasks.Naming(), 1)
+    assert task.measure(network, small)["validation_precision@1"] == history["validation_precision@1"].max()
+    assert trials.validated(run, variants.PLAIN, settings, small, 0) == history["validation_precision@1"].max()
+
+
+def test_what_still_rises_is_marked(run, small):
+    def verdict(curve):
+        trial = trials.Trial({"precision@1": 0.5, "verdict": ""}, None, None, 0)
+        hits, history = pd.DataFrame({"precision@1": [1.0, 0]}), pd.DataFrame({"validation_precision@1": curve})
+        return trials._summary([trial], hits, np.ones((9, 2), dtype=np.float32), history)["verdict"]
+
+    assert verdict([0.1, 0.3, 0.5, 0.52]) == "still rising" and verdict([0.1, 0.5, 0.5, 0.505]) == ""
+
+
+def test_rates_and_margins_are_chosen_on_validation_photos_for_a_whole_family(run, small, monkeypatch):
+    wanted = {"rate": 1 / 3, "margin": 2.0}
+
+    def validated(run, row, settings, photos, seed):
+        return -abs(row.rate - wanted["rate"]) - abs(getattr(row.task, "margin", 0) - wanted["margin"])
+
+    monkeypatch.setattr(trials, "validated", validated)
+    monkeypatch.setattr(trials, "side_by_side", lambda function, jobs, device: [trials.validated(*job) for job in jobs])
+    rows = [variants.BASELINE, variants.PIXELS, variants.PLAIN, variants.AUGMENTED]
+    tuned = trials.tuned(run, rows, SETTINGS, small)
+    assert [row.rate for row in tuned] == pytest.approx([1 / 3, 1, 1 / 3, 1 / 3]) and tuned[1] is not None
+    assert [tuned[place].task.margin for place in (0, 3)] == [2, 2] and tuned[3].augmentation == "all"
+
+
+def test_the_table_is_the_same_whatever_the_number_of_processes(run, small, tmp_path, monkeypatch):
+    rows = [variants.BASELINE, variants.PLAIN]
+    monkeypatch.setattr(trials.joblib, "cpu_count", lambda: 2)
+    together = trials.compare(run, rows, SETTINGS, small).table
+    monkeypatch.setattr(trials.joblib, "cpu_count", lambda: 1)
+    alone = trials.compare(Run(tmp_path / "alone", run.study), rows, SETTINGS, small).table
+    pd.testing.assert_frame_equal(together, alone, check_exact=True)
 
 
 def test_losses_are_set_beside_those_of_the_better_recipe():
     table = pd.DataFrame({"variant": list(ROWS), "precision@1": np.arange(len(ROWS)) / 100})
-    shown = trials.losses_by_recipe(table)
+    shown = comparison.losses_by_recipe(table)
     assert shown.loc["contrastive", "thesis network"] == list(ROWS).index("contrastive, random pairs") / 100
     assert shown.loc["triplet", "residual, augmented"] == (len(ROWS) - 1) / 100
     assert shown.index.tolist() == ["cross-entropy", "contrastive", "triplet"] and shown.index.name == "loss"
@@ -157,29 +214,33 @@ def test_losses_are_set_beside_those_of_the_better_recipe():
 def test_held_out_categories_are_never_trained_on(run, small, monkeypatch):
     seen, original = [], trials.compare
     monkeypatch.setattr(trials, "compare", lambda *given: seen.append(given[3:]) or original(*given))
-    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 0.3)
-    assert table["trained on them"].tolist() == ["no", "yes"]
+    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 2, 0.3)
+    assert table["trained on them"].tolist() == ["no", "yes"] and table["draws"].tolist() == [2, 2]
+    assert (table["low"] < table["precision@1"]).all() and (table["precision@1"] < table["high"]).all()
     category = run.study.catalogue.set_index("row")["category"]
 
     def categories(of, split):
         return set(category[of.rows[split].tolist()])
 
-    (without, judged), (whole, judged_too) = seen
-    assert whole is small and judged_too is judged
-    hidden = categories(judged, "train")
-    assert len(hidden) == 2 and categories(judged, "test") == hidden
-    for split in SPLITS:
-        assert categories(without, split) == set(run.study.categories) - hidden
-        names = [category[row] for row in judged.rows[split].tolist()]
-        known = pd.DataFrame({"name": names, "label": judged.labels[split].tolist()}).drop_duplicates()
-        assert known["name"].is_unique and known["label"].is_unique
-    assert categories(judged, "validation") == set(run.study.categories) - hidden  # where the threshold comes from
-    gallery, queries = (set(judged.rows[split].tolist()) for split in ("train", "test"))
-    assert gallery | queries == set(category.index[category.isin(hidden)]) and not gallery & queries
+    drawn = []
+    for (without, judged), (whole, judged_too) in (seen[:2], seen[2:]):
+        assert whole is small and judged_too is judged
+        hidden = categories(judged, "train")
+        drawn.append(hidden)
+        assert len(hidden) == 2 and categories(judged, "test") == hidden
+        for split in SPLITS:
+            assert categories(without, split) == set(run.study.categories) - hidden
+            names = [category[row] for row in judged.rows[split].tolist()]
+            known = pd.DataFrame({"name": names, "label": judged.labels[split].tolist()}).drop_duplicates()
+            assert known["name"].is_unique and known["label"].is_unique
+        assert categories(judged, "validation") == set(run.study.categories) - hidden  # the threshold's
+        gallery, queries = (set(judged.rows[split].tolist()) for split in ("train", "test"))
+        assert gallery | queries == set(category.index[category.isin(hidden)]) and not gallery & queries
+    assert drawn[0] != drawn[1]
 
 
 def test_no_category_is_held_out_where_there_are_too_few(run, small, capsys):
-    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 0.9)
+    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 2, 0.9)
     assert table.empty and {"variant", "trained on them", "ROC AUC"} <= set(table.columns)
     assert "no categories are held out: the validation photos cannot be compared" in capsys.readouterr().out
 

@@ -1,0 +1,52 @@
+"""Other selections of a study's photos: at another size, a share of them, some categories, or all but some."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from autoparts.sampling import Photos, seeded
+
+
+def resized(photos: Photos, side: int) -> Photos:
+    """Return the same photos at another size in pixels, each new pixel the mean of what it covers."""
+    if side == photos.side:
+        return photos
+    blocks = [F.interpolate(block[:, None].float(), (side, side), mode="area") for block in photos.pixels.split(1024)]
+    return replace(photos, pixels=torch.cat([block[:, 0].round().byte() for block in blocks]))
+
+
+def only(photos: Photos, categories: Tensor) -> Photos:
+    """Keep the photos of some categories (C,) int64; their labels become 0 to C - 1, in the same order."""
+    rows, labels, ordered = {}, {}, categories.sort().values
+    for split, own in photos.labels.items():
+        kept = torch.isin(own, ordered)
+        rows[split], labels[split] = photos.rows[split][kept], torch.searchsorted(ordered, own[kept])
+    return replace(photos, rows=rows, labels=labels)
+
+
+def share_of(photos: Photos, share: float, seed: int) -> Photos:
+    """Keep a share of each category's training photos, at least two where there are two."""
+    rows, labels = photos.rows["train"], photos.labels["train"]
+    order = torch.randperm(len(rows), generator=seeded(seed))
+    groups = order[labels[order].argsort(stable=True)].split(labels.bincount().tolist())
+    kept = torch.cat([group[: max(2, math.ceil(share * len(group)))] for group in groups]).sort().values
+    return replace(photos, rows=photos.rows | {"train": rows[kept]}, labels=photos.labels | {"train": labels[kept]})
+
+
+def held_out(photos: Photos, purpose: str, share: float) -> tuple[Photos, Photos]:
+    """Draw a share of the categories: return the photos of all others, and those to judge what never saw them."""
+    order = torch.randperm(photos.categories, generator=photos.generator(purpose))
+    count = max(2, round(share * photos.categories))
+    hidden, others = only(photos, order[:count]), only(photos, order[count:])
+
+    def mixed(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Take queries from one side, and the threshold's photos from the other."""
+        test = torch.cat([own["validation"], own["test"]])
+        return {"train": own["train"], "validation": other["validation"], "test": test}
+
+    rows, labels = mixed(hidden.rows, others.rows), mixed(hidden.labels, others.labels)
+    return others, replace(photos, rows=rows, labels=labels)
