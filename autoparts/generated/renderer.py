@@ -131,22 +131,15 @@ def _camera(model: Model, view: Array, size: tuple[int, int]) -> Callable[[Array
 def render(model: Model, view: Array, size: tuple[int, int], light: dict, rng: Generator) -> tuple[Array, Array]:
     """Draw a model that fills a frame.
 
-    Args:
-        model: the pieces.
-        view: (3, 3) rotation into the camera's axes.
-        size: width and height in pixels.
-        light: as `camera.studio` returns it.
-        rng: draws the grain of the surfaces.
-
-    Returns:
-        Colour (3, height, width) float32, 0 to about 1, premultiplied with its alpha (height, width) float32.
+    Takes the pieces, the (3, 3) rotation into the camera's axes, width and height in pixels, the light as
+    `camera.studio` returns it, and what draws the grain of the surfaces. Returns colour (3, height, width) float32, 0
+    to about 1, premultiplied with its alpha (height, width) float32.
     """
     camera, (width, height) = _camera(model, view, size), size
     grids = [_faces(*p.points.shape[:3], p.wraps) for p in model]
     starts = np.cumsum([0, *(len(quads) for quads, _ in grids)])
-    corners = camera(
-        np.concatenate([p.points.reshape(-1, 3)[quads] for p, (quads, _) in zip(model, grids, strict=True)])
-    )
+    points = [p.points.reshape(-1, 3)[quads] for p, (quads, _) in zip(model, grids, strict=True)]
+    corners = camera(np.concatenate(points))
     neighbours = np.concatenate([beside + start for (_, beside), start in zip(grids, starts[:-1], strict=True)])
     plane, seen = _planes(corners, neighbours, np.repeat([p.closed for p in model], np.diff(starts)))
     look = np.array([(*p.material.colour, *p.material[1:]) for p in model], np.float32).T.copy()
