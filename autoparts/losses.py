@@ -10,7 +10,11 @@ from torch.nn import functional as F
 
 from autoparts.errors import UserError
 
-KINDS = ("hard", "semi-hard", "easy")  # of triplets (section 2.2.3.2)
+KINDS = {  # of triplets (section 2.2.3.2), by how much farther from the anchor the negative is than the positive
+    "hard": lambda gap, margin: gap <= 0,
+    "semi-hard": lambda gap, margin: (gap > 0) & (gap <= margin),  # (2.12)
+    "easy": lambda gap, margin: gap > margin,
+}
 DISTANCES = {  # between corresponding rows
     "euclidean": lambda left, right: torch.linalg.vector_norm(left - right, dim=-1),
     "squared": lambda left, right: (left - right).square().sum(dim=-1),
@@ -130,8 +134,7 @@ def mine(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return all triplets of one kind, one of `KINDS`, in a batch; the margin is in units of the distance.
 
-    Hard: the negative is not farther than the positive. Semi-hard (2.12): it is farther, but by at most the margin.
-    Easy: it is farther by more. Takes (B, B) float distances and (B,) int64 labels; for photos see `partners`. Returns
+    Takes (B, B) float distances and (B,) int64 labels; for photos see `partners`. Returns
     anchor, positive, negative: (T,) int64 each, places in the batch; T is 0 where there is none of that kind.
     """
     if kind not in KINDS:
@@ -141,11 +144,7 @@ def mine(
     # How much farther each negative is, (M, B); NaN where there is none, since it is in no bounds.
     gap = distances.detach().masked_fill(~is_negative, torch.nan).index_select(0, anchor)  # faster than [anchor]
     gap -= distances.detach()[anchor, positive][:, None]
-    if kind == "semi-hard":
-        chosen = (gap > 0) & (gap <= margin)
-    else:
-        chosen = gap <= 0 if kind == "hard" else gap > margin
-    pair, negative = chosen.nonzero(as_tuple=True)
+    pair, negative = KINDS[kind](gap, margin).nonzero(as_tuple=True)
     return anchor.index_select(0, pair), positive.index_select(0, pair), negative
 
 
