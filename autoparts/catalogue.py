@@ -111,12 +111,11 @@ def _read_folder(root: Path) -> pd.DataFrame:
     folders = {folder: _SPLIT_NAMES.get(folder.name.lower()) for folder in _subfolders(root)}
     if "train" not in folders.values() or not all(folders.values()) or not any(map(_subfolders, folders)):
         folders = {root: None}  # they are no splits but categories
-    categories = [(category, split) for folder, split in folders.items() for category in _subfolders(folder)]
-    rows = [(path, category.name, split) for category, split in categories for path in _files(category)]
+    categories = [(_tidy(f.name), f, split) for folder, split in folders.items() for f in _subfolders(folder)]
+    rows = [(path, name, split) for name, folder, split in categories for path in _files(folder)]
     if not rows:
         raise UserError(f"{printable(root)}: no photos found; expected one sub-folder per category with photos in it.")
-    catalogue = pd.DataFrame(rows, columns=["path", "category", "split"])
-    return catalogue.assign(category=catalogue["category"].map(cache(_tidy)))
+    return pd.DataFrame(rows, columns=["path", "category", "split"])
 
 
 def _tidy(name: str) -> str:
@@ -199,9 +198,9 @@ def clean(
     edge = r"\b" if whole_word else ""
     patterns = {word: re.compile(edge + re.escape(word) + edge, re.IGNORECASE) for word in words if word}
     table = catalogue["category"].value_counts().rename("photos").reset_index()
-    table["word"] = [next((w for w, p in patterns.items() if p.search(name)), "") for name in table["category"]]
-    table["rule"] = np.where(table["word"] != "", "excluded word", "too few photos")
-    removed = table.loc[(table["word"] != "") | (table["photos"] < smallest), ["category", "photos", "rule", "word"]]
+    words = [next((word for word, p in patterns.items() if p.search(name)), "") for name in table["category"]]
+    table = table.assign(rule=["excluded word" if word else "too few photos" for word in words], word=words)
+    removed = table[(table["word"] != "") | (table["photos"] < smallest)]
     removed = removed.sort_values(["rule", "photos", "category"], ascending=[True, False, True], ignore_index=True)
     if (kept := len(table) - len(removed)) < 2:
         rules = ", ".join(f"{count} by the rule “{rule}”" for rule, count in removed["rule"].value_counts().items())

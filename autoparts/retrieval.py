@@ -36,8 +36,7 @@ def retrieve(
     kept = (sizes[labels] > 0).nonzero().flatten()
     kept = kept[sizes[labels[kept]].argsort(stable=True)]  # a block is ranked as deep as its largest category asks for
     present, members = gallery_labels.unique(return_inverse=True)
-    means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery)
-    means /= sizes[present, None]
+    means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery) / sizes[present, None]
     to_gallery, to_means = _ranking(gallery, kind), _ranking(means, kind)
     blocks = []
     for places in kept.split(max(1, min(block, 2**24 // len(gallery)))):
@@ -186,7 +185,6 @@ def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], 
     gap = (model.between(anchor, negative) - model.between(anchor, positive)).numpy()
     right = (1 + np.sign(gap)) / 2  # a tie is half right, so that a collapsed model is at chance
     scores["ranking"] = float(right.mean())
-
     weights = resampled_weights(labels["test"], draws, np.random.default_rng(photos.seed))
     place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos, whose weights these are
     place[rows["test"]] = torch.arange(len(rows["test"]))

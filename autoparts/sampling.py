@@ -213,5 +213,5 @@ def category_batches(rows: Tensor, labels: Tensor, size: int, each: int, generat
     _, counts = labels[order].unique_consecutive(return_counts=True)
     groups = [group for run in order.split(counts.tolist()) for group in run.split(each)]
     order = torch.cat([groups[place] for place in torch.randperm(len(groups), generator=generator).tolist()])
-    whole = max(1, len(order) // size) * size
-    return [Batch(rows[places], (labels[places],)) for places in order[:whole].split(size)]
+    order = order[: max(1, len(order) // size) * size]
+    return photo_batches(rows[order], labels[order], size)

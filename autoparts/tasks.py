@@ -156,11 +156,11 @@ class Triplets(Task):
 
     def judge(self, network: nn.Module, photos: Photos, measure: str = "accuracy") -> dict[str, Tensor]:
         """Return whether each fixed triplet is ranked rightly, with the margin or ("ranked") without."""
-        hits = {}
-        for split in SPLITS:
-            (batch,) = sampling.fixed_batches(photos.triplets(split))
-            hits[split] = self.values(embed(network, photos.pixels, batch.photos), *batch.target)[measure]
-        return hits
+        lists = {split: sampling.fixed_batches(photos.triplets(split)) for split in SPLITS}
+        return {
+            split: self.values(embed(network, photos.pixels, batch.photos), *batch.target)[measure]
+            for split, (batch,) in lists.items()
+        }
 
 
 @dataclass(frozen=True)
