@@ -102,8 +102,11 @@ def written(scale: str, cache: Path, seed: int = 0, progress: bool = True) -> Pa
                 shutil.rmtree(left_over, ignore_errors=True)
         with tempfile.TemporaryDirectory(suffix=".part", dir=cache, ignore_cleanup_errors=True) as folder:
             _draw(Path(folder), scale, seed, None, progress)
-            if not manifest.is_file():  # else another process was faster
+            try:
                 Path(folder).rename(manifest.parent)
+            except OSError:
+                if not manifest.is_file():  # else another process was faster
+                    raise
     return manifest
 
 

@@ -102,8 +102,7 @@ def _light(plane: Array, x: Array, y: Array, look: Array, light: dict, noise: Ar
 def _occlusion(depth: Array) -> Array:
     """Return how much of the light each pixel (height, width) keeps: hollows lie behind their surroundings."""
     height, width = depth.shape
-    thinned = depth[::3, ::3]
-    there = np.isfinite(thinned).astype(np.float32)
+    there = np.isfinite(thinned := depth[::3, ::3]).astype(np.float32)
     coarse = (max(width // 14, 2), max(height // 14, 2))
     layers = np.where(there > 0, thinned, 0), there
     total, share = (np.asarray(Image.fromarray(a).resize(coarse, Image.Resampling.BOX)) for a in layers)
@@ -118,9 +117,8 @@ def _camera(model: Model, view: Array, size: tuple[int, int]) -> Callable[[Array
     middle, extent = (turned.min(0) + turned.max(0)) / 2, np.ptp(turned, axis=0).max() + 1e-9
 
     def seen(turned: Array) -> Array:
-        """Take turned points into the frame, what is near larger."""
         x, y, z = np.moveaxis((turned - middle) / extent, -1, 0)
-        return np.stack([x / (1 - PERSPECTIVE * z), y / (1 - PERSPECTIVE * z), z], -1)
+        return np.stack([x / (1 - PERSPECTIVE * z), y / (1 - PERSPECTIVE * z), z], -1)  # what is near is larger
 
     flat = seen(turned)[:, :2]
     zoom = ((np.array(size) - 4) / (np.ptp(flat, axis=0) + 1e-6)).min()
@@ -162,8 +160,7 @@ def render(model: Model, view: Array, size: tuple[int, int], light: dict, rng: G
             nearer = z > depth[spot]
             spot = spot[nearer]
             depth[spot], front[spot], owner[spot] = z[nearer], face[nearer], k
-        spot = np.flatnonzero(front >= 0)
-        if not len(spot):
+        if not len(spot := np.flatnonzero(front >= 0)):
             continue
         y, x = (axis.astype(np.float32) for axis in np.divmod(spot, width))
         material = look.take(owner[spot], axis=1)
