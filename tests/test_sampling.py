@@ -6,13 +6,13 @@ import torch
 from samples import toy_photos
 
 from autoparts import sampling
+from autoparts.catalogue import SPLITS
 from autoparts.errors import UserError
 from autoparts.sampling import derived_seed, seeded
 
 SIZES = (1, 5, 2, 1, 9, 3)  # two categories have a single photo
 LABELS = torch.tensor(np.random.default_rng(0).permutation(np.repeat(np.arange(6), SIZES)))
 SEEDS = range(60)
-SPLITS = ("train", "validation", "test")
 
 
 def test_seeds_and_purposes_share_no_sequence():

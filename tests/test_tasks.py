@@ -10,11 +10,11 @@ from torch import nn
 from torch.testing import assert_close
 
 from autoparts import losses, sampling, tasks
+from autoparts.catalogue import SPLITS
 from autoparts.errors import UserError
 from autoparts.evaluation import choose_threshold
 from autoparts.sampling import seeded
 
-SPLITS = ("train", "validation", "test")
 GROUPED = [tasks.Grouped(loss) for loss in ("all pairs", "soft margin", "supervised contrastive")]
 GROUPED += [tasks.Grouped("triplet", mined) for mined in losses.KINDS]
 

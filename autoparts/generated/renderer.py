@@ -116,14 +116,14 @@ def _camera(model: Model, view: Array, size: tuple[int, int]) -> Callable[[Array
     turned = np.concatenate(shape) @ view.T
     middle, extent = (turned.min(0) + turned.max(0)) / 2, np.ptp(turned, axis=0).max() + 1e-9
 
-    def seen(turned: Array) -> Array:
+    def _seen(turned: Array) -> Array:
         x, y, z = np.moveaxis((turned - middle) / extent, -1, 0)
         return np.stack([x / (1 - PERSPECTIVE * z), y / (1 - PERSPECTIVE * z), z], -1)  # what is near is larger
 
-    flat = seen(turned)[:, :2]
+    flat = _seen(turned)[:, :2]
     zoom = ((np.array(size) - 4) / (np.ptp(flat, axis=0) + 1e-6)).min()
     shift = np.append(np.array(size) / 2 - zoom * (flat.min(0) + flat.max(0)) / 2, 0)
-    return lambda raw: seen(raw @ view.T) * zoom + shift
+    return lambda raw: _seen(raw @ view.T) * zoom + shift
 
 
 def render(model: Model, view: Array, size: tuple[int, int], light: dict, rng: Generator) -> tuple[Array, Array]:

@@ -209,11 +209,11 @@ def place(model: Model, at: Vector = ZERO, turn: Vector = ZERO, scale: float | V
     """Scale a model, turn it about x, then y, then z (degrees), and move it."""
     matrix = (rotation(*turn) * np.asarray(scale, float)).T
 
-    def moved(points: Array) -> Array:
+    def _moved(points: Array) -> Array:
         return points @ matrix + np.asarray(at, float)
 
-    faces = [tuple(tuple(map(moved, face)) for face in piece.contours) for piece in model]
-    return [replace(p, points=moved(p.points), contours=face) for p, face in zip(model, faces, strict=True)]
+    faces = [tuple(tuple(map(_moved, face)) for face in piece.contours) for piece in model]
+    return [replace(p, points=_moved(p.points), contours=face) for p, face in zip(model, faces, strict=True)]
 
 
 def repeat(model: Model, places: Sequence[Vector] | Vector = ZERO, turns: Sequence[Vector] | Vector = ZERO) -> Model:
