@@ -41,28 +41,20 @@ def is_generated(data: str | Path) -> bool:
 def read_catalogue(
     data: str | Path, *, own_split: bool = False, allow_outside: bool = False, progress: bool = True
 ) -> pd.DataFrame:
-    """Find the photos that `data` names.
+    """Find the photos that `data` names: DataFrame `path, category[, product][, split]`, sorted by category and path.
 
-    Which files are photos is decided later, by their content (`photos.prepare`); here every file beneath a
-    category counts, except hidden files and known rubbish (`Thumbs.db`, `__MACOSX`, …). Category names are
-    brought to Unicode's composed form (NFC), with single spaces and without control characters, so that two
-    spellings of the same letters are one category; names that differ in case stay different categories.
+    `data` is "synthetic", "synthetic:thesis" or "synthetic:<categories>x<photos>", drawn once into the cache; or a
+    folder with one sub-folder per category (files directly in it, such as a manifest, are not read); or a folder
+    `train|valid|test/<category>`; or a CSV file in UTF-8 (commas, semicolons or tabs) with the columns `path` (relative
+    to the file, and beneath its folder unless `allow_outside`), `category` and optionally `product` and `split`. A
+    split that the data brings along is dropped, to be drawn again, unless `own_split` keeps it.
 
-    Args:
-        data: "synthetic", "synthetic:thesis" or "synthetic:<categories>x<photos>", drawn once into the cache; or
-            a folder with one sub-folder per category (files directly in it, such as a manifest, are not read); or
-            a folder `train|valid|test/<category>`; or a CSV file in UTF-8 (commas, semicolons or tabs) with the
-            columns `path` (relative to the file), `category` and optionally `product` and `split`.
-        own_split: Keep the split that the data brings along; by default it is dropped, to be drawn again.
-        allow_outside: Let a CSV name files outside its own folder.
-        progress: Show how far the drawing of generated photos is.
-
-    Returns:
-        DataFrame `path, category[, product][, split]`, sorted by category and path. `path` opens the file and need
-        not be printable. `category` is empty, for `photos.prepare` to skip, where a name has no visible character.
-
-    Raises:
-        UserError: There is no such data, it holds no photos, or a manifest is not as described.
+    Which files are photos is decided later, by their content (`photos.prepare`); here every file beneath a category
+    counts, except hidden files and known rubbish (`Thumbs.db`, `__MACOSX`, …). `path` opens the file and need not be
+    printable. Category names are brought to Unicode's composed form (NFC), with single spaces and without control
+    characters, so that two spellings of the same letters are one category; names that differ in case stay different
+    categories, and one without a visible character is empty, for `photos.prepare` to skip. A UserError tells that there
+    is no such data, that it holds no photos, or that a manifest is not as described.
     """
     if is_generated(data):
         from autoparts.generated import catalogue as generated  # only generated data needs the drawing code
@@ -119,22 +111,18 @@ def _read_folder(root: Path) -> pd.DataFrame:
     folders = {folder: _SPLIT_NAMES.get(folder.name.lower()) for folder in _subfolders(root)}
     if "train" not in folders.values() or not all(folders.values()) or not any(map(_subfolders, folders)):
         folders = {root: None}  # they are no splits but categories
-    categories = [(category, split) for folder, split in folders.items() for category in _subfolders(folder)]
-    rows = [(path, category.name, split) for category, split in categories for path in _files(category)]
+    categories = [(_tidy(f.name), f, split) for folder, split in folders.items() for f in _subfolders(folder)]
+    rows = [(path, name, split) for name, folder, split in categories for path in _files(folder)]
     if not rows:
         raise UserError(f"{printable(root)}: no photos found; expected one sub-folder per category with photos in it.")
-    catalogue = pd.DataFrame(rows, columns=["path", "category", "split"])
-    return catalogue.assign(category=_tidy(catalogue["category"]))
+    return pd.DataFrame(rows, columns=["path", "category", "split"])
 
 
-def _tidy(names: pd.Series) -> pd.Series:
-    """Names in composed Unicode (NFC), with single spaces; empty where nothing visible is left."""
-    tidied = {}
-    for name in names.unique():
-        text = os.fsencode(name).decode(errors="backslashreplace")  # need not be UTF-8
-        text = "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc").strip()
-        tidied[name] = unicodedata.normalize("NFC", text) if any(map(str.isprintable, text)) else ""
-    return names.map(tidied)
+def _tidy(name: str) -> str:
+    """A name in composed Unicode (NFC), with single spaces; empty if nothing visible is left."""
+    text = os.fsencode(name).decode(errors="backslashreplace")  # need not be UTF-8
+    text = "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc").strip()
+    return unicodedata.normalize("NFC", text) if any(map(str.isprintable, text)) else ""
 
 
 def _read_manifest(file: Path, allow_outside: bool) -> pd.DataFrame:
@@ -142,7 +130,7 @@ def _read_manifest(file: Path, allow_outside: bool) -> pd.DataFrame:
     table = given[[name for name in ("path", "category", "product", "split") if name in given]].copy()
     table["path"] = _inside(file, given["path"], allow_outside)
     _refuse(table["path"].duplicated(), given["path"], file, "is listed twice")
-    table["category"] = _tidy(given["category"])
+    table["category"] = given["category"].map(cache(_tidy))
     _refuse(table["category"] == "", given["category"], file, "is an empty category name")
     if "product" in table:  # a photo of unknown product is its own product
         table["product"] = table["product"].str.strip().where(lambda product: product != "", table["path"])
@@ -202,25 +190,17 @@ def clean(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Drop categories by the thesis's rule (chapter 3): a name with an excluded word, or too few photos.
 
-    Args:
-        catalogue: DataFrame with a column `category`.
-        words: Words that exclude a category, in any case; `()` switches the rule off.
-        whole_word: Match whole words only, so that "Arm" no longer excludes "Alarm".
-        smallest: Fewest photos that a category may have.
-
-    Returns:
-        The kept rows, and a table of the removed categories `category, photos, rule, word`, sorted by rule
-        ("excluded word" or "too few photos"), then by photos, largest first. `word` is the first that matches.
-
-    Raises:
-        UserError: Fewer than two categories are left.
+    `words` exclude in any case (`()` switches the rule off), and with `whole_word` only as whole words, so that "Arm"
+    no longer excludes "Alarm"; `smallest` is the fewest photos that a category may have. Returns the kept rows, and the
+    removed categories `category, photos, rule, word` ("excluded word" before "too few photos", then the largest first;
+    `word` is the first that matches). Fewer than two categories left are told in a UserError.
     """
     edge = r"\b" if whole_word else ""
     patterns = {word: re.compile(edge + re.escape(word) + edge, re.IGNORECASE) for word in words if word}
     table = catalogue["category"].value_counts().rename("photos").reset_index()
-    table["word"] = [next((w for w, p in patterns.items() if p.search(name)), "") for name in table["category"]]
-    table["rule"] = np.where(table["word"] != "", "excluded word", "too few photos")
-    removed = table.loc[(table["word"] != "") | (table["photos"] < smallest), ["category", "photos", "rule", "word"]]
+    words = [next((word for word, p in patterns.items() if p.search(name)), "") for name in table["category"]]
+    table = table.assign(rule=["excluded word" if word else "too few photos" for word in words], word=words)
+    removed = table[(table["word"] != "") | (table["photos"] < smallest)]
     removed = removed.sort_values(["rule", "photos", "category"], ascending=[True, False, True], ignore_index=True)
     if (kept := len(table) - len(removed)) < 2:
         rules = ", ".join(f"{count} by the rule “{rule}”" for rule, count in removed["rule"].value_counts().items())
@@ -230,23 +210,15 @@ def clean(
 
 
 def split_catalogue(catalogue: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Divide every category into training, validation and test photos, 8:1:1.
+    """Divide every category into training, validation and test photos, 8:1:1, drawn by the seed.
 
     Products are drawn where the catalogue names them (within a category), else single photos. A category's only one
     goes to training; of two, one is for training and one for testing; of three or more, at least one for each. The
-    rest of validation and test is spread over the larger categories in proportion to their size (largest
-    remainders), so that the totals keep to the shares although small categories give more than their part.
+    rest of validation and test is spread over the larger categories in proportion to their size (largest remainders),
+    so that the totals keep to the shares although small categories give more than their part.
 
-    Args:
-        catalogue: DataFrame `path, category[, product]`, in any order. A catalogue that has a `split` already
-            (its own) is returned as it is, after a check that every category has a training photo.
-        seed: Fixes which photos are drawn.
-
-    Returns:
-        The catalogue sorted by category and path, with the column `split`.
-
-    Raises:
-        UserError: The catalogue's own split leaves a category without a training photo.
+    Takes `path, category[, product]` in any order, and returns it sorted by category and path, with `split`. One that
+    has its own `split` already keeps it; a category without a training photo there is told in a UserError.
     """
     catalogue = catalogue.sort_values(["category", "path"], ignore_index=True)
     if "split" in catalogue:
@@ -287,12 +259,7 @@ def size_groups(counts: pd.Series) -> pd.Series:
 
     Groups of equal weight give accuracies of similar precision at any scale. A category belongs to the third that the
     middle of its block falls into, from large to small; those of equal size are one block (all "middle" if all are).
-
-    Args:
-        counts: Training photos by category.
-
-    Returns:
-        Series category → "head", "middle" or "tail", in the order of `counts`.
+    Takes training photos by category, and returns "head", "middle" or "tail" for each, in the same order.
     """
     blocks = counts.groupby(counts).sum().sort_index(ascending=False)
     middle = (blocks.cumsum() - blocks / 2) / blocks.sum()

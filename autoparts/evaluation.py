@@ -27,10 +27,9 @@ def embed(network: Callable[[Tensor], Tensor], pixels: Tensor, rows: Tensor, siz
     """
     if isinstance(network, nn.Module):
         network.eval()
+    blocks = rows.to(pixels.device).split(size)
     with half_precision(pixels.device):
-        return torch.cat(
-            [network(photo_input(pixels[block])).float().cpu() for block in rows.to(pixels.device).split(size)]
-        )
+        return torch.cat([network(photo_input(pixels[block])).float().cpu() for block in blocks])
 
 
 def pair_distances(network: nn.Module, pixels: Tensor, pairs: LabelledPairs) -> Tensor:
@@ -63,23 +62,20 @@ def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.D
     returns one row per threshold: it, the four measures, and the counts true_positive to false_negative.
     """
     cuts = thresholds.double()  # a threshold between two neighbouring float32 distances is neither of them
-    similar = distances[same].double().sort().values
-    dissimilar = distances[~same].double().sort().values
-    hits = torch.searchsorted(similar, cuts).numpy().astype(float)
-    alarms = torch.searchsorted(dissimilar, cuts).numpy().astype(float)
-    called = hits + alarms
-    misses = len(similar) - hits
+    similar, dissimilar = (distances[kind].double().sort().values for kind in (same, ~same))
+    hits, alarms = (torch.searchsorted(ordered, cuts).numpy() for ordered in (similar, dissimilar))
+    misses, rejections = len(similar) - hits, len(dissimilar) - alarms
     return pd.DataFrame(
         {
             "threshold": thresholds.numpy(),
-            "accuracy": (hits + len(dissimilar) - alarms) / len(distances),
-            "precision": np.divide(hits, called, out=np.ones_like(hits), where=called > 0),
+            "accuracy": (hits + rejections) / len(distances),
+            "precision": np.divide(hits, hits + alarms, out=np.ones(len(cuts)), where=hits + alarms > 0),
             "recall": hits / max(len(similar), 1),
             "f1": 2 * hits / np.maximum(2 * hits + alarms + misses, 1),
-            "true_positive": hits.astype(int),
-            "false_positive": alarms.astype(int),
-            "true_negative": (len(dissimilar) - alarms).astype(int),
-            "false_negative": misses.astype(int),
+            "true_positive": hits,
+            "false_positive": alarms,
+            "true_negative": rejections,
+            "false_negative": misses,
         }
     )
 
@@ -114,28 +110,22 @@ def accuracies(**hits: Tensor) -> dict[str, float | int | list[float]]:
     """
     summary: dict[str, float | int | list[float]] = {}
     for split, right in hits.items():
-        count = int(right.sum())
-        summary |= {
-            f"{split}_accuracy": count / len(right),
-            f"n_{split}": len(right),
-            f"{split}_interval": list(wilson_interval(count, len(right))),
-        }
+        count, number = int(right.sum()), len(right)
+        summary |= {f"{split}_accuracy": count / number, f"n_{split}": number}
+        summary[f"{split}_interval"] = list(wilson_interval(count, number))
     return summary
 
 
 def accuracy_by_group(hits: Tensor, groups: pd.Series, total: str = "") -> pd.DataFrame:
     """Accuracy of each group of samples, with its 95 % interval: photos, accuracy, low, high.
 
-    Args:
-        hits: (M,) bool.
-        groups: (M,) group of each sample, such as head, middle, tail.
-        total: name of a last row for all samples; none if empty.
+    Takes (M,) bool hits, the (M,) group of each sample, such as head, middle, tail, and the name of a last row for all
+    samples (none if empty).
     """
     table = pd.DataFrame({"hit": hits.numpy(), "group": groups.to_numpy()}).groupby("group", observed=True)["hit"]
     frame = table.agg(photos="size", hits="sum")
     if total:
         frame.loc[total] = len(hits), int(hits.sum())
     limits = [wilson_interval(row.hits, row.photos) for row in frame.itertuples()]
-    return frame.assign(
-        accuracy=frame["hits"] / frame["photos"], low=[low for low, _ in limits], high=[high for _, high in limits]
-    ).drop(columns="hits")
+    frame["accuracy"] = frame.pop("hits") / frame["photos"]
+    return frame.join(pd.DataFrame(limits, frame.index, ["low", "high"]))

@@ -10,8 +10,17 @@ from torch.nn import functional as F
 
 from autoparts.errors import UserError
 
-KINDS = ("hard", "semi-hard", "easy")  # of triplets (section 2.2.3.2)
-DISTANCES = ("euclidean", "squared", "cosine", "manhattan")
+KINDS = {  # of triplets (section 2.2.3.2), by how much farther from the anchor the negative is than the positive
+    "hard": lambda gap, margin: gap <= 0,
+    "semi-hard": lambda gap, margin: (gap > 0) & (gap <= margin),  # (2.12)
+    "easy": lambda gap, margin: gap > margin,
+}
+DISTANCES = {  # between corresponding rows
+    "euclidean": lambda left, right: torch.linalg.vector_norm(left - right, dim=-1),
+    "squared": lambda left, right: (left - right).square().sum(dim=-1),
+    "cosine": lambda left, right: 1 - F.cosine_similarity(left, right, dim=-1),
+    "manhattan": lambda left, right: (left - right).abs().sum(dim=-1),
+}
 
 
 def distance(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
@@ -20,15 +29,13 @@ def distance(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
     `kind` is one of `DISTANCES`; another raises a ValueError. All gradients are finite, also where both rows are equal:
     the Euclidean norm has the subgradient zero there.
     """
-    if kind == "euclidean":
-        return torch.linalg.vector_norm(left - right, dim=-1)
-    if kind == "squared":
-        return (left - right).square().sum(dim=-1)
-    if kind == "manhattan":
-        return (left - right).abs().sum(dim=-1)
-    if kind == "cosine":
-        return 1 - F.cosine_similarity(left, right, dim=-1)
-    raise ValueError(f"distance {kind!r} is unknown; choose one of {', '.join(DISTANCES)}")
+    _check_distance(kind)
+    return DISTANCES[kind](left, right)
+
+
+def _check_distance(kind: str) -> None:
+    if kind not in DISTANCES:
+        raise ValueError(f"distance {kind!r} is unknown; choose one of {', '.join(DISTANCES)}")
 
 
 def distance_matrix(left: Tensor, right: Tensor, kind: str = "euclidean") -> Tensor:
@@ -37,12 +44,11 @@ def distance_matrix(left: Tensor, right: Tensor, kind: str = "euclidean") -> Ten
     Squared distances come from one matrix product, |a|² - 2ab + |b|², and are cut at zero since rounding can take them
     below; the root's gradient is that of zero where the distance is zero. `kind` is one of `DISTANCES`.
     """
+    _check_distance(kind)
     if kind == "manhattan":
         return torch.cdist(left, right, p=1)
     if kind == "cosine":
         return 1 - F.normalize(left, dim=-1) @ F.normalize(right, dim=-1).T
-    if kind not in DISTANCES:
-        raise ValueError(f"distance {kind!r} is unknown; choose one of {', '.join(DISTANCES)}")
     squared = left.square().sum(1)[:, None] - 2 * left @ right.T + right.square().sum(1)[None, :]
     squared = squared.clamp(min=0)
     if kind == "squared":
@@ -55,20 +61,13 @@ def distance_matrix(left: Tensor, right: Tensor, kind: str = "euclidean") -> Ten
 def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Tensor:
     """Contrastive loss (2.9) with the hinge inside the square, as in Hadsell et al. (2006).
 
-    The thesis prints max(0, (m - D)²), which would go on punishing dissimilar pairs beyond the margin.
-
-    Args:
-        distances: (P,) float, Euclidean distance of each pair.
-        same: (P,) bool, True for a similar pair (the thesis's Y = 0).
-        margin: distance beyond which a dissimilar pair costs nothing (not stated in the thesis).
-
-    Returns:
-        (P,) float, half the squared distance, or half the squared shortfall to the margin.
+    The thesis prints max(0, (m - D)²), which would go on punishing dissimilar pairs beyond the margin. Takes (P,) float
+    Euclidean distances, (P,) bool `same` (True where the thesis's Y is 0), and the margin beyond which a dissimilar
+    pair costs nothing (not stated in the thesis). Returns (P,) float: half the square of the distance, or of what it
+    lacks to the margin.
     """
-    similar = distances.square()  # (P,)
     _check_margin(margin)
-    dissimilar = (margin - distances).clamp(min=0).square()  # (P,)
-    return torch.where(same, similar, dissimilar) / 2
+    return torch.where(same, distances, (margin - distances).clamp(min=0)).square() / 2
 
 
 def triplet_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
@@ -117,8 +116,7 @@ def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature:
     log_share = logits - logits.logsumexp(dim=1, keepdim=True)  # (B, B)
     positive = (labels[:, None] == labels[None, :]) & ~itself  # (B, B)
     summed = log_share.masked_fill(~positive, 0.0).sum(dim=1)  # (B,)
-    # At least 1, so that an anchor without a positive gives 0 and not 0/0.
-    return -summed / positive.sum(dim=1).clamp(min=1)
+    return -summed / positive.sum(dim=1).clamp(min=1)  # an anchor without a positive gives 0 and not 0/0
 
 
 def partners(labels: Tensor, photos: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -136,8 +134,7 @@ def mine(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return all triplets of one kind, one of `KINDS`, in a batch; the margin is in units of the distance.
 
-    Hard: the negative is not farther than the positive. Semi-hard (2.12): it is farther, but by at most the margin.
-    Easy: it is farther by more. Takes (B, B) float distances and (B,) int64 labels; for photos see `partners`. Returns
+    Takes (B, B) float distances and (B,) int64 labels; for photos see `partners`. Returns
     anchor, positive, negative: (T,) int64 each, places in the batch; T is 0 where there is none of that kind.
     """
     if kind not in KINDS:
@@ -147,13 +144,7 @@ def mine(
     # How much farther each negative is, (M, B); NaN where there is none, since it is in no bounds.
     gap = distances.detach().masked_fill(~is_negative, torch.nan).index_select(0, anchor)  # faster than [anchor]
     gap -= distances.detach()[anchor, positive][:, None]
-    if kind == "hard":
-        chosen = gap <= 0
-    elif kind == "semi-hard":
-        chosen = (gap > 0) & (gap <= margin)
-    else:
-        chosen = gap > margin
-    pair, negative = chosen.nonzero(as_tuple=True)
+    pair, negative = KINDS[kind](gap, margin).nonzero(as_tuple=True)
     return anchor.index_select(0, pair), positive.index_select(0, pair), negative
 
 

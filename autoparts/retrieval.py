@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from autoparts.evaluation import choose_threshold, embed, threshold_curve
+from autoparts.evaluation import PAIR_MEASURES, choose_threshold, embed, threshold_curve
 from autoparts.losses import distance, distance_matrix
 from autoparts.sampling import Photos
 
@@ -36,28 +36,23 @@ def retrieve(
     kept = (sizes[labels] > 0).nonzero().flatten()
     kept = kept[sizes[labels[kept]].argsort(stable=True)]  # a block is ranked as deep as its largest category asks for
     present, members = gallery_labels.unique(return_inverse=True)
-    means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery)
-    means /= sizes[present, None]
+    means = torch.zeros(len(present), gallery.shape[1]).index_add_(0, members, gallery) / sizes[present, None]
     to_gallery, to_means = _ranking(gallery, kind), _ranking(means, kind)
     blocks = []
     for places in kept.split(max(1, min(block, 2**24 // len(gallery)))):
         truth, own = labels[places], sizes[labels[places]]
         depth = min(max(int(own.max()), 10), len(gallery))
         hits = gallery_labels.take(smallest(to_gallery(queries[places]), depth)) == truth[:, None]  # (block, depth)
+        of_class = present.take(smallest(to_means(queries[places]), min(5, len(present)))) == truth[:, None]
         rank = torch.arange(1, depth + 1)
-        within = rank <= own[:, None]
-        precision = hits.cumsum(dim=1) / rank
-        class_hits = present.take(smallest(to_means(queries[places]), min(5, len(present)))) == truth[:, None]
-        columns = (
-            hits[:, 0],
-            hits[:, :5].any(dim=1),
-            hits[:, :10].any(dim=1),
-            (hits & within).sum(dim=1) / own,
-            (precision * (hits & within)).sum(dim=1) / own,
-            class_hits[:, 0],
-            class_hits.any(dim=1),
-        )
-        blocks.append(torch.stack([column.double() for column in columns], dim=1))
+        right = hits & (rank <= own[:, None])  # among the R nearest
+        measures = [
+            *(hits[:, :k].any(dim=1) for k in (1, 5, 10)),
+            right.sum(dim=1) / own,
+            (hits.cumsum(dim=1) / rank * right).sum(dim=1) / own,
+            *(of_class[:, :k].any(dim=1) for k in (1, 5)),
+        ]
+        blocks.append(torch.stack([measure.double() for measure in measures], dim=1))
     return pd.DataFrame(torch.cat(blocks).numpy(), columns=list(NAMING), index=kept.numpy()).sort_index()
 
 
@@ -100,7 +95,7 @@ def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, valida
     return {
         "ROC AUC": float(roc_auc_score(same.numpy(), -distances.numpy())),
         "EER": float((false_match[crossing] + false_non_match[crossing]) / 2),
-        **{name: float(at[name]) for name in ("accuracy", "precision", "recall", "f1")},
+        **{name: float(at[name]) for name in PAIR_MEASURES},
         "FNMR at 1 % FMR": float(false_non_match[false_match <= 0.01].min()),
         "FNMR at 10 % FMR": float(false_non_match[false_match <= 0.1].min()),
     }
@@ -113,14 +108,12 @@ def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator
     gives all models the same samples, so they can be paired. A pair counts as often as its two photos together do, so a
     category drawn twice counts four times in its similar pairs: intervals of pairs err on the wide side.
     """
-    categories, members = np.unique(labels.numpy(), return_inverse=True)
-    count = len(categories)
-    often = generator.multinomial(count, np.full(count, 1 / count), size=draws)
+    categories = labels.unique()
+    often = generator.multinomial(len(categories), np.full(len(categories), 1 / len(categories)), size=draws)
     weights = np.empty((draws, len(labels)), dtype=np.float32)
-    for category in range(count):
-        places = np.flatnonzero(members == category)
-        photos = len(places) * often[:, category]
-        weights[:, places] = generator.multinomial(photos, np.full(len(places), 1 / len(places)))
+    for category, times in zip(categories, often.T, strict=True):
+        places = np.flatnonzero(labels == category)
+        weights[:, places] = generator.multinomial(len(places) * times, np.full(len(places), 1 / len(places)))
     return weights
 
 
@@ -147,9 +140,12 @@ def auc_interval(distances: np.ndarray, same: np.ndarray, weights: np.ndarray) -
     positive = weights[:, order] * same[order]
     negative = weights[:, order] * ~same[order]
     farther = negative.sum(axis=1, keepdims=True) - np.cumsum(negative, axis=1)
-    pairs = positive.sum(axis=1) * negative.sum(axis=1)
-    areas = ((positive * farther).sum(axis=1))[pairs > 0] / pairs[pairs > 0]
-    low, high = np.quantile(areas, [0.025, 0.975])
+    return _interval((positive * farther).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
+
+
+def _interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """95 % percentile interval of the means over bootstrap samples; one without any count says nothing."""
+    low, high = np.quantile(sums[counts > 0] / counts[counts > 0], [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -183,22 +179,14 @@ def placed(vectors: Tensor, rows: Tensor, count: int, distance: str = "euclidean
 
 
 def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Put one model through every task, on the fixed lists: naming, verification, ranking.
+    """Put one model through every task, on the fixed lists of the photos: naming, verification, ranking.
 
-    Args:
-        model: the photos as it sees them.
-        photos: their split and lists; their seed also fixes the bootstrap, the same for all models.
-        draws: bootstrap samples.
-
-    Returns:
-        The measures, with `<measure> low` and `high` for the headline ones; and the naming measures per test photo.
+    The seed of the photos also fixes the bootstrap of so many `draws`, the same for all models. Returns the measures,
+    with `<measure> low` and `high` for the headline ones; and the naming measures per test photo.
     """
     rows, labels = photos.rows, photos.labels
     vectors = {split: model.vectors[rows[split]] for split in ("train", "test")}
     named = retrieve(vectors["test"], labels["test"], vectors["train"], labels["train"], model.distance)
-    weights = resampled_weights(labels["test"], draws, np.random.default_rng(photos.seed))
-    place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos, whose weights these are
-    place[rows["test"]] = torch.arange(len(rows["test"]))
     scores: dict[str, Any] = {name: float(named[name].mean()) for name in NAMING}
     scores["precision@1 macro"] = float(named.groupby(labels["test"].numpy()[named.index])["precision@1"].mean().mean())
     scores["queries"] = len(named)
@@ -209,12 +197,15 @@ def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], 
     gap = (model.between(anchor, negative) - model.between(anchor, positive)).numpy()
     right = (1 + np.sign(gap)) / 2  # a tie is half right, so that a collapsed model is at chance
     scores["ranking"] = float(right.mean())
+    weights = resampled_weights(labels["test"], draws, np.random.default_rng(photos.seed))
+    place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos, whose weights these are
+    place[rows["test"]] = torch.arange(len(rows["test"]))
     of_pairs = weights[:, place[test.left]] * weights[:, place[test.right]]
     of_triplets = weights[:, place[anchor]] * weights[:, place[positive]] * weights[:, place[negative]]
-    queried = weights[:, named.index]
+    of_queries = weights[:, named.index]
     intervals = {
-        "precision@1": weighted_interval(named["precision@1"].to_numpy(), queried),
-        "MAP@R": weighted_interval(named["MAP@R"].to_numpy(), queried),
+        "precision@1": weighted_interval(named["precision@1"].to_numpy(), of_queries),
+        "MAP@R": weighted_interval(named["MAP@R"].to_numpy(), of_queries),
         "ROC AUC": auc_interval(apart.numpy(), test.same.numpy(), of_pairs),
         "ranking": weighted_interval(right, of_triplets),
     }

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from autoparts.errors import UserError
 
+Columns = tuple[Tensor, Tensor, Tensor]  # of a table of pairs or triplets
+
 
 def seeded(seed: int) -> torch.Generator:
     """Return a CPU generator with this seed; every random step of the study draws from one of these."""
@@ -107,11 +109,9 @@ def group(labels: Tensor) -> Groups:
     order = labels.argsort(stable=True)
     _, inverse, counts = labels[order].unique_consecutive(return_inverse=True, return_counts=True)
     if len(counts) < 2 or counts.max() < 2:
-        most = max(counts.tolist(), default=0)
-        raise ValueError(
-            f"pairs and triplets need two categories, one of them with two photos; "
-            f"these {len(labels)} photos form {len(counts)} categories of at most {most} photos"
-        )
+        found = f"{len(counts)} categories of at most {max(counts.tolist(), default=0)} photos"
+        needed = "pairs and triplets need two categories, one of them with two photos"
+        raise ValueError(f"{needed}; these {len(labels)} photos form {found}")
     return Groups(order, (counts.cumsum(0) - counts)[inverse], counts[inverse])
 
 
@@ -119,7 +119,7 @@ def draw_below(limits: Tensor, generator: torch.Generator) -> Tensor:
     """Draw for each limit n a whole number 0..n-1, all equally likely. (M,) int64 to (M,) int64."""
     # float64 has 53 random bits, so the unevenness is below 2**-30 for a million candidates.
     draws = torch.rand(len(limits), generator=generator, dtype=torch.float64) * limits
-    return torch.minimum(draws.long(), limits - 1)
+    return draws.long().minimum(limits - 1)
 
 
 def draw_anchors(groups: Groups, count: int, generator: torch.Generator, draw_by: str) -> Tensor:
@@ -130,12 +130,9 @@ def draw_anchors(groups: Groups, count: int, generator: torch.Generator, draw_by
     if draw_by not in ("photo", "category"):
         raise ValueError(f"draw_by is {draw_by!r}; expected 'photo' or 'category'")
     places = torch.arange(len(groups.order))
-    if draw_by == "photo":
-        eligible = places[groups.count > 1]
-        return eligible[torch.randint(len(eligible), (count,), generator=generator)]
-    eligible = places[(groups.count > 1) & (places == groups.start)]
-    first = eligible[torch.randint(len(eligible), (count,), generator=generator)]
-    return first + draw_below(groups.count[first], generator)
+    eligible = places[(groups.count > 1) & ((draw_by == "photo") | (places == groups.start))]
+    drawn = eligible[torch.randint(len(eligible), (count,), generator=generator)]  # photos, or first ones of categories
+    return drawn if draw_by == "photo" else drawn + draw_below(groups.count[drawn], generator)
 
 
 def draw_positives(groups: Groups, anchor: Tensor, generator: torch.Generator) -> Tensor:
@@ -152,9 +149,7 @@ def draw_negatives(groups: Groups, anchor: Tensor, generator: torch.Generator) -
     return torch.where(place >= start, place + count, place)  # leap over the anchor's own category
 
 
-def random_pairs(
-    labels: Tensor, count: int, generator: torch.Generator, draw_by: str = "photo"
-) -> tuple[Tensor, Tensor, Tensor]:
+def random_pairs(labels: Tensor, count: int, generator: torch.Generator, draw_by: str = "photo") -> Columns:
     """Draw pairs as in section 3.3: similar and dissimilar in turn, each dissimilar one reusing a photo of the last.
 
     Takes the (N,) int64 labels of the candidates, the number of pairs (of an odd one the last is similar), and what is
@@ -165,17 +160,13 @@ def random_pairs(
     half = (count + 1) // 2
     left = draw_anchors(groups, half, generator, draw_by)
     right = draw_positives(groups, left, generator)
-    reuse_left = torch.randint(2, (half,), generator=generator, dtype=torch.bool)
-    reused = torch.where(reuse_left, left, right)
+    reused = torch.where(torch.randint(2, (half,), generator=generator, dtype=torch.bool), left, right)
     other = draw_negatives(groups, reused, generator)
     pairs = torch.stack([left, right, reused, other], dim=1).view(-1, 2)[:count]  # similar, dissimilar, ...
-    same = torch.arange(count) % 2 == 0
-    return groups.order[pairs[:, 0]], groups.order[pairs[:, 1]], same
+    return *groups.order[pairs].unbind(dim=1), torch.arange(count) % 2 == 0
 
 
-def random_triplets(
-    labels: Tensor, count: int, generator: torch.Generator, draw_by: str = "photo"
-) -> tuple[Tensor, Tensor, Tensor]:
+def random_triplets(labels: Tensor, count: int, generator: torch.Generator, draw_by: str = "photo") -> Columns:
     """Draw triplets at random, as the thesis does (section 4.3; it calls this online mining, but nothing is mined).
 
     Arguments are those of `random_pairs`. Returns anchor, positive, negative: (count,) int64 positions each.
@@ -190,13 +181,9 @@ def random_triplets(
 def fixed_batches(rows: Sequence[Tensor], *extra: Tensor, size: int | None = None) -> list[Batch]:
     """Cut pairs or triplets into batches in which each photo goes through the network once.
 
-    Args:
-        rows: of `Photos.pixels`, each (M,) int64: left and right; or anchor, positive, negative.
-        *extra: further (M,) tensors for the loss, such as `same`.
-        size: tuples per batch; None puts all into one, for evaluation.
-
-    Returns:
-        Batches whose target is `rows` as positions among the batch's photos, then the extras.
+    Takes rows of `Photos.pixels`, each (M,) int64: left and right, or anchor, positive, negative; further (M,) tensors
+    for the loss, such as `same`; and the tuples per batch (None puts all into one, for evaluation). Returns batches
+    whose target is `rows` as positions among the batch's photos, then the extras.
     """
     batches = []
     for places in torch.arange(len(rows[0])).split(size or len(rows[0])):
@@ -226,5 +213,5 @@ def category_batches(rows: Tensor, labels: Tensor, size: int, each: int, generat
     _, counts = labels[order].unique_consecutive(return_counts=True)
     groups = [group for run in order.split(counts.tolist()) for group in run.split(each)]
     order = torch.cat([groups[place] for place in torch.randperm(len(groups), generator=generator).tolist()])
-    whole = max(1, len(order) // size) * size
-    return [Batch(rows[places], (labels[places],)) for places in order[:whole].split(size)]
+    order = order[: max(1, len(order) // size) * size]
+    return photo_batches(rows[order], labels[order], size)

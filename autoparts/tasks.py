@@ -71,10 +71,8 @@ class Naming(Task):
 
     def judge(self, network: nn.Module, photos: Photos) -> dict[str, Tensor]:
         """Return whether each photo is named rightly: split to (M,) bool."""
-        return {
-            split: embed(network, photos.pixels, photos.rows[split]).argmax(dim=1) == photos.labels[split]
-            for split in SPLITS
-        }
+        outputs = {split: embed(network, photos.pixels, photos.rows[split]) for split in SPLITS}
+        return {split: outputs[split].argmax(dim=1) == photos.labels[split] for split in SPLITS}
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,8 @@ class Pairs(Task):
 
     def validation(self, photos: Photos) -> list[Batch]:
         """Return the fixed validation pairs."""
-        left, right, same = photos.pairs("validation")
-        return sampling.fixed_batches((left, right), same)
+        pairs = photos.pairs("validation")
+        return sampling.fixed_batches(pairs[:2], pairs.same)
 
     def lists(self, photos: Photos, splits: Sequence[str] = SPLITS) -> dict[str, sampling.LabelledPairs]:
         """Return the fixed pairs of each split."""
@@ -151,9 +149,8 @@ class Triplets(Task):
 
         `accuracy` is the thesis's, with the margin (2.10); `ranked` is without; `active` triplets still cost something.
         """
-        anchors = embeddings.index_select(0, anchor)
-        near = distance(anchors, embeddings.index_select(0, positive), self.distance)
-        far = distance(anchors, embeddings.index_select(0, negative), self.distance)
+        anchors, positives, negatives = (embeddings.index_select(0, each) for each in (anchor, positive, negative))
+        near, far = distance(anchors, positives, self.distance), distance(anchors, negatives, self.distance)
         loss = losses.triplet_loss(near, far, self.margin)
         facts = {"accuracy": near + self.margin < far, "ranked": near < far, "active": loss > 0}
         return {"loss": loss} | facts | {"positive_distance": near, "negative_distance": far}
@@ -164,11 +161,11 @@ class Triplets(Task):
 
     def judge(self, network: nn.Module, photos: Photos, measure: str = "accuracy") -> dict[str, Tensor]:
         """Return whether each fixed triplet is ranked rightly, with the margin or ("ranked") without."""
-        hits = {}
-        for split in SPLITS:
-            (batch,) = sampling.fixed_batches(photos.triplets(split))
-            hits[split] = self.values(embed(network, photos.pixels, batch.photos), *batch.target)[measure]
-        return hits
+        lists = {split: sampling.fixed_batches(photos.triplets(split)) for split in SPLITS}
+        return {
+            split: self.values(embed(network, photos.pixels, batch.photos), *batch.target)[measure]
+            for split, (batch,) in lists.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -194,11 +191,11 @@ class Grouped(Task):
         if self.loss == "all pairs":
             values = balanced_pairs(distances, labels, self.margin)
         elif self.loss == "soft margin":
-            anchor, positive, negative = losses.hardest(distances.detach(), labels)
-            values = losses.soft_margin_triplet_loss(distances[anchor, positive], distances[anchor, negative])
+            anchor, *others = losses.hardest(distances.detach(), labels)
+            values = losses.soft_margin_triplet_loss(*(distances[anchor, other] for other in others))
         else:
-            anchor, positive, negative = losses.mine(distances.detach(), labels, self.mined, self.margin)
-            values = losses.triplet_loss(distances[anchor, positive], distances[anchor, negative], self.margin)
+            anchor, *others = losses.mine(distances.detach(), labels, self.mined, self.margin)
+            values = losses.triplet_loss(*(distances[anchor, other] for other in others), self.margin)
         return {"loss": values if len(values) else embeddings.sum(dim=1) * 0}
 
 

@@ -1,5 +1,6 @@
 import math
 from itertools import product
+from operator import mul, sub
 
 import pytest
 import torch
@@ -13,15 +14,11 @@ from autoparts.sampling import seeded
 
 
 def naive_distance(a, b, kind):
-    differences = [x - y for x, y in zip(a, b, strict=True)]
-    if kind == "euclidean":
-        return math.sqrt(sum(d * d for d in differences))
-    if kind == "squared":
-        return sum(d * d for d in differences)
+    if kind == "cosine":
+        return 1 - sum(map(mul, a, b)) / max(math.hypot(*a) * math.hypot(*b), 1e-12)
     if kind == "manhattan":
-        return sum(abs(d) for d in differences)
-    lengths = math.sqrt(sum(x * x for x in a)) * math.sqrt(sum(y * y for y in b))
-    return 1 - sum(x * y for x, y in zip(a, b, strict=True)) / max(lengths, 1e-12)
+        return sum(map(abs, map(sub, a, b)))
+    return math.dist(a, b) ** (2 if kind == "squared" else 1)
 
 
 @pytest.mark.parametrize("kind", losses.DISTANCES)

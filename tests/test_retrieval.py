@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score, roc_auc_score, roc_curve
+from sklearn import metrics
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from autoparts import retrieval
 from autoparts.losses import DISTANCES, distance
@@ -40,24 +40,15 @@ def naive(query, label, gallery, gallery_labels, kind):
 
 
 @pytest.mark.parametrize("kind", DISTANCES)
-def test_naming_is_that_of_a_loop(kind):
-    for seed in range(3):
+def test_naming_is_that_of_a_loop_whatever_the_block(kind):
+    for seed, block in enumerate((64, 7, 1)):
         queries, labels, gallery, gallery_labels = scene(seed)
-        frame = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind)
+        frame = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind, block)
         assert frame.index.tolist() == [q for q in range(40) if labels[q] in gallery_labels]
         expected = [naive(queries[q], int(labels[q]), gallery, gallery_labels, kind) for q in frame.index]
         np.testing.assert_allclose(frame.to_numpy(), np.array(expected, dtype=float), atol=1e-6)
     few = retrieval.retrieve(queries[:3], torch.tensor([0, 2, 1]), queries[:2], torch.tensor([0, 2]), kind)
     assert few.index.tolist() == [0, 1] and (few == 1).all(axis=None)  # a gallery smaller than the ranks looked at
-
-
-@pytest.mark.parametrize("kind", DISTANCES)
-def test_naming_does_not_depend_on_the_block(kind):
-    queries, labels, gallery, gallery_labels = scene(1)
-    whole = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind)
-    for block in (1, 7, 30):
-        parts = retrieval.retrieve(queries, labels, gallery, gallery_labels, kind, block)
-        pd.testing.assert_frame_equal(parts, whole)
 
 
 @pytest.mark.parametrize("count", [1, 5, 300])
@@ -86,20 +77,22 @@ def test_verification_agrees_with_scikit_learn():
             expected = 1 - match[false_match <= rate].max()
             assert scores[f"FNMR at {rate:.0%} FMR".replace("%", " %")] == pytest.approx(expected)
         called = distances.double() < retrieval.choose_threshold(held_out, held_out_same)  # of validation alone
-        for name, measure in {
-            "accuracy": accuracy_score, "precision": precision_score, "recall": recall_score, "f1": f1_score
-        }.items():  # fmt: skip
-            assert scores[name] == pytest.approx(measure(same, called))
+        for name in ("accuracy", "precision", "recall", "f1"):
+            assert scores[name] == pytest.approx(getattr(metrics, f"{name}_score")(same, called))
 
 
-def test_verification_at_its_ends():
+@pytest.mark.parametrize(
+    ("distances", "validation", "expected"),
+    [
+        ([0.1, 0.2, 1.0, 2.0], [0.0, 0.1, 1.0, 1.1], {"ROC AUC": 1, "EER": 0, "accuracy": 1, "f1": 1}),
+        ([1.0, 2.0, 0.1, 0.2], [0.0, 0.1, 1.0, 1.1], {"ROC AUC": 0, "EER": 1, "accuracy": 0, "FNMR at 10 % FMR": 1}),
+        ([1.0] * 4, [1.0] * 4, {"ROC AUC": 0.5, "EER": 0.5, "accuracy": 0.5}),
+    ],
+)
+def test_verification_at_its_ends(distances, validation, expected):
     same = torch.tensor([True, True, False, False])
-    perfect = retrieval.verify(torch.tensor([0.1, 0.2, 1.0, 2.0]), same, torch.tensor([0.0, 0.1, 1.0, 1.1]), same)
-    assert [perfect[name] for name in ("ROC AUC", "EER", "accuracy", "f1")] == [1, 0, 1, 1]
-    wrong = retrieval.verify(torch.tensor([1.0, 2.0, 0.1, 0.2]), same, torch.tensor([0.0, 0.1, 1.0, 1.1]), same)
-    assert [wrong[name] for name in ("ROC AUC", "EER", "accuracy", "FNMR at 10 % FMR")] == [0, 1, 0, 1]
-    equal = retrieval.verify(torch.ones(4), same, torch.ones(4), same)
-    assert [equal[name] for name in ("ROC AUC", "EER", "accuracy")] == [0.5, 0.5, 0.5]
+    scores = retrieval.verify(torch.tensor(distances), same, torch.tensor(validation), same)
+    assert {name: scores[name] for name in expected} == expected
 
 
 LABELS = torch.tensor([0] * 2 + [1] * 30 + [2] + [3] * 7)
@@ -176,12 +169,10 @@ def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
     for name in retrieval.NAMING:
         assert scores[name] == pytest.approx(named[name].mean())
     left, right, same = photos.pairs("test")
-    apart = [(vectors[a] - vectors[b]).norm() for a, b in zip(left, right, strict=True)]
-    assert scores["ROC AUC"] == pytest.approx(roc_auc_score(same, [-float(d) for d in apart]))
-    nearer = [
-        (vectors[a] - vectors[p]).norm() < (vectors[a] - vectors[n]).norm() for a, p, n in photos.triplets("test").T
-    ]
-    assert scores["ranking"] == pytest.approx(np.mean([bool(value) for value in nearer]))
+    assert scores["ROC AUC"] == pytest.approx(roc_auc_score(same, -(vectors[left] - vectors[right]).norm(dim=1)))
+    anchor, positive, negative = vectors[photos.triplets("test")]
+    nearer = (anchor - positive).norm(dim=1) < (anchor - negative).norm(dim=1)
+    assert scores["ranking"] == pytest.approx(float(nearer.double().mean()))
     for name in ("precision@1", "MAP@R", "ROC AUC", "ranking"):
         assert 0 <= scores[f"{name} low"] < scores[name] < scores[f"{name} high"] <= 1
     assert retrieval.judge(model, photos, draws=200)[0] == scores

@@ -64,10 +64,8 @@ def _shadow(alpha: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def photograph(model: Model, habit: tuple[float, float], rng: np.random.Generator) -> bytes:
     """Return a JPEG file of a model, 160 to 600 pixels along its longer side.
 
-    Args:
-        model: the pieces.
-        habit: from where such parts are usually photographed: degrees to the side and from above.
-        rng: draws everything about the photo that is not the product's: view, light, background, size, quality.
+    `habit` is from where such parts are usually photographed, in degrees to the side and from above; `rng` draws all
+    about the photo that is not the product's: view, light, background, size, quality.
     """
     long = round(float(np.exp(rng.uniform(np.log(160), np.log(600)))))
     aspect, drawn = rng.choice([1.0, 1.0, 1.0, 4 / 3, 3 / 2, 3 / 4]), min(max(1.5 * long, 260), 400)

@@ -55,24 +55,18 @@ def _counts(scale: str) -> dict[str, int]:
 
 
 def photos(scale: str) -> pd.DataFrame:
-    """Return which photos a scale has.
+    """Return which photos a scale has: path (<category>/<product>-<view>.jpg), category, product, sorted by path.
 
-    Args:
-        scale: "demo", "thesis" (the counts of the thesis, Table 3.1) or "<categories>x<photos>", such as "8x120".
-
-    Returns:
-        Columns path (<category>/<product>-<view>.jpg), category, product, sorted by path.
-
-    Raises:
-        UserError: an unknown scale.
+    Scales are "demo", "thesis" (the counts of the thesis, Table 3.1) and "<categories>x<photos>", such as "8x120"; an
+    unknown one is told in a UserError.
     """
     rows = []
     for category, count in _counts(scale).items():
         views = _generator("views", category).integers(1, 5, count)
         product = np.repeat(np.arange(count), views)[:count]
         view = np.arange(count) - np.searchsorted(product, product)
-        for p, v in zip(product.tolist(), view.tolist(), strict=True):
-            rows.append((f"{category}/{p:04d}-{v}.jpg", category, f"{category} {p:04d}"))
+        places = zip(product.tolist(), view.tolist(), strict=True)
+        rows += [(f"{category}/{p:04d}-{v}.jpg", category, f"{category} {p:04d}") for p, v in places]
     return pd.DataFrame(sorted(rows), columns=["path", "category", "product"])
 
 
@@ -89,17 +83,10 @@ def photo(path: str, seed: int = 0) -> bytes:
 def written(scale: str, cache: Path, seed: int = 0, progress: bool = True) -> Path:
     """Return the manifest.csv of a catalogue of files below `cache`, drawn there unless an earlier call has done so.
 
-    Its folder is named by scale, seed and a hash of this room's code. It appears whole or not at all, so two processes
-    that draw the same do not disturb each other.
-
-    Args:
-        scale: as for `photos`.
-        cache: a folder.
-        seed: another seed gives other parts under the same names.
-        progress: show a progress bar where there is a terminal.
-
-    Raises:
-        UserError: an unknown scale, or the photos cannot be written.
+    Its folder is named by scale (see `photos`), seed (another gives other parts under the same names) and a hash of
+    this room's code. It appears whole or not at all, so two processes that draw the same do not disturb each other.
+    `progress` shows a bar where there is a terminal. An unknown scale, or a cache that cannot be written, is told in a
+    UserError.
     """
     _counts(scale)  # refuses what is no scale
     code = b"".join(file.read_bytes() for file in sorted(ROOM.iterdir()) if file.suffix in (".py", ".csv"))
@@ -115,8 +102,11 @@ def written(scale: str, cache: Path, seed: int = 0, progress: bool = True) -> Pa
                 shutil.rmtree(left_over, ignore_errors=True)
         with tempfile.TemporaryDirectory(suffix=".part", dir=cache, ignore_cleanup_errors=True) as folder:
             _draw(Path(folder), scale, seed, None, progress)
-            if not manifest.is_file():  # else another process was faster
+            try:
                 Path(folder).rename(manifest.parent)
+            except OSError:
+                if not manifest.is_file():  # else another process was faster
+                    raise
     return manifest
 
 
@@ -125,18 +115,9 @@ def write(
 ) -> pd.DataFrame:
     """Write a catalogue into a new or empty folder: JPEG files in one folder per category, and manifest.csv.
 
-    Args:
-        folder: where to.
-        scale: as for `photos`.
-        seed: as for `written`.
-        workers: number of processes that draw; by default one for each core.
-        progress: as for `written`.
-
-    Returns:
-        The manifest: path (relative to the folder), category, product.
-
-    Raises:
-        UserError: the folder is not empty or cannot be written, or an unknown scale.
+    Scale, seed and progress are those of `written`; so many processes draw, by default one for each core. Returns the
+    manifest: path (relative to the folder), category, product. A folder that is not empty or cannot be written, or an
+    unknown scale, is told in a UserError.
     """
     with disk_errors(folder := Path(folder)):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

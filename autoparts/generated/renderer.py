@@ -102,8 +102,7 @@ def _light(plane: Array, x: Array, y: Array, look: Array, light: dict, noise: Ar
 def _occlusion(depth: Array) -> Array:
     """Return how much of the light each pixel (height, width) keeps: hollows lie behind their surroundings."""
     height, width = depth.shape
-    thinned = depth[::3, ::3]
-    there = np.isfinite(thinned).astype(np.float32)
+    there = np.isfinite(thinned := depth[::3, ::3]).astype(np.float32)
     coarse = (max(width // 14, 2), max(height // 14, 2))
     layers = np.where(there > 0, thinned, 0), there
     total, share = (np.asarray(Image.fromarray(a).resize(coarse, Image.Resampling.BOX)) for a in layers)
@@ -117,36 +116,28 @@ def _camera(model: Model, view: Array, size: tuple[int, int]) -> Callable[[Array
     turned = np.concatenate(shape) @ view.T
     middle, extent = (turned.min(0) + turned.max(0)) / 2, np.ptp(turned, axis=0).max() + 1e-9
 
-    def seen(turned: Array) -> Array:
-        """Take turned points into the frame, what is near larger."""
+    def _seen(turned: Array) -> Array:
         x, y, z = np.moveaxis((turned - middle) / extent, -1, 0)
-        return np.stack([x / (1 - PERSPECTIVE * z), y / (1 - PERSPECTIVE * z), z], -1)
+        return np.stack([x / (1 - PERSPECTIVE * z), y / (1 - PERSPECTIVE * z), z], -1)  # what is near is larger
 
-    flat = seen(turned)[:, :2]
+    flat = _seen(turned)[:, :2]
     zoom = ((np.array(size) - 4) / (np.ptp(flat, axis=0) + 1e-6)).min()
     shift = np.append(np.array(size) / 2 - zoom * (flat.min(0) + flat.max(0)) / 2, 0)
-    return lambda raw: seen(raw @ view.T) * zoom + shift
+    return lambda raw: _seen(raw @ view.T) * zoom + shift
 
 
 def render(model: Model, view: Array, size: tuple[int, int], light: dict, rng: Generator) -> tuple[Array, Array]:
     """Draw a model that fills a frame.
 
-    Args:
-        model: the pieces.
-        view: (3, 3) rotation into the camera's axes.
-        size: width and height in pixels.
-        light: as `camera.studio` returns it.
-        rng: draws the grain of the surfaces.
-
-    Returns:
-        Colour (3, height, width) float32, 0 to about 1, premultiplied with its alpha (height, width) float32.
+    Takes the pieces, the (3, 3) rotation into the camera's axes, width and height in pixels, the light as
+    `camera.studio` returns it, and what draws the grain of the surfaces. Returns colour (3, height, width) float32, 0
+    to about 1, premultiplied with its alpha (height, width) float32.
     """
     camera, (width, height) = _camera(model, view, size), size
     grids = [_faces(*p.points.shape[:3], p.wraps) for p in model]
     starts = np.cumsum([0, *(len(quads) for quads, _ in grids)])
-    corners = camera(
-        np.concatenate([p.points.reshape(-1, 3)[quads] for p, (quads, _) in zip(model, grids, strict=True)])
-    )
+    points = [p.points.reshape(-1, 3)[quads] for p, (quads, _) in zip(model, grids, strict=True)]
+    corners = camera(np.concatenate(points))
     neighbours = np.concatenate([beside + start for (_, beside), start in zip(grids, starts[:-1], strict=True)])
     plane, seen = _planes(corners, neighbours, np.repeat([p.closed for p in model], np.diff(starts)))
     look = np.array([(*p.material.colour, *p.material[1:]) for p in model], np.float32).T.copy()
@@ -169,8 +160,7 @@ def render(model: Model, view: Array, size: tuple[int, int], light: dict, rng: G
             nearer = z > depth[spot]
             spot = spot[nearer]
             depth[spot], front[spot], owner[spot] = z[nearer], face[nearer], k
-        spot = np.flatnonzero(front >= 0)
-        if not len(spot):
+        if not len(spot := np.flatnonzero(front >= 0)):
             continue
         y, x = (axis.astype(np.float32) for axis in np.divmod(spot, width))
         material = look.take(owner[spot], axis=1)

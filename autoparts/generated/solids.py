@@ -105,11 +105,10 @@ def toothed(count: int, inner: float, outer: float) -> Array:
 def lathe(profile: Sequence[Vector], material: Material, sides: int = 48, closed: bool = True) -> Model:
     """Turn a profile of (radius, z) points about the z axis; a closed profile encloses the material."""
     line = np.asarray(profile, float)
-    if closed:
-        line = anticlockwise(np.concatenate([line, line[:1]]))
-    angle = np.linspace(0, 2 * np.pi, sides + 1)
-    radius, z = line[:, :1], np.repeat(line[:, 1:], sides + 1, 1)
-    return [Piece(np.stack([radius * np.cos(angle), radius * np.sin(angle), z], -1)[None], material, closed, True)]
+    line = anticlockwise(np.concatenate([line, line[:1]])) if closed else line
+    angle, (radius, z) = np.linspace(0, 2 * np.pi, sides + 1), line.T[..., None]
+    grid = np.stack(np.broadcast_arrays(radius * np.cos(angle), radius * np.sin(angle), z), -1)
+    return [Piece(grid[None], material, closed, True)]
 
 
 def tube(
@@ -131,6 +130,10 @@ def sphere(radius: float, material: Material, squash: float = 1.0) -> Model:
     return lathe(polar(radius, np.linspace(-np.pi / 2, np.pi / 2, 17)) * (1, squash), material, 32)
 
 
+def _at(line: Array, z: float) -> Array:
+    return np.column_stack([line, np.full(len(line), z)])
+
+
 def extrude(
     outline: Array, depth: float, material: Material, holes: Sequence = (), at: Vector = ZERO, bevel: float = 0.015
 ) -> Model:
@@ -142,13 +145,12 @@ def extrude(
         inward = np.stack([-tangent[:, 1], tangent[:, 0]], 1) / (np.linalg.norm(tangent, axis=1)[:, None] + 1e-9)
         rims.append(line + inward * bevel)
         rows = [(rims[-1], -depth / 2), (line, bevel - depth / 2), (line, depth / 2 - bevel), (rims[-1], depth / 2)]
-        grid = np.stack([np.column_stack([xy, np.full(len(xy), z)]) for xy, z in rows])
+        grid = np.stack([_at(*row) for row in rows])
         pieces.append(Piece(np.concatenate([grid, grid[:, :1]], 1)[None], material, wraps=True))
     (x0, y0), (x1, y1) = outline.min(0), outline.max(0)
     for z, flip in ((-depth / 2, -1), (depth / 2, 1)):
         corners = np.array([[[x0, y0, z], [x1, y0, z]], [[x0, y1, z], [x1, y1, z]]])[:, ::flip]
-        face = tuple(np.column_stack([rim, np.full(len(rim), z)]) for rim in rims)
-        pieces.append(Piece(corners[None], material, contours=(face,)))
+        pieces.append(Piece(corners[None], material, contours=(tuple(_at(rim, z) for rim in rims),)))
     return place(pieces, at)
 
 
@@ -207,12 +209,11 @@ def place(model: Model, at: Vector = ZERO, turn: Vector = ZERO, scale: float | V
     """Scale a model, turn it about x, then y, then z (degrees), and move it."""
     matrix = (rotation(*turn) * np.asarray(scale, float)).T
 
-    def moved(points: Array) -> Array:
-        """Move one grid or outline."""
+    def _moved(points: Array) -> Array:
         return points @ matrix + np.asarray(at, float)
 
-    faces = [tuple(tuple(map(moved, face)) for face in piece.contours) for piece in model]
-    return [replace(p, points=moved(p.points), contours=face) for p, face in zip(model, faces, strict=True)]
+    faces = [tuple(tuple(map(_moved, face)) for face in piece.contours) for piece in model]
+    return [replace(p, points=_moved(p.points), contours=face) for p, face in zip(model, faces, strict=True)]
 
 
 def repeat(model: Model, places: Sequence[Vector] | Vector = ZERO, turns: Sequence[Vector] | Vector = ZERO) -> Model:

@@ -1,18 +1,10 @@
 """Parts that are stages of stages.csv."""
 
-from collections.abc import Callable
-
 import numpy as np
-import pytest
 
 from autoparts.generated import parts_stacked, solids
 from autoparts.generated.parts_stacked import PARTS
 from autoparts.generated.traits import Traits
-
-
-@pytest.mark.parametrize("name", PARTS)
-def test_every_part_is_drawn_inside_the_frame(name: str, assert_drawn: Callable) -> None:
-    assert_drawn(PARTS[name])
 
 
 def test_the_table_names_forms_and_materials_that_there_are() -> None:
