@@ -132,13 +132,11 @@ def read_page(path: Path, advice: str = "run it again") -> Page:
     headings: dict[str, tuple[int, str]] = {}
 
     @pass_context
-    def authored(context: Context, source: str) -> str:
-        """Convert what the author wrote."""
+    def _authored(context: Context, source: str) -> str:
         attachments = context.get("cell", {}).get("attachments", {})
         return MarkdownWithMath(renderer=_Markdown(headings, escape=False, attachments=attachments)).render(source)
 
-    def shown(source: str) -> str:  # printed by code, so it may hold a category's name: no raw HTML
-        """Convert what code has put out."""
+    def _shown(source: str) -> str:  # printed by code, so it may hold a category's name: no raw HTML
         return harmless(MarkdownWithMath(renderer=_Markdown(headings, escape=True)).render(source), links=False)
 
     exporter = HTMLExporter(
@@ -147,8 +145,8 @@ def read_page(path: Path, advice: str = "run it again") -> Page:
         template_file="notebook.html.j2",
         extra_template_basedirs=[str(TEMPLATE.parent)],
         filters={
-            "markdown2html": authored,
-            "shown_markdown": shown,
+            "markdown2html": _authored,
+            "shown_markdown": _shown,
             "without_progress": _without_progress,
             "harmless": lambda html: harmless(html, links=False),
         },
