@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from autoparts.finder.finder import Answer
 
 DATA_HELP = "synthetic (default), synthetic:thesis, a folder with one sub-folder per category, or a CSV manifest"
+RUN_HELP = "name of the run folder under reports/, or a path"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,10 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     option("--allow-outside", action="store_true", help="let a manifest name photos outside its own folder")
     option("--like", type=Path, metavar="RUN.JSON", help="repeat the run of a run.json; say whether the tables agree")
     option = _command("check", _check, "say whether a run is whole and up to date; run nothing")
-    option("run", help="name of the run folder under reports/, or a path")
+    option("run", help=RUN_HELP)
     option("--data", help="the photos of the run, to compare them as well; not needed for generated ones")
     option = _command("render", _render, "write the HTML of a run again from its executed notebooks")
-    option("run", help="name of the run folder under reports/, or a path")
+    option("run", help=RUN_HELP)
     option = _command("identify", _identify, "name the parts in photos, with what a run has learned")
     option("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
     option("--run", default="demo", help="run folder under reports/, or the path of one or of its finder")
@@ -75,9 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(chosen: argparse.Namespace) -> None:
     if chosen.like:
-        for name in ("profile", "only", "p", "force", "restart", "allow_outside"):
-            if getattr(chosen, name):
-                option = "-p" if name == "p" else f"--{name.replace('_', '-')}"
+        for option in ("--profile", "--only", "-p", "--force", "--restart", "--allow-outside"):
+            if getattr(chosen, option.strip("-").replace("-", "_")):
                 raise UserError(f"--like takes everything from the run to repeat; leave {option} out")
         from autoparts.pipeline.repeat import repeat  # torch takes seconds to import, and --help should not
 
@@ -88,8 +88,8 @@ def _run(chosen: argparse.Namespace) -> None:
     parameters = {name: _value(name, text) for name, text in chosen.p}
     parameters |= {"allow_outside": True} if chosen.allow_outside else {}
     only = [number for number in chosen.only.split(",") if number]
-    data, name, profile = chosen.data or "synthetic", chosen.name or "demo", chosen.profile or "demo"
-    print(run(data, name, profile, only, parameters, force=chosen.force, restart=chosen.restart))
+    given = {name: getattr(chosen, name) for name in ("data", "name", "profile") if getattr(chosen, name)}
+    print(run(**given, only=only, parameters=parameters, force=chosen.force, restart=chosen.restart))
 
 
 def _value(name: str, text: str) -> Any:

@@ -10,6 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+CLOSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
+
 
 class UserError(ValueError):
     """Something the user can mend; the message names it, and says what was expected and what to do next."""
@@ -33,23 +36,20 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise FailedError(
-                f"{path} cannot be written: {error.strerror}. Free some space on that disk; what is finished is kept, "
-                "and the same command goes on from there."
-            ) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EEXIST):
-            raise UserError(
-                f"{path} cannot be written: {error.strerror}. Allow it, or choose another run folder with --name."
-            ) from None
-        raise
+        if error.errno not in FULL + CLOSED:
+            raise
+        kind, advice = UserError, "Allow it, or choose another folder: AUTOPARTS_CACHE for the cache, --name for a run."
+        if error.errno in FULL:
+            kind, advice = FailedError, "Free some space on that disk; what is finished is kept, and the same command "
+            advice += "goes on from there."
+        raise kind(f"{path} cannot be written: {error.strerror}. {advice}") from None
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Write a file under a temporary name in its folder, made if need be, and rename it when the block ends well.
 
-    Yields the temporary path to write to; it is removed if the block raises. A full disk is told in a UserError.
+    Yields the temporary path to write to; it is removed if the block raises. See `disk_errors`.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with disk_errors(path):
@@ -62,10 +62,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file or folder, so that it blocks nothing and is still there to look at.
-
-    Returns its new name: "<name>.damaged", with a number where that is taken.
-    """
+    """Rename a damaged file or folder, to "<name>.damaged" or with a number; it blocks nothing and can be looked at."""
     names = (path.with_name(f"{path.name}.damaged{f'-{number}' if number > 1 else ''}") for number in count(1))
     aside = next(name for name in names if not name.exists())
     with disk_errors(path):

@@ -68,23 +68,17 @@ def test_wrong_options_are_told_in_one_line(place, arguments, message, capsys):
     assert not (place / "reports").exists() or not list((place / "reports").iterdir())
 
 
-@pytest.mark.parametrize("command", ["render", "check"])
-def test_what_is_not_there_cannot_be_shown(command, capsys):
-    assert "autoparts run --name" in refused(capsys, command, "mine")
-
-
-def test_what_cannot_be_identified_is_told(place, capsys):
+def test_what_is_not_there_is_told(place, capsys):
+    assert "autoparts run --name" in refused(capsys, "render", "mine")
+    assert "autoparts run --name" in refused(capsys, "check", "mine")
     assert "there is no finder file" in refused(capsys, "identify", "a.jpg", "--run", "mine")
     assert "there is no file in" in refused(capsys, "identify", str(place))
 
 
-def test_half_a_scale_is_refused(place, capsys):
-    message = refused(capsys, "synthesize", str(place / "photos"), "--categories", "5")
-    assert "--images" in message and not (place / "photos").exists()
-
-
-def test_a_catalogue_is_written(place):
-    assert main(["synthesize", str(place / "photos"), "--categories", "2", "--images", "6", "--seed", "1"]) == 0
+def test_a_catalogue_is_written_and_half_a_scale_refused(place, capsys):
+    command = ["synthesize", str(place / "photos"), "--categories", "2"]
+    assert "--images" in refused(capsys, *command) and not (place / "photos").exists()
+    assert main([*command, "--images", "6", "--seed", "1"]) == 0
     assert len(list((place / "photos").rglob("*.jpg"))) == 6
 
 

@@ -30,7 +30,11 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     [
         (errno.ENOSPC, FailedError, "No space left on device. Free some space"),
         (errno.EDQUOT, FailedError, "the same command goes on from there"),
-        (errno.EACCES, UserError, "Permission denied. Allow it, or choose another run folder with --name"),
+        (
+            errno.EACCES,
+            UserError,
+            "Allow it, or choose another folder: AUTOPARTS_CACHE for the cache, --name for a run",
+        ),
         (errno.EROFS, UserError, "Read-only file system"),
         (errno.EEXIST, UserError, "File exists.*--name"),
         (errno.ENOTDIR, UserError, "Not a directory.*--name"),

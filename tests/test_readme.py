@@ -64,10 +64,8 @@ def here(home, monkeypatch):
     def prepare(*arguments, **options):
         return execute_notebook(*arguments, **options | {"prepare_only": True})
 
-    monkeypatch.setattr(execution, "_execute", prepare)
-    monkeypatch.setattr(
-        execution.stamps, "written", lambda *given: {}
-    )  # nothing is, by notebooks that are not executed
+    monkeypatch.setattr(execution, "_execute", lambda path, output, values, told: prepare(path, output, values))
+    monkeypatch.setattr(execution.stamps, "written", lambda *given: {})  # by notebooks that are not executed
     monkeypatch.setattr(papermill.cli, "execute_notebook", prepare)
     draw, drawn = catalogue.write, catalogue.written
     monkeypatch.setattr(catalogue, "write", lambda folder, scale, *given, **how: draw(folder, "4x48", *given, **how))

@@ -60,7 +60,7 @@ def write(folder: Path, stem: str, *cells: str, parameters: str = PARAMETERS) ->
     return folder / f"{stem}.ipynb"
 
 
-def execute(path: Path, output: Path, values: Mapping[str, Any]) -> None:
+def execute(path: Path, output: Path, values: Mapping[str, Any], told: Any) -> None:
     """Execute a toy notebook in this very process: stands in for `execution._execute`."""
     notebook = nbformat.read(path, as_version=4)
     namespace: dict[str, Any] = {}

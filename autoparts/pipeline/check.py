@@ -8,21 +8,18 @@ from autoparts.errors import UserError, read_json
 from autoparts.pipeline import stamps
 from autoparts.pipeline.execution import opened
 from autoparts.pipeline.notebooks import TABLE, complete, declared_parameters, select
+from autoparts.report.pages import restored
 from autoparts.study.run import IDENTITY, run_folder
-from autoparts.study.study import Study
 
 MOST = 8  # files that are named
+UNKNOWN = {"photos": "?", "data": "?", "categories": "?", "seed": "?"}
 
 
 def check(name: str, data: str | None = None) -> bool:
-    """Print what there is to say of a run folder; nothing is executed.
+    """Print what there is to say of a run folder, a name under reports/ or a path; nothing is executed.
 
-    Args:
-        name: of the run folder under reports/, or a path.
-        data: the photos of the run, to see whether they are still the same; not needed for generated ones.
-
-    Returns:
-        Whether all is well: nothing is missing, mixed, changed or would run again.
+    With `data`, photos are compared with those of the run; generated ones always are. Returns whether all is well:
+    nothing is missing, mixed, changed or would run again.
     """
     folder = run_folder(name)
     if not folder.is_dir():
@@ -31,16 +28,18 @@ def check(name: str, data: str | None = None) -> bool:
     mixed = [stem for stem, record in records.items() if _other_study(record, facts)]
     compared = records and (data or facts.get("generated"))
     study = opened(data or facts["data"], next(iter(records.values()))["parameters"]) if compared else None
-    again = _again(folder, records, study)
-    known = {"photos": "?", "data": "?", "categories": "?", "seed": "?"} | facts
+    executed = {path: restored(records.get(path.stem, {}).get("parameters", {})) for path in select()}
+    wanted = {path: complete(declared_parameters(path), values) for path, values in executed.items()}
+    again = stamps.due(wanted, folder, records, study, given=False)
+    more = f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
+    others = f"; another one: {', '.join(mixed)}" if mixed else ""
+    known = "{photos} photos of {data} in {categories} categories, seed {seed}".format_map(UNKNOWN | facts)
     lines = {
-        "run": str(folder),
-        "files": ", ".join(broken[:MOST]) or "all are as they were written",
-        "study": "{photos} photos of {data} in {categories} categories, seed {seed}".format_map(known),
+        "run": folder,
+        "files": (", ".join(broken[:MOST]) or "all are as they were written") + more,
+        "study": known + others,
         "photos": "compared" if study else "not compared: give --data",
     }
-    lines["files"] += f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
-    lines["study"] += f"; another one: {', '.join(mixed)}" if mixed else ""
     for what, told in (lines | {stem: again.get(stem, "up to date") for stem in TABLE}).items():
         print(f"{what:24} {told}")
     return not (broken or mixed or again)
@@ -53,32 +52,18 @@ def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list
         try:
             if record := stamps.read_record(folder / "notebooks" / f"{stem}.ipynb"):
                 records[stem] = record
-                broken += stamps.broken(record, folder)
+                broken += stamps.broken(record["outputs"], folder)
         except UserError as error:
             broken.append(str(error))
-    try:
-        facts = read_json(folder / "results" / "data.json", "the next run writes it")
-    except UserError as error:
-        broken.append(str(error))
-    return records, facts, broken
+    for name in ("results/data.json", "run.json"):
+        try:
+            facts[name] = read_json(folder / name, "the next run writes it")
+        except UserError as error:
+            broken.append(str(error))
+    broken += stamps.broken_split(facts.get("run.json", {}), folder)
+    return records, facts.get("results/data.json", {}), broken
 
 
 def _other_study(record: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
     own = {"fingerprint": record["stamp"].get("photos")} | record["parameters"]
     return any(own[key] != facts.get(key) for key in IDENTITY if key in own)
-
-
-def _again(folder: Path, records: Mapping[str, Mapping[str, Any]], study: Study | None) -> dict[str, str]:
-    """Say of each notebook that would run again why, given the parameters that it was executed with."""
-    again: dict[str, str] = {}
-    for path in select():
-        record, now = records.get(path.stem), {}
-        if record:
-            now = stamps.stamp(path, folder, complete(declared_parameters(path), record["parameters"]), study)
-            del now["parameters"]  # of which paths are not kept in full
-        before = [stem for stem in again if {*TABLE[stem].writes} & {*TABLE[path.stem].reads}]
-        if reason := stamps.why(record, now, folder):
-            again[path.stem] = f"would run: {reason}"
-        elif before:
-            again[path.stem] = f"would run, if these write something else: {', '.join(before)}"
-    return again

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import papermill
 import torch
@@ -21,11 +21,12 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode, writes
-from tqdm.contrib import DummyTqdmFile
+from tqdm import tqdm
 
 from autoparts.errors import FailedError, UserError, disk_errors, read_json_again, set_aside, whole_file
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
+from autoparts.pipeline.progress import Progress
 from autoparts.report.index import render
 from autoparts.report.pages import scrub
 from autoparts.study.run import open_run, run_folder
@@ -42,22 +43,12 @@ def run(
     force: bool = False,
     restart: bool = False,
 ) -> Path:
-    """Execute notebooks that are not up to date, and render the report.
+    """Execute notebooks that are not up to date, render the report, and return the path of its index.
 
-    Args:
-        data: see `open_study`.
-        name: of the run folder under reports/, or a path.
-        profile: name of a parameter file in notebooks/profiles/, or a path to one.
-        only: numbers of the notebooks to run, such as "02"; all if empty.
-        parameters: override the profile.
-        force: run notebooks again that are up to date, from the start: the weights they have made are removed.
-        restart: empty the run folder first.
-
-    Returns:
-        The path of the report's index.
-
-    Raises:
-        UserError: for what the user can mend, before anything is written; FailedError if a notebook fails.
+    `only` holds numbers such as "02", and stands for all if empty; `parameters` override those of the profile. With
+    `force` notebooks run that are up to date, from the start: the weights they have made are removed. With `restart`
+    the run folder is emptied first. What the user can mend is told in a UserError before anything is written; a
+    notebook that fails, in a FailedError.
     """
     wanted = plan(only, profile, parameters or {})
     with locked(run_folder(name)) as folder:
@@ -95,26 +86,43 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     """Bring notebooks up to date in a run folder that is locked; see `run`."""
     if restart:
         _empty(folder)
-    open_run(name, study)
+    _open(folder, study, name)
     _say(f"{len(study.catalogue):,} photos in {len(study.categories)} categories")
-    records = {stem: _record(folder / "notebooks" / f"{stem}.ipynb") for stem in TABLE}
-    for path, values in wanted.items():
-        stem, record = path.stem, records[path.stem]
-        stamp = stamps.stamp(path, folder, values, study)
-        reason = "--force" if force else stamps.why(record, stamp, folder)
-        _say(f"{stem}: {reason or 'up to date'}")
-        if force:
-            _forget(stem, folder)
-        if reason:
-            records[stem] = _executed(path, folder, {**values, "data": study.data, "name": str(name)}, stamp)
-            _remove_stale(folder, record["outputs"] if record else {}, records[stem]["outputs"])
-        (folder / "notebooks" / f"{stem}.failed.ipynb").unlink(missing_ok=True)
-    _write_facts(folder, study, {stem: record for stem, record in records.items() if record}, wanted)
+    read = {stem: _record(folder / "notebooks" / f"{stem}.ipynb") for stem in TABLE}
+    records = {stem: record for stem, record in read.items() if record}
+    due = [path.stem for path in wanted] if force else stamps.due(wanted, folder, records, study)
+    took = {stem: records[stem]["seconds"] if stem in records else TABLE[stem].seconds for stem in due}
+    with Progress(took) as progress:
+        for path, values in wanted.items():
+            stem, record = path.stem, records.get(path.stem)
+            stamp = stamps.stamp(path, folder, values, study)
+            reason = "--force" if force else stamps.why(record, stamp, folder)
+            _say(f"{stem}: {reason or 'up to date'}")
+            if force:
+                _forget(stem, folder)
+            if reason:
+                progress.begin(stem, TABLE[stem].trainings)
+                given = {**values, "data": study.data, "name": str(name)}
+                records[stem] = _executed(path, folder, given, stamp, progress)
+                progress.move(1)
+                _remove_stale(folder, record["outputs"] if record else {}, records[stem]["outputs"])
+            else:
+                progress.skip(stem)
+            (folder / "notebooks" / f"{stem}.failed.ipynb").unlink(missing_ok=True)
+    _write_facts(folder, study, records, wanted)
     return render(folder)
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    tqdm.write(line, file=sys.stderr)  # above the bar, if there is one
+
+
+def _open(folder: Path, study: Study, name: str) -> None:
+    """Open the run, which refuses another study; its table of the split is written again if it is damaged."""
+    open_run(name, study)
+    if damage := stamps.broken_split(read_json_again(folder / "run.json"), folder):
+        _say(f"{damage[0]} and was set aside as {set_aside(folder / stamps.SPLIT).name}; it is written again")
+        open_run(name, study)
 
 
 def _record(executed: Path) -> dict[str, Any] | None:
@@ -150,29 +158,28 @@ def _remove_stale(folder: Path, earlier: Mapping[str, str], now: Mapping[str, st
             (folder / name).unlink()
 
 
-def _executed(path: Path, folder: Path, values: Mapping[str, Any], stamp: Mapping[str, str]) -> dict[str, Any]:
+def _executed(
+    path: Path, folder: Path, values: Mapping[str, Any], stamp: Mapping[str, str], told: TextIO
+) -> dict[str, Any]:
     """Execute one notebook into the run folder; return its record."""
     done = folder / "notebooks" / path.name
     running, failed = done.with_name(f".{done.name}"), done.with_suffix(".failed.ipynb")
     running.parent.mkdir(parents=True, exist_ok=True)
     before, started = stamps.snapshot(folder), time.perf_counter()
     try:
-        _execute(path, running, values)
-        seconds, outputs = round(time.perf_counter() - started, 1), stamps.written(path.stem, folder, before)
+        _execute(path, running, values, told)
         own = {name: value for name, value in values.items() if name not in ("data", "name")}
-        record = {"stamp": stamp, "outputs": outputs, "parameters": own, "seconds": seconds}
+        record = {"stamp": stamp, "parameters": own, "seconds": round(time.perf_counter() - started, 1)}
+        record["outputs"] = stamps.written(path.stem, folder, before)
         notebook = _clean(read_notebook(running), values)
         notebook.metadata["autoparts"] = record
         running.write_text(scrub(writes(notebook), folder), "utf-8")
         running.replace(done)
     except (papermill.PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
-        died = ": its Python process died or does not answer; a likely cause is too little memory"
-        reason = (
-            died
-            if isinstance(error, DeadKernelError)
-            else f" in cell {error.cell_index}: {error.ename}: {error.evalue}"
-        )
+        reason = ": its Python process died or does not answer; a likely cause is too little memory"
+        if isinstance(error, papermill.PapermillExecutionError):
+            reason = f" in cell {error.cell_index}: {error.ename}: {error.evalue}"
         raise FailedError(
             f"notebook {path.stem} failed{reason}\n"
             f"The notebook with its error is {failed}; the last good one, if any, stays in the report."
@@ -182,7 +189,7 @@ def _executed(path: Path, folder: Path, values: Mapping[str, Any], stamp: Mappin
     return record
 
 
-def _execute(path: Path, output: Path, values: Mapping[str, Any]) -> None:
+def _execute(path: Path, output: Path, values: Mapping[str, Any], told: TextIO) -> None:
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
         # Without folders to search, the only kernel is the one of this very interpreter. It is talked to through
         # sockets in a folder, since of two kernels that start at once both may be given the same free port.
@@ -197,8 +204,8 @@ def _execute(path: Path, output: Path, values: Mapping[str, Any]) -> None:
                 path,
                 output,
                 dict(values),
-                progress_bar={"desc": f"{path.stem:24}", "unit": "cell", "file": sys.stderr},
-                stdout_file=DummyTqdmFile(sys.stderr),  # what is printed, as it is printed, above the bar
+                progress_bar=False,  # of cells, which take a second or the whole time
+                stdout_file=told,
                 km=manager,
                 extra_arguments=["--log-level=ERROR"],
             )
@@ -220,14 +227,14 @@ def _clean(notebook: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:
     return notebook
 
 
-def _write_facts(folder: Path, study: Study, records: Mapping[str, Mapping[str, Any]], wanted: Plan) -> None:
+def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Plan) -> None:
     """Write run.json: what was studied, by what, and with which parameters each notebook was executed."""
-    read_json_again(folder / "run.json")  # a damaged one is set aside, not overwritten
-    commit, changes = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
+    commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     facts = study.facts() | {
         "name": folder.name,
         "parameters": {name: value for values in wanted.values() for name, value in values.items()},
         "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
+        "split_file": stamps.digest(folder / stamps.SPLIT),
         "threads": torch.get_num_threads(),
         "versions": stamps.versions(),
         "commit": commit,

@@ -19,33 +19,35 @@ Plan = Mapping[Path, Mapping[str, Any]]  # the notebooks to bring up to date, ea
 
 @dataclass(frozen=True)
 class Notebook:
-    """What a notebook reads and writes in its run folder, besides results/data.json, tables and figures."""
+    """What a notebook reads and writes besides results/data.json, tables and figures; and how long it takes."""
 
     reads: tuple[str, ...] = ()  # files of notebooks before it
     writes: tuple[str, ...] = ()  # files that others read: notebooks, report, finder
     keeps: tuple[str, ...] = ()  # patterns of further weights, which it alone uses
     shows_left_out: bool = False  # whether it also shows photos that are not part of the study
+    seconds: float = 1  # that it takes by the demo profile, where no earlier execution tells
+    trainings: int = 1  # about which it prints, a line for each or for each epoch
 
 
-def _results(*names: str) -> tuple[str, ...]:
-    return tuple(f"results/{name}.json" for name in names)
+def _files(*names: str) -> tuple[str, ...]:
+    """Return the results of these names, and the weights where the result is of a model."""
+    models = [name for name in names if name in ("cnn", "contrastive", "triplet", "recommended")]
+    return tuple(f"results/{name}.json" for name in names) + tuple(f"models/{name}.pt" for name in models)
 
 
-def _weights(*names: str) -> tuple[str, ...]:
-    return tuple(f"models/{name}.pt" for name in names)
-
-
-THESIS = _results("cnn", "contrastive", "triplet") + _weights("cnn", "contrastive", "triplet")
-RECOMMENDED = _results("recommended") + _weights("recommended")
+THESIS = _files("cnn", "contrastive", "triplet")
+RECOMMENDED = _files("recommended")
 BEYOND = ("models/beyond/*.pt", "models/recommended-*.pt")
 TABLE = {
-    "01_eda_pca": Notebook(writes=_results("eda"), shows_left_out=True),
-    "02_cnn_baseline": Notebook(writes=_results("cnn") + _weights("cnn")),
-    "03_siamese_contrastive": Notebook(writes=_results("contrastive", "threshold") + _weights("contrastive")),
-    "04_siamese_triplet": Notebook(writes=_results("triplet") + _weights("triplet")),
-    "05_model_comparison": Notebook(THESIS, _results("comparison", "lookalikes")),
-    "06_beyond_the_thesis": Notebook(THESIS, _results("beyond") + RECOMMENDED, BEYOND),
-    "07_find_a_part": Notebook(RECOMMENDED, _results("finder") + _weights("finder"), shows_left_out=True),
+    "01_eda_pca": Notebook(writes=_files("eda"), shows_left_out=True, seconds=30),
+    "02_cnn_baseline": Notebook(writes=_files("cnn"), seconds=100),
+    "03_siamese_contrastive": Notebook(writes=_files("contrastive", "threshold"), seconds=200),
+    "04_siamese_triplet": Notebook(writes=_files("triplet"), seconds=300),
+    "05_model_comparison": Notebook(THESIS, _files("comparison", "lookalikes"), seconds=50),
+    "06_beyond_the_thesis": Notebook(THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=700, trainings=31),
+    "07_find_a_part": Notebook(
+        RECOMMENDED, ("results/finder.json", "models/finder.pt"), shows_left_out=True, seconds=60
+    ),
 }
 
 
@@ -81,8 +83,7 @@ def declared_parameters(path: Path) -> dict[str, Parameter]:
 def plan(only: Sequence[str], profile: str, given: Mapping[str, Any]) -> Plan:
     """Decide with which parameters notebooks are run: those of a profile, overridden by those given.
 
-    Raises:
-        UserError: for a value that will not do, and for a name that no notebook (if given: no selected one) declares.
+    UserError for a value that will not do, and for a name that no notebook (if given: no selected one) declares.
     """
     selected, values = select(only), read_profile(profile)
     declared = {path: declared_parameters(path) for path in select()}

@@ -9,23 +9,17 @@ from typing import Any
 from autoparts.errors import FailedError, UserError, read_json
 from autoparts.pipeline.execution import carry_out, locked, opened
 from autoparts.pipeline.notebooks import TABLE, complete, declared_parameters, select
+from autoparts.report.pages import restored
 from autoparts.study.parameters import check
 from autoparts.study.run import run_folder
 
 
 def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path:
-    """Run again what a run.json describes, in a run folder of its own.
+    """Run again what a run.json describes, in a run folder of its own; return the path of the new report's index.
 
-    Args:
-        like: the run.json of a run folder whose tables are still beside it.
-        data: the same photos as then; not needed for generated ones.
-        name: of the new run folder; by default the old one's with "-again".
-
-    Returns:
-        The path of the new report's index.
-
-    Raises:
-        UserError: if the file is no run.json, or the data are others than then; FailedError if tables differ.
+    The old run's tables are still beside its run.json; `data` are the same photos as then, and not needed for generated
+    ones; the new run is called as the old one with "-again", if no name is given. UserError if the file is no run.json,
+    or the photos are others than then; FailedError if tables differ.
     """
     facts, executed = _read(like)
     if not facts["generated"] and data is None:
@@ -33,10 +27,10 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
     data, name = data or facts["data"], name or f"{facts['name']}-again"
     if run_folder(name).resolve() == like.resolve().parent:
         raise UserError(f"--name {name} is the run to compare with; choose another one")
-    declared = {path: declared_parameters(path) for path in select([stem[:2] for stem in executed])}
-    for path, parameters in declared.items():
-        check(executed[path.stem], parameters, f"notebook {path.stem} has no")
-    wanted = {path: complete(parameters, executed[path.stem]) for path, parameters in declared.items()}
+    wanted = {}
+    for path in select([stem[:2] for stem in executed]):
+        check(executed[path.stem], declared := declared_parameters(path), f"notebook {path.stem} has no")
+        wanted[path] = complete(declared, executed[path.stem])
     with locked(run_folder(name)) as folder:
         study = opened(data, next(iter(wanted.values())))
         if study.fingerprint != facts["fingerprint"]:
@@ -55,14 +49,9 @@ def _read(like: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         raise UserError(f"{like} cannot be repeated; give the run.json of a run folder")
     facts = read_json(like, "make the run again")
     with suppress(KeyError, TypeError, ValueError, AttributeError):
-        executed = {stem: dict(each["parameters"]) for stem, each in facts["executed"].items() if stem in TABLE}
-        texts = [facts[name] for name in ("name", "data", "fingerprint")]
-        if (
-            executed
-            and all(isinstance(text, str) for text in texts)
-            and facts["versions"].keys()
-            and "generated" in facts
-        ):
+        executed = {stem: restored(each["parameters"]) for stem, each in facts["executed"].items() if stem in TABLE}
+        texts = all(isinstance(facts[name], str) for name in ("name", "data", "fingerprint"))
+        if executed and texts and facts["versions"].keys() and "generated" in facts:
             return facts, executed
     raise UserError(f"{like} was not written by this version of autoparts, or tells of no executed notebook")
 
@@ -70,8 +59,7 @@ def _read(like: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 def _compare(old: Path, new: Path, then: Mapping[str, Any]) -> None:
     tables = {folder: {path.name: path.read_bytes() for path in folder.glob("tables/*.csv")} for folder in (old, new)}
     names = sorted(tables[old] | tables[new])
-    differing = [name for name in names if tables[old].get(name) != tables[new].get(name)]
-    if differing:
+    if differing := [name for name in names if tables[old].get(name) != tables[new].get(name)]:
         before, now = ({**facts, **facts["versions"]} for facts in (then, read_json(new / "run.json", "")))
         compared = ("processor", "threads", *now["versions"])
         changes = [f"{key} {before.get(key)} then, {now[key]} now" for key in compared if before.get(key) != now[key]]

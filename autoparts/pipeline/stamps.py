@@ -11,13 +11,15 @@ from typing import Any
 import torch
 
 from autoparts.errors import FailedError
-from autoparts.pipeline.notebooks import PACKAGE, TABLE, read_notebook
+from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, read_notebook
 from autoparts.study.fingerprint import code_fingerprint
 from autoparts.study.study import Study
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "matplotlib", "papermill")
 FOLDERS = ("tables", "figures", "results", "models")  # which notebooks write to
+SPLIT = "tables/split.csv"  # which opening a run writes, not a notebook: its hash is in run.json
 RECORD = {"stamp": dict, "outputs": dict, "parameters": dict, "seconds": float}
+Records = Mapping[str, Mapping[str, Any]]  # of executed notebooks, by stem; see `read_record`
 
 
 def versions() -> dict[str, str]:
@@ -26,17 +28,13 @@ def versions() -> dict[str, str]:
 
 
 def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study | None) -> dict[str, str]:
-    """Return a hash of each thing that a notebook's result depends on.
+    """Return a hash of each thing that a notebook's result depends on, among them the files of `folder` that it reads.
 
-    Args:
-        path: of the notebook, not executed.
-        folder: the run folder, with the files that the notebook reads.
-        parameters: values of all that it declares.
-        study: that it opens; None leaves its photos out.
+    Parameters are values of all that it declares; the photos are left out without a study.
     """
     declared = TABLE[path.stem]
     photo = parameters.get("photo")
-    read = {name: digest(folder / name) for name in declared.reads}
+    read = {kind: [digest(folder / name) for name in declared.reads if name.startswith(kind)] for kind in FOLDERS}
     photos = {"photos": study.fingerprint} if study else {}
     if study and declared.shows_left_out:
         photos["photos left out"] = study.source_fingerprint
@@ -45,8 +43,8 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
         "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
         "parameters": _hash(parameters),
         "photo": digest(Path(photo).expanduser()) if photo else "",
-        "results": _hash([value for name, value in read.items() if name.startswith("results/")]),
-        "weights": _hash([value for name, value in read.items() if name.startswith("models/")]),
+        "results": _hash(read["results"]),
+        "weights": _hash(read["models"]),
         "libraries": _hash(versions()),
         "threads": str(torch.get_num_threads()),
     }
@@ -55,11 +53,7 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
 def read_record(executed: Path) -> dict[str, Any] | None:
     """Read what an executed notebook says of itself: stamp, outputs (file: hash), parameters and seconds.
 
-    Returns:
-        None if there is no such notebook, or none that this version of autoparts has executed.
-
-    Raises:
-        UserError: if the file is damaged.
+    None if there is no such notebook, or none that this version of autoparts has executed; UserError if it is damaged.
     """
     record = read_notebook(executed).metadata.get("autoparts", {}) if executed.exists() else {}
     return record if all(isinstance(record.get(name), kind) for name, kind in RECORD.items()) else None
@@ -71,13 +65,35 @@ def why(record: Mapping[str, Any] | None, now: Mapping[str, str], folder: Path) 
         return "not executed so far"
     if changed := [name for name, value in now.items() if record["stamp"].get(name) != value]:
         return f"changed: {', '.join(changed)}"
-    return ", ".join(broken(record, folder)[:1])
+    return ", ".join(broken(record["outputs"], folder)[:1])
 
 
-def broken(record: Mapping[str, Any], folder: Path) -> list[str]:
-    """Name the files that are missing, or other than the notebook wrote them."""
-    found = {name: (digest(folder / name), value) for name, value in record["outputs"].items()}
-    return [f"{name} is {'changed' if now else 'missing'}" for name, (now, then) in found.items() if now != then]
+def due(wanted: Plan, folder: Path, records: Records, study: Study | None, given: bool = True) -> dict[str, str]:
+    """Say why notebooks would run, those included that read what others then write anew.
+
+    Parameters count as `given` by the user; else they are of the records, in which paths are not kept in full.
+    """
+    reasons: dict[str, str] = {}
+    for path, values in wanted.items():
+        now = stamp(path, folder, values, study)
+        now = now if given else {name: value for name, value in now.items() if name != "parameters"}
+        before = [stem for stem in reasons if {*TABLE[stem].writes} & {*TABLE[path.stem].reads}]
+        if reason := why(records.get(path.stem), now, folder):
+            reasons[path.stem] = f"would run: {reason}"
+        elif before:
+            reasons[path.stem] = f"would run, if these write something else: {', '.join(before)}"
+    return reasons
+
+
+def broken(outputs: Mapping[str, str], folder: Path) -> list[str]:
+    """Name the files that are missing, or have another hash than when they were written."""
+    found = {name: digest(folder / name) for name in outputs}
+    return [f"{name} is {'changed' if now else 'missing'}" for name, now in found.items() if now != outputs[name]]
+
+
+def broken_split(facts: Mapping[str, Any], folder: Path) -> list[str]:
+    """Say that the table of the split is not as run.json tells, if it is not."""
+    return broken({SPLIT: facts["split_file"]} if "split_file" in facts else {}, folder)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:

@@ -28,16 +28,9 @@ PIECES |= {"threshold": "threshold.html.j2", "lookalikes": "lookalikes.html.j2"}
 
 
 def render(folder: Path) -> Path:
-    """Write `index.html` and one page per executed notebook into a run folder.
+    """Write `index.html` and one page per executed notebook into a run folder; return the path of `index.html`.
 
-    Args:
-        folder: holds `notebooks/*.ipynb` (executed) and what they saved; any of it may be missing or damaged.
-
-    Returns:
-        The path of `index.html`.
-
-    Raises:
-        UserError: if the folder does not exist, or cannot be written to.
+    Any of what notebooks saved may be missing or damaged. UserError if there is no folder, or none to write to.
     """
     folder = Path(folder)
     if not folder.is_dir():

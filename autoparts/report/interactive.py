@@ -18,18 +18,11 @@ from autoparts.study.study import Study
 def threshold_explorer(
     study: Study, pairs: LabelledPairs, distances: Tensor, thresholds: Mapping[str, float]
 ) -> dict[str, Any]:
-    """Collect what the threshold slider shows.
+    """Collect what the threshold slider shows of P pairs of the study's photos and their distances, (P,) float.
 
-    Args:
-        study: whose photos the pairs are.
-        pairs: P pairs of photos.
-        distances: (P,) float, their distances.
-        thresholds: the one chosen on validation pairs, then the thesis's choice; both are positions of the slider.
-
-    Returns:
-        `curve`: column to values, one per position of the slider, from `evaluation.threshold_curve`; `chosen` and
-        `thesis_choice`: positions; `pairs`: a dozen, with `left`, `right` (data URIs), `left_category`,
-        `right_category`, `distance`, `same`, and `similar_from`, the first position at which it is called similar.
+    `thresholds` are the one chosen on validation pairs and the thesis's; both are positions of the slider. Returned are
+    the columns of `evaluation.threshold_curve` at all positions, the places of these two, and a dozen pairs, each with
+    `similar_from`, the first position at which it is called similar.
     """
     marks = torch.tensor([*thresholds.values()], dtype=torch.float64)
     grid = torch.linspace(0, float(distances.double().quantile(0.999)), 201 - len(marks), dtype=torch.float64)
@@ -55,35 +48,27 @@ def threshold_explorer(
 
 
 def lookalikes(study: Study, models: Mapping[str, Embedded], queries: int = 60, neighbours: int = 6) -> dict[str, Any]:
-    """Collect what the look-alike browser shows.
+    """Collect what the look-alike browser shows: for test photos, spread evenly, the nearest training photos by model.
 
-    Args:
-        study: test photos are asked about, training photos are found.
-        models: the photos as each model sees them.
-        queries: test photos, spread evenly over the categories.
-        neighbours: nearest training photos per model.
-
-    Returns:
-        `models`: names; `thumbnails`: each photo once, as a data URI; `queries`: `image` (place of a thumbnail),
-        `category`, and `neighbours`: model to a list of `image`, `category`, `distance`, nearest first.
+    Each photo is once among `thumbnails`, as a data URI; `image` is its place there. `queries` have `image`, `category`
+    and `neighbours`: model to a list of `image`, `category` and `distance`, nearest first.
     """
     rows, labels = study.photos.rows, study.photos.labels
     order = labels["test"].argsort(stable=True)
     asked = order[torch.linspace(0, len(order) - 1, min(queries, len(order))).long()]
     images: dict[int, int] = {}
 
-    def entry(split: str, place: int) -> dict[str, Any]:
-        """Collect what is shown of one photo."""
+    def _entry(split: str, place: int) -> dict[str, Any]:
         image = images.setdefault(int(rows[split][place]), len(images))
         return {"image": image, "category": study.categories[int(labels[split][place])]}
 
-    entries = [entry("test", place) | {"neighbours": {}} for place in asked.tolist()]
+    entries = [_entry("test", place) | {"neighbours": {}} for place in asked.tolist()]
     for name, model in models.items():
         distances = distance_matrix(model.vectors[rows["test"][asked]], model.vectors[rows["train"]], model.distance)
         nearest = distances.topk(min(neighbours, len(rows["train"])), largest=False)
         for query, values, places in zip(entries, nearest.values.tolist(), nearest.indices.tolist(), strict=True):
             query["neighbours"][name] = [
-                entry("train", place) | {"distance": round(value, 3)}
+                _entry("train", place) | {"distance": round(value, 3)}
                 for value, place in zip(values, places, strict=True)
             ]
     thumbnails = [thumbnail(photo) for photo in study.pixels_at(torch.tensor(list(images)))]

@@ -3,6 +3,7 @@
 import getpass
 import re
 import tempfile
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from autoparts.errors import UserError, read_json, set_aside
 from autoparts.study.tables import table_html
 
 TEMPLATE = Path(__file__).parent / "template"  # nbconvert's own load MathJax, require.js and more from other hosts
+TEMPORARY = "…"  # how a page calls the folder of temporary files
 FUNCTION = re.compile(r"<m[io]>([a-z]{2,})</m[io]>")
 
 # What a page may hold of a notebook. nh3 drops all else, and with it scripts, forms, frames, styles and handlers.
@@ -52,24 +54,19 @@ class Page(NamedTuple):
 
 def harmless(html: str, links: bool = True) -> str:
     """Keep of HTML what is in the allow-list above, balanced; links stay links for an author, not in outputs."""
-
-    def kept(_: str, attribute: str, value: str) -> str | None:
-        """Keep an attribute of the allow-list."""
-        return value if attribute not in SAFE or SAFE[attribute].fullmatch(value) else None
-
-    tags, attributes = TAGS if links else TAGS - {"a"}, {"*": set(ATTRIBUTES.split())}
-    return nh3.clean(html, tags, None, attributes, kept, url_schemes={"http", "https", "mailto", "data"})
+    return nh3.clean(
+        html,
+        tags=TAGS if links else TAGS - {"a"},
+        attributes={"*": set(ATTRIBUTES.split())},
+        attribute_filter=lambda _, name, value: value if name not in SAFE or SAFE[name].fullmatch(value) else None,
+        url_schemes={"http", "https", "mailto", "data"},
+    )
 
 
 def mathml(latex: str, display: str = "inline") -> str:
-    r"""Turn LaTeX into MathML.
+    """Turn LaTeX, without its dollar signs, into a `<math>` element; display is "inline" or "block".
 
-    Args:
-        latex: the formula without its dollar signs.
-        display: `"inline"` or `"block"`.
-
-    Returns:
-        A `<math>` element; a formula that cannot be converted stays readable as `<code class="latex">`.
+    A formula that cannot be converted stays readable as `<code class="latex">`.
     """
     # latex2mathml does not know aligned, would number the lines of align, and has \arg only in \argmax, \argmin.
     source = re.sub(r"\{align(ed)?\}", "{align*}", latex).replace(r"\arg\m", r"\argm")
@@ -126,15 +123,7 @@ class _Markdown(IPythonRenderer):
 
 
 def read_page(path: Path, advice: str = "run it again") -> Page:
-    """Convert an executed notebook.
-
-    Args:
-        path: the `.ipynb` file.
-        advice: what to do when it is damaged.
-
-    Raises:
-        UserError: if it is missing or no notebook; a damaged one is set aside.
-    """
+    """Convert an executed notebook; a UserError with the advice if it is missing or damaged, which is set aside."""
     content = read_json(path, advice)
     try:
         nbformat.validate(notebook := nbformat.v4.to_notebook(content))
@@ -143,13 +132,11 @@ def read_page(path: Path, advice: str = "run it again") -> Page:
     headings: dict[str, tuple[int, str]] = {}
 
     @pass_context
-    def authored(context: Context, source: str) -> str:
-        """Convert what the author wrote."""
+    def _authored(context: Context, source: str) -> str:
         attachments = context.get("cell", {}).get("attachments", {})
         return MarkdownWithMath(renderer=_Markdown(headings, escape=False, attachments=attachments)).render(source)
 
-    def shown(source: str) -> str:  # printed by code, so it may hold a category's name: no raw HTML
-        """Convert what code has put out."""
+    def _shown(source: str) -> str:  # printed by code, so it may hold a category's name: no raw HTML
         return harmless(MarkdownWithMath(renderer=_Markdown(headings, escape=True)).render(source), links=False)
 
     exporter = HTMLExporter(
@@ -158,8 +145,8 @@ def read_page(path: Path, advice: str = "run it again") -> Page:
         template_file="notebook.html.j2",
         extra_template_basedirs=[str(TEMPLATE.parent)],
         filters={
-            "markdown2html": authored,
-            "shown_markdown": shown,
+            "markdown2html": _authored,
+            "shown_markdown": _shown,
             "without_progress": _without_progress,
             "harmless": lambda html: harmless(html, links=False),
         },
@@ -175,32 +162,27 @@ def read_page(path: Path, advice: str = "run it again") -> Page:
 
 
 def scrub(html: str, run_folder: Path) -> str:
-    """Take the reader's folders out of a page: a report names no home directory and no user.
-
-    Args:
-        html: the page; pictures in it are left alone.
-        run_folder: its path is shortened to its name.
-    """
+    """Take the reader's folders out of a page, pictures aside: a report names no home directory and no user."""
     shorter = {
         str(run_folder.resolve()): run_folder.name,
         str(TEMPLATE.parents[2]): ".",
-        tempfile.gettempdir(): "…",
+        tempfile.gettempdir(): TEMPORARY,
         str(Path.home()): "~",
     }
     literal = "|".join(re.escape(folder) for folder in sorted(shorter, key=len, reverse=True))
     user = re.escape(getpass.getuser())
     pattern = re.compile(
-        rf"data:[\w/+.-]+;base64,[\w+/=]+|(?P<folder>{literal})(?![\w-])"
+        rf"(?P<picture>data:[\w/+.-]+;base64,[\w+/=]+)|(?P<folder>{literal})(?![\w-])"
         rf"|(?:/(?:home|Users)/|[A-Z]:\\+Users\\+)[^/\\\s\"'<>&]+|/{user}(?=/)"
     )
+    return pattern.sub(lambda match: match["picture"] or shorter.get(match["folder"], "~"), html)
 
-    def replacement(match: re.Match[str]) -> str:
-        """Say what stands in place of a folder."""
-        if match["folder"]:
-            return shorter[match["folder"]]
-        return match[0] if match[0].startswith("data:") else "~"
 
-    return pattern.sub(replacement, html)
+def restored(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's parameters with what `scrub` shortened and `expanduser` does not know: temporary files."""
+    folder = tempfile.gettempdir()
+    texts = {name: value for name, value in parameters.items() if str(value).startswith(f"{TEMPORARY}/")}
+    return {**parameters, **{name: value.replace(TEMPORARY, folder, 1) for name, value in texts.items()}}
 
 
 def _parameters(path: Path, notebook: nbformat.NotebookNode) -> str:

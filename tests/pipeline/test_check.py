@@ -1,5 +1,6 @@
 import json
 import os
+import tempfile
 
 import pytest
 import toy_notebooks
@@ -8,6 +9,7 @@ from samples import draw
 from autoparts.errors import UserError
 from autoparts.pipeline.check import check
 from autoparts.pipeline.notebooks import Notebook
+from autoparts.pipeline.repeat import repeat
 
 TABLE = {
     "01_first": Notebook(writes=("results/first.json",)),
@@ -68,6 +70,28 @@ def test_what_would_run_again_and_why(toys, capsys):
     assert told(capsys)[1]["03_third"] == "would run: changed: code"
     draw(99).save(toys.photos / "Pump" / "0.jpg")
     assert told(capsys, str(toys.photos))[1]["03_third"] == "would run: changed: photos, code"
+
+
+def test_a_split_that_is_damaged_is_named_and_written_again(toys, capsys):
+    split = toys.folder / "tables" / "split.csv"
+    whole = split.read_bytes()
+    for damage in (lambda: os.truncate(split, 9), split.unlink, lambda: (split.unlink(), split.mkdir())):
+        damage()
+        well, lines = told(capsys)
+        assert not well and "tables/split.csv is " in lines["files"] and lines["01_first"] == "up to date"
+        assert toys.run(parameters={"count": 7}) == "" and split.read_bytes() == whole and told(capsys)[0]
+
+
+def test_a_photo_among_temporary_files_is_found_again(toys, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(toys.place))
+    (toys.place / "me.jpg").write_bytes(b"a photo")
+    parameters = toy_notebooks.PARAMETERS + 'photo: str = ""  # to name'
+    toy_notebooks.write(toys.notebooks, "03_third", parameters=parameters)
+    toys.run(parameters={"count": 7, "photo": str(toys.place / "me.jpg")})
+    assert toys.facts()["parameters"]["photo"] == "…/me.jpg" and told(capsys)[0]
+    repeat(toys.folder / "run.json", str(toys.photos))
+    (toys.place / "me.jpg").write_bytes(b"another photo")
+    assert told(capsys)[1]["03_third"] == "would run: changed: photo"
 
 
 def test_a_folder_of_two_studies_is_told(toys, capsys):

@@ -77,13 +77,10 @@ def test_what_cannot_be_planned_is_told(toys, monkeypatch, only, profile, given,
     assert len(str(found.value)) < 1000
 
 
-def test_without_notebooks_it_says_what_is_missing_and_what_to_do(toys):
-    (toys.notebooks / "02_second.ipynb").unlink()
-    with pytest.raises(UserError, match=r"holds no 02_second.ipynb: notebooks come with a clone.*pip install"):
-        plan([], "demo", {})
-
-
-def test_a_damaged_notebook_is_named(toys):
+def test_a_notebook_that_is_damaged_or_missing_is_named_with_what_to_do(toys):
     (toys.notebooks / "02_second.ipynb").write_text("[]")
     with pytest.raises(UserError, match=r"02_second.ipynb is damaged: it is no notebook"):
+        plan([], "demo", {})
+    (toys.notebooks / "02_second.ipynb").unlink()
+    with pytest.raises(UserError, match=r"holds no 02_second.ipynb: notebooks come with a clone.*pip install"):
         plan([], "demo", {})

@@ -114,10 +114,13 @@ CHANGES = {
     "an executed notebook, cut": (cut("notebooks/04_siamese_triplet.ipynb"), "04"),
     "run.json, cut": (cut("run.json"), ""),
     "results/data.json, cut": (cut("results/data.json"), ""),
+    "run.json, a folder": (lambda toys: (gone("run.json")(toys), (toys.folder / "run.json").mkdir()), ""),
+    "tables/split.csv, cut": (cut("tables/split.csv"), ""),
 }
 
 
 DAMAGED = ("an executed notebook, cut", "run.json, cut", "results/data.json, cut")
+DAMAGED += ("run.json, a folder", "tables/split.csv, cut")
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -1,0 +1,50 @@
+import pytest
+
+from autoparts.pipeline.progress import Progress, done
+from autoparts.training import progress_line
+
+
+def epoch(number, epochs=10):
+    return progress_line({"epoch": number, "training_loss": 0.5}, epochs, 1.5) + "\n"
+
+
+ROW = "losses: contrastive, plain, 12 s\n"  # as `trials.compare` prints it
+
+
+@pytest.mark.parametrize(
+    ("told", "trainings", "share"),
+    [
+        ("", 1, 0),
+        ("torch.Size([3, 4])\nepoch of noise, 3 seconds\nepoch 1/0 \n", 1, 0),
+        (epoch(1) + epoch(2) + epoch(3), 1, 0.3),
+        ("going on after epoch 7 of 10\n" + epoch(8), 1, 0.8),
+        (epoch(10), 1, 1),
+        (ROW * 3, 6, 0.5),
+        (ROW * 3 + epoch(5), 6, 3.5 / 6),
+        (ROW * 3 + epoch(9) + epoch(10) + ROW, 6, 5 / 6),
+        (ROW * 9, 6, 1),
+    ],
+)
+def test_lines_say_how_much_of_a_notebook_is_done(told, trainings, share):
+    assert done(told, trainings) == pytest.approx(share)
+
+
+def test_the_bar_moves_with_the_lines_and_estimates_the_rest(capsys):
+    with Progress({"01": 30, "02": 100, "03": 70}) as progress:
+        progress.begin("01", 1)
+        progress.move(1)
+        assert progress.bar.n == 30
+        progress.begin("02", 1)
+        progress.write(epoch(4)[:5])  # what is printed comes in pieces
+        progress.write(epoch(4)[5:])
+        assert progress.bar.n == pytest.approx(70)
+        progress.move(1)
+        progress.skip("03")  # it is up to date after all
+        assert progress.bar.n == progress.bar.total == 130
+    shown = capsys.readouterr().err
+    assert epoch(4) in shown and "02 " in shown and " 35%|" in shown and "100%|" in shown and "left" in shown
+
+
+def test_without_notebooks_there_is_no_bar(capsys):
+    Progress({}).close()
+    assert capsys.readouterr().err == ""
