@@ -4,7 +4,7 @@ The alternative text is the figure's label: one sentence that says what the figu
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from itertools import cycle
 from typing import Any
@@ -184,7 +184,7 @@ def interval_bars(table: pd.DataFrame, value: str, xlabel: str, reference: Mappi
     axes.errorbar(table[value], places, xerr=_errors(table, value, low, high), fmt="o", color=BLUE, capsize=3)
     axes.set_yticks(places, [plain(str(name), 40) for name in table.index])
     axes.set(xlabel=xlabel, ylim=(len(table) - 0.4, -0.6))
-    _lines_at(axes, reference, "0.35", "{label}", LINE_STYLES[1:])
+    _lines_at(axes, reference, "0.35", "{label}", first=1)
     if reference:
         axes.legend(fontsize=8)
     rows = [f"{name} {row[value]:.1%} ({row[low]:.1%} to {row[high]:.1%})" for name, row in table.iterrows()]
@@ -236,11 +236,9 @@ def _bars(axes: Axes, values: Mapping[str, float], longest: int, **labels: Any) 
     axes.bar_label(bars, **labels)
 
 
-def _lines_at(
-    axes: Axes, values: Mapping[str, float], colour: str, legend: str, styles: Sequence[str] = LINE_STYLES
-) -> None:
+def _lines_at(axes: Axes, values: Mapping[str, float], colour: str, legend: str, first: int = 0) -> None:
     """Draw a vertical line at each value; the legend tells its label and where it is."""
-    for (label, at), style in zip(values.items(), cycle(styles), strict=False):
+    for (label, at), style in zip(values.items(), cycle(LINE_STYLES[first:]), strict=False):
         axes.axvline(at, color=colour, linestyle=style, linewidth=1.2, label=legend.format(label=label, at=at))
 
 
