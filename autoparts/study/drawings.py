@@ -8,64 +8,49 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
-from autoparts.study.figures import BLUE, GREEN, ORANGE, RED, SKY, WIDTH, styled
+from autoparts.study.figures import BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, styled, told
 
 Point = tuple[float, float]
 
 
 @styled
 def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
-    """A photo, a kernel, and the feature map that the convolution (2.4) makes of them.
-
-    Args:
-        kernel: (K, K) float.
-        photo: (S, S) uint8.
-    """
+    """An (S, S) uint8 photo, a (K, K) kernel, and the feature map that the convolution (2.4) makes of them."""
     windows = np.lib.stride_tricks.sliding_window_view(photo.astype(float), kernel.shape)
     response = np.einsum("ijkl,kl->ij", windows, kernel[::-1, ::-1])  # (2.4) flips the kernel
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6), layout="constrained", width_ratios=(1, 0.6, 1))
-    limit = np.abs(response).max()
-    axes[0].imshow(photo, cmap="gray", vmin=0, vmax=255)
-    axes[1].imshow(kernel, cmap="RdBu_r", vmin=-np.abs(kernel).max(), vmax=np.abs(kernel).max())
-    axes[2].imshow(response, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axes[0].imshow(photo, **GREY)
+    for panel, weights in ((axes[1], kernel), (axes[2], response)):
+        limit = np.abs(weights).max()
+        panel.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (row, column), weight in np.ndenumerate(kernel):
         axes[1].text(column, row, f"{weight:g}", ha="center", va="center")
     for panel, title in zip(axes, ("photo I", "kernel K", "feature map S = I ∗ K"), strict=True):
         panel.set_title(title, fontsize=9)
         panel.set_axis_off()
-    figure.set_label(
-        f"A photo, a {len(kernel)} by {len(kernel)} kernel, and the feature map, strong where the photo is like it."
-    )
-    return figure
+    size = f"{len(kernel)} by {len(kernel)}"
+    return told(figure, f"A photo, a {size} kernel, and the feature map, strong where the photo is like it.")
 
 
 @styled
 def architecture(layers: Sequence[str], photo: np.ndarray) -> Figure:
-    """A network as a row of boxes, from a photo to its output.
-
-    Args:
-        layers: text of each box.
-        photo: (S, S) uint8, the input.
-    """
+    """A network as a row of boxes, each with its text, from an (S, S) uint8 photo to its output."""
     figure, axes = _canvas(2.0, 10, 2.4)
     _photo(axes, photo, (0.9, 1.2), 1.5)
     step = 8.0 / len(layers)
     for place, text in enumerate(layers):
-        centre = (2.2 + step * (place + 0.5) - 0.3, 1.2)
-        _box(axes, centre, step * 0.82, 1.4, text, (SKY, ORANGE)[place == len(layers) - 1])
-        _arrow(axes, (centre[0] - step * 0.57, 1.2), (centre[0] - step * 0.42, 1.2))
-    figure.set_label(f"A photo goes through {len(layers) - 1} convolution blocks and one fully connected layer.")
-    return figure
+        x = 1.9 + step * (place + 0.5)
+        _box(axes, (x, 1.2), step * 0.82, 1.4, text, (SKY, ORANGE)[place == len(layers) - 1])
+        _arrow(axes, (x - step * 0.57, 1.2), (x - step * 0.42, 1.2))
+    blocks = f"{len(layers) - 1} convolution blocks"
+    return told(figure, f"A photo goes through {blocks} and one fully connected layer.")
 
 
 @styled
 def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> Figure:
     """Photos through copies of one network with shared weights, to one output: the Siamese architectures.
 
-    Args:
-        photos: two or three (S, S) uint8.
-        names: of the photos, such as anchor.
-        output: what becomes of the embeddings.
+    Takes two or three (S, S) uint8 photos, their names such as anchor, and what becomes of the embeddings.
     """
     height = 1.25 * len(photos)
     figure, axes = _canvas(height * 0.72, 10, height)
@@ -82,10 +67,8 @@ def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> F
             axes.plot([4.2, 4.2], [y + 0.42, y + 0.78], color="black", linestyle=":", linewidth=1)
             axes.text(4.3, y + 0.6, "shared weights", fontsize=7, va="center")
     _box(axes, (9.0, height / 2), 1.9, 1.1, output, GREEN)
-    figure.set_label(
-        f"{len(photos)} photos go through copies of one network with shared weights; their embeddings are compared."
-    )
-    return figure
+    copies = f"{len(photos)} photos go through copies of one network with shared weights"
+    return told(figure, f"{copies}; their embeddings are compared.")
 
 
 @styled
@@ -95,11 +78,17 @@ def negatives() -> Figure:
     anchor, positive, margin = (3.4, 2.1), 1.15, 0.8
     for radius, style in ((positive, "-"), (positive + margin, "--")):
         axes.add_patch(Circle(anchor, radius, fill=False, linestyle=style, color="0.4"))
-    _dot(axes, anchor, "anchor", "black")
-    _dot(axes, (3.4 - positive, 2.1), "positive", BLUE)
-    _dot(axes, (3.9, 2.6), "hard", RED)
-    _dot(axes, (4.75, 1.5), "semi-hard", ORANGE)
-    _dot(axes, (6.1, 3.3), "easy", GREEN)
+    dots = {
+        "anchor": (anchor, "black"),
+        "positive": ((3.4 - positive, 2.1), BLUE),
+        "hard": ((3.9, 2.6), RED),
+        "semi-hard": ((4.75, 1.5), ORANGE),
+        "easy": ((6.1, 3.3), GREEN),
+    }
+    for name, (place, colour) in dots.items():
+        axes.plot(*place, "o", color=colour, markersize=8)
+        above = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center"}
+        axes.annotate(name, place, fontsize=9, color=colour, **above)
     notes = (
         "hard: nearer than the positive",
         "semi-hard: farther, but within the margin",
@@ -109,11 +98,11 @@ def negatives() -> Figure:
     )
     for line, note in enumerate(notes):
         axes.text(6.6, 2.6 - 0.42 * line, note, fontsize=8.5, va="center")
-    figure.set_label(
+    return told(
+        figure,
         "An anchor with its positive on a circle: a hard negative inside it, a semi-hard one between it and the "
-        "margin, an easy one beyond the margin."
+        "margin, an easy one beyond the margin.",
     )
-    return figure
 
 
 def _canvas(height: float, right: float, top: float) -> tuple[Figure, Axes]:
@@ -125,9 +114,10 @@ def _canvas(height: float, right: float, top: float) -> tuple[Figure, Axes]:
 
 
 def _photo(axes: Axes, photo: np.ndarray, centre: Point, side: float) -> None:
-    (x, y), half = centre, side / 2
-    axes.imshow(photo, cmap="gray", vmin=0, vmax=255, extent=(x - half, x + half, y - half, y + half), zorder=2)
-    axes.plot([x - half, x + half, x + half, x - half, x - half], [y - half] * 2 + [y + half] * 2 + [y - half], "0.6")
+    left, bottom = (middle - side / 2 for middle in centre)
+    right, top = (middle + side / 2 for middle in centre)
+    axes.imshow(photo, **GREY, extent=(left, right, bottom, top), zorder=2)
+    axes.plot([left, right, right, left, left], [bottom, bottom, top, top, bottom], "-", color="0.6")
 
 
 def _box(axes: Axes, centre: Point, width: float, height: float, text: str, colour: str) -> None:
@@ -138,8 +128,3 @@ def _box(axes: Axes, centre: Point, width: float, height: float, text: str, colo
 
 def _arrow(axes: Axes, start: Point, end: Point) -> None:
     axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color="0.3"))
-
-
-def _dot(axes: Axes, place: Point, name: str, colour: str) -> None:
-    axes.plot(*place, "o", color=colour, markersize=8)
-    axes.annotate(name, place, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=9, color=colour)

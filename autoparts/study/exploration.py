@@ -1,5 +1,7 @@
 """What notebooks 1 and 2 ask of a study: where its photos come from, what was removed, what is mistaken for what."""
 
+from itertools import combinations, count
+
 import numpy as np
 import pandas as pd
 import torch
@@ -21,13 +23,8 @@ def source_summary(study: Study) -> pd.DataFrame:
         "readable photos": study.source,
         "after cleaning": study.catalogue,
     }
-    return pd.DataFrame(
-        {
-            "photos": [len(step) for step in steps.values()],
-            "categories": [step["category"].nunique() for step in steps.values()],
-        },
-        index=pd.Index(steps, name="step"),
-    )
+    counts = [(name, len(step), step["category"].nunique()) for name, step in steps.items()]
+    return pd.DataFrame(counts, columns=["step", "photos", "categories"]).set_index("step")
 
 
 def skipped_files(study: Study) -> pd.DataFrame:
@@ -38,12 +35,8 @@ def skipped_files(study: Study) -> pd.DataFrame:
 
 def cleaning_summary(removed: pd.DataFrame) -> pd.DataFrame:
     """Sum up removed categories by rule and word: categories, photos, with a total."""
-    table = (
-        removed.fillna({"word": ""})
-        .groupby(["rule", "word"], sort=False)["photos"]
-        .agg(categories="size", photos="sum")
-    )
-    table = table.reset_index()
+    groups = removed.fillna({"word": ""}).groupby(["rule", "word"], sort=False)["photos"]
+    table = groups.agg(categories="size", photos="sum").reset_index()
     table.loc[len(table)] = ["total", "", table["categories"].sum(), table["photos"].sum()]
     return table
 
@@ -58,15 +51,14 @@ def excluded_examples(study: Study, count: int) -> pd.DataFrame:
 
 def most_diverse_category(study: Study, smallest: int = 8) -> str:
     """Return the category whose photos differ most from their mean photo, among those with enough photos."""
+
+    def spread(name: str) -> float:
+        """Mean deviation of a pixel."""
+        photos = np.float32(study.pixels(study.catalogue[study.catalogue["category"] == name].head(60)))
+        return np.abs(photos - photos.mean(axis=0)).mean()
+
     counts = study.catalogue["category"].value_counts()
-    enough = counts[counts >= min(smallest, counts.max())]
-    spread = {}
-    for name in enough.index:
-        photos = np.stack(study.pixels(study.catalogue[study.catalogue["category"] == name].head(60))).astype(
-            np.float32
-        )
-        spread[name] = float(np.abs(photos - photos.mean(axis=0)).mean())
-    return max(spread, key=spread.get)
+    return max(counts.index[counts >= min(smallest, counts.max())], key=spread)
 
 
 def near_duplicates(study: Study) -> pd.DataFrame:
@@ -78,9 +70,8 @@ def near_duplicates(study: Study) -> pd.DataFrame:
 
 def duplicate_summary(pairs: pd.DataFrame) -> pd.DataFrame:
     """Count pairs of nearly equal photos by the splits they fall into."""
-    within = [f"{split} and {split}" for split in SPLITS]
-    across = ["train and validation", "train and test", "validation and test"]
-    counts = pairs["splits"].value_counts().reindex([*within, *across], fill_value=0)
+    kinds = [(split, split) for split in SPLITS] + [*combinations(SPLITS, 2)]
+    counts = pairs["splits"].value_counts().reindex(map(" and ".join, kinds), fill_value=0)
     return counts.rename_axis("splits").reset_index(name="pairs")
 
 
@@ -90,8 +81,7 @@ def preparation_steps(path: str, size: int = 100) -> dict[str, np.ndarray]:
     grey = photo.convert("L")
     padded = ImageOps.pad(grey, (max(grey.size),) * 2, color=255)
     steps = {"as it is": photo, "grey": grey, "padded to a square": padded}
-    shapes = {name: f"{name}\n{step.width}×{step.height}" for name, step in steps.items()}
-    arrays = {shapes[name]: np.asarray(step) for name, step in steps.items()}
+    arrays = {f"{name}\n{step.width}×{step.height}": np.asarray(step) for name, step in steps.items()}
     return arrays | {f"resized\n{size}×{size}": prepare_photo(photo, size)}
 
 
@@ -105,17 +95,36 @@ def similar_photos(pixels: np.ndarray, max_bits: int = 2, most: int = 1_000_000)
     small = [np.asarray(Image.fromarray(photo).resize((9, 8), Image.Resampling.LANCZOS)) for photo in pixels]
     brighter = np.stack([(cells[:, 1:] > cells[:, :-1]).ravel() for cells in small])  # (N, 64)
     kept = np.flatnonzero(brighter.sum(axis=1) >= 6)
-    signs = torch.from_numpy(np.where(brighter[kept], 1.0, -1.0).astype(np.float32))  # (M, 64)
-    found: list[np.ndarray] = [np.empty((0, 3), dtype=np.int64)]
-    for start in range(0, len(kept), 512):
-        # Of two rows of ±1 the product is 64 less twice the number of places that differ.
-        product = signs[start : start + 512] @ signs[start:].T
-        left, right = (product > 63 - 2 * max_bits).triu(diagonal=1).nonzero(as_tuple=True)
-        bits = (64 - product[left, right].round().long()) // 2
-        found.append(np.column_stack([kept[start + left], kept[start + right], bits]))
-        if sum(map(len, found)) > most:
-            break
-    return pd.DataFrame(np.concatenate(found), columns=["first", "second", "bits"])
+    hashes = np.packbits(brighter[kept], axis=1).view(np.uint64).ravel()  # (M,)
+    left, right = near_hashes(hashes, max_bits, most)
+    bits = np.bitwise_count(hashes[left] ^ hashes[right])
+    pairs = pd.DataFrame({"first": kept[left], "second": kept[right], "bits": bits.astype(np.int64)})
+    return pairs.sort_values(["first", "second"], ignore_index=True)
+
+
+def near_hashes(hashes: np.ndarray, max_bits: int, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the pairs of (M,) uint64 hashes with at most `max_bits` different bits: their places, left before right.
+
+    Of `max_bits` + 2 chunks of the bits, two are then equal at least, so hashes are sorted by each two chunks and
+    compared within runs of equal ones (Norouzi, Punjani, Fleet 2012): exact, and near-linear unless most are alike.
+    """
+    chunks = [sum(1 << bit for bit in range(start, 64, max_bits + 2)) for start in range(max_bits + 2)]
+    masks = np.array([one | other for one, other in combinations(chunks, 2)], dtype=np.uint64)
+    found = [np.empty((2, 0), dtype=np.int64)]
+    for turn, mask in enumerate(masks):
+        order = np.argsort(hashes & mask, kind="stable")
+        keys, places = (hashes & mask)[order], np.arange(len(order))
+        for step in count(1):
+            places = places[places + step < len(order)]
+            places = places[keys[places] == keys[places + step]]  # where a run goes on for so many steps
+            if not len(places) or sum(pairs.shape[1] for pairs in found) > most:
+                break
+            pairs = order[np.stack([places, places + step])]
+            apart = hashes[pairs[0]] ^ hashes[pairs[1]]
+            earlier = ((apart[:, None] & masks[:turn]) == 0).any(axis=1)
+            found.append(pairs[:, (np.bitwise_count(apart) <= max_bits) & ~earlier])
+    left, right = np.concatenate(found, axis=1)
+    return left, right
 
 
 def coverage(catalogue: pd.DataFrame) -> pd.DataFrame:
@@ -130,16 +139,13 @@ def coverage(catalogue: pd.DataFrame) -> pd.DataFrame:
 
 def parameter_table(network: nn.Module) -> pd.DataFrame:
     """List the layers that have weights: layer, shape of the weights, number of weights with biases."""
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    table = pd.DataFrame(
-        {
-            "layer": ["convolution" if isinstance(layer, nn.Conv2d) else "fully connected" for layer in layers],
-            "shape": [" × ".join(map(str, layer.weight.shape)) for layer in layers],
-            "weights": [count_parameters(layer) for layer in layers],
-        }
-    )
-    table.loc[len(table)] = ["all layers", "", count_parameters(network)]
-    return table
+    kinds = {nn.Conv2d: "convolution", nn.Linear: "fully connected"}
+    rows = [
+        (kinds[type(layer)], " × ".join(map(str, layer.weight.shape)), count_parameters(layer))
+        for layer in network.modules()
+        if type(layer) in kinds
+    ]
+    return pd.DataFrame([*rows, ("all layers", "", count_parameters(network))], columns=["layer", "shape", "weights"])
 
 
 def most_confused(truth: Tensor, named: Tensor, categories: list[str], top: int = 10) -> pd.DataFrame:
@@ -169,12 +175,9 @@ def extreme_pairs(pairs: LabelledPairs, distances: Tensor, threshold: float, eac
         "hardest dissimilar": dissimilar[:each],
         "easiest dissimilar": dissimilar[-each:],
     }
-    right = verified(distances, pairs.same, threshold)
-    titles = [
-        title
-        for kind, places in kinds.items()
-        for place in places.tolist()
-        for title in (kind, f"{distances[place]:.2f} {'✓' if right[place] else '✗ wrong'}")
-    ]
-    chosen = torch.cat(list(kinds.values()))
+    right, titles = verified(distances, pairs.same, threshold), []
+    for kind, chosen in kinds.items():
+        for place in chosen.tolist():
+            titles += [kind, f"{distances[place]:.2f} {'✓' if right[place] else '✗ wrong'}"]
+    chosen = torch.cat([*kinds.values()])
     return torch.stack([pairs.left[chosen], pairs.right[chosen]], dim=1).flatten(), titles

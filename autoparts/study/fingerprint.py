@@ -6,7 +6,7 @@ import hashlib
 import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from functools import lru_cache, partial
+from functools import cache, partial
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -65,61 +65,22 @@ def _describe(value: Any, digest: Any, seen: dict[int, Any], within: frozenset[i
 
 def _contents(value: Any) -> list[Any]:
     """Return what a compound value consists of."""
-    if isinstance(value, Mapping):
-        return [*value.items()]
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=repr)
-    if isinstance(value, list | tuple):
-        return [*value]
-    if isinstance(value, partial):
-        return [value.func, value.args, value.keywords]
-    if isinstance(value, property):
-        return [value.fget, value.fset, value.fdel]
-    if isinstance(value, MethodType | staticmethod | classmethod):
-        return [value.__func__, getattr(value, "__self__", None)]
-    if isinstance(value, CodeType):
-        taken = value.co_varnames[: value.co_argcount + value.co_kwonlyargcount]
-        return [taken, value.co_flags, [(step.opname, step.argval) for step in dis.get_instructions(value)]]
-    if isinstance(value, FunctionType):
-        return _of_function(value)
-    if isinstance(value, nn.Module):
-        return [str(value), dict(value.state_dict()), *map(_of_module, value.modules())]
-    if isinstance(value, type):
-        return _of_class(value)
+    for kind, contents in CONTENTS.items():
+        if isinstance(value, kind):
+            return contents(value)
     if hasattr(value, "__dict__") and type(value).__module__ != "builtins":
         return [type(value), vars(value)]
     return [getattr(value, "__module__", ""), getattr(value, "__qualname__", type(value).__qualname__)]
 
 
-def _of_module(module: nn.Module) -> list[Any]:
-    """A layer apart from its weights: its class, and what else it was given."""
-    return [type(module), {name: each for name, each in vars(module).items() if name[0] != "_" and name != "training"}]
-
-
-def _of_class(value: type) -> list[Any]:
-    name, root = [value.__module__, value.__qualname__], value.__module__.split(".")[0]
-    foreign = root in sys.stdlib_module_names | {"torch", "numpy", "pandas"}  # covered by versions
-    return name if foreign else [*name, _attributes(value), *value.__bases__]
-
-
-def _attributes(value: type) -> dict[str, Any]:
-    """What a class defines, without what Python and dataclasses add."""
-    made = is_dataclass(value) and "__dataclass_params__" in vars(value)
-    own = vars(value).items()
-    return {
-        name: each for name, each in own if not name.startswith("__") or (isinstance(each, FunctionType) and not made)
-    }
-
-
 def _of_function(function: FunctionType) -> list[Any]:
     while hasattr(function, "__wrapped__") and function.__globals__["__name__"].startswith("torch"):
         function = function.__wrapped__  # the first optimiser of a class has torch wrap the class's step
-    module = function.__module__ or ""
+    module, known = function.__module__ or "", function.__globals__
     # The core is hashed as a whole; what a notebook or a room defines is followed to the globals that it uses.
     followed = module == "__main__" or (module.startswith("autoparts.") and module.count(".") > 1)
-    names = sorted(_globals(function.__code__)) if followed else []
-    used = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    used = {name: each for name, each in used.items() if not isinstance(each, ModuleType)}  # covered by versions
+    names = sorted(_globals(function.__code__) & known.keys()) if followed else []
+    used = {name: known[name] for name in names if not isinstance(known[name], ModuleType)}  # covered by versions
     held = [cell.cell_contents for cell in function.__closure__ or ()]
     return [function.__code__, held, function.__defaults__, function.__kwdefaults__, used]
 
@@ -130,19 +91,53 @@ def _globals(code: CodeType) -> set[str]:
     return own.union(*(_globals(each) for each in code.co_consts if isinstance(each, CodeType)))
 
 
+def _of_code(code: CodeType) -> list[Any]:
+    taken = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return [taken, code.co_flags, [(step.opname, step.argval) for step in dis.get_instructions(code)]]
+
+
+def _of_class(value: type) -> list[Any]:
+    """Its name; if it is no library's, also its bases and what it defines, without what Python and dataclasses add."""
+    name, root = [value.__module__, value.__qualname__], value.__module__.split(".")[0]
+    if root in sys.stdlib_module_names | {"torch", "numpy", "pandas"}:  # covered by versions
+        return name
+    own, made = vars(value).items(), is_dataclass(value) and "__dataclass_params__" in vars(value)
+    written = {key: each for key, each in own if key[:2] != "__" or (isinstance(each, FunctionType) and not made)}
+    return [*name, written, *value.__bases__]
+
+
+def _of_layer(layer: nn.Module) -> list[Any]:
+    """A layer apart from its weights: its class, and what else it was given."""
+    return [type(layer), {name: each for name, each in vars(layer).items() if name[0] != "_" and name != "training"}]
+
+
+CONTENTS = {  # by kind; the first that a value is of counts
+    Mapping: lambda value: [*value.items()],
+    set | frozenset: lambda value: sorted(value, key=repr),
+    list | tuple: list,
+    partial: lambda value: [value.func, value.args, value.keywords],
+    property: lambda value: [value.fget, value.fset, value.fdel],
+    MethodType | staticmethod | classmethod: lambda value: [value.__func__, getattr(value, "__self__", None)],
+    CodeType: _of_code,
+    FunctionType: _of_function,
+    nn.Module: lambda value: [str(value), dict(value.state_dict()), *map(_of_layer, value.modules())],
+    type: _of_class,
+}
+
+
 def code_fingerprint(folder: Path, pattern: str = "**/*.py") -> str:
     """Hash the Python code below a folder: its syntax trees, so that comments and docstrings do not count."""
-    files = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in sorted(folder.glob(pattern))]
-    return _code_fingerprint(tuple(files))
-
-
-@lru_cache
-def _code_fingerprint(files: tuple[tuple[str, bytes], ...]) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for name, source in files:
-        tree = ast.parse(source)
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(f"\0{name}\0{ast.dump(tree)}".encode())
+    for path in sorted(folder.glob(pattern)):
+        digest.update(f"\0{path.relative_to(folder).as_posix()}\0{_syntax(path.read_bytes())}".encode())
     return digest.hexdigest()
+
+
+@cache
+def _syntax(source: bytes) -> str:
+    """The syntax tree of a module, without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.dump(tree)

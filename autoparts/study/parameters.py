@@ -43,15 +43,9 @@ def annotated(source: str) -> dict[str, Parameter]:
 
 
 def check(values: Mapping[str, Any], declared: Mapping[str, Parameter], owner: str) -> None:
-    """Refuse parameters that are not declared, of another kind than declared, or out of range.
+    """Refuse, in a UserError, the first parameter that is not declared, of another kind than declared, or out of range.
 
-    Args:
-        values: by name.
-        declared: what there is, by name.
-        owner: how the message for an unknown one begins, such as "this notebook has no".
-
-    Raises:
-        UserError: for the first one that is refused.
+    For one that is not declared, the message begins with the `owner`, such as "this notebook has no".
     """
     for name, value in values.items():
         if name not in declared:
@@ -61,14 +55,7 @@ def check(values: Mapping[str, Any], declared: Mapping[str, Parameter], owner: s
 
 
 def check_notebook(namespace: Mapping[str, Any]) -> None:
-    """Refuse in a notebook what `autoparts run` refuses: called by its second code cell, with `globals()`.
-
-    Args:
-        namespace: of the notebook, in which its parameters, and papermill's after them, have been set.
-
-    Raises:
-        UserError: for the first parameter that is refused.
-    """
+    """Refuse in a notebook what `autoparts run` refuses; takes its `globals()`, with papermill's parameters set."""
     cells = namespace.get("In", [])  # IPython's history; other interpreters have the annotations alone
     kinds = namespace.get("__annotations__", {}).items()
     declared = {name: Parameter(kind.__name__ if type(kind) is type else str(kind), None) for name, kind in kinds}

@@ -14,27 +14,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-DENSITY = 2
-"""Image pixels per CSS pixel, so that figures are sharp on high-density screens."""
-
-CSS_PIXELS_PER_INCH = 100
-"""A figure 7.2 inches wide is shown 720 pixels wide, the width of the report's text."""
+DENSITY = 2  # image pixels per CSS pixel, so that figures are sharp on high-density screens
+CSS_PIXELS_PER_INCH = 100  # a figure 7.2 inches wide is shown 720 pixels wide, the width of the report's text
 
 
 def figure_png(figure: Figure, caption: str) -> bytes:
-    """Draw a figure as a PNG that carries its caption and its alternative text.
+    """Draw a figure as a PNG at `DENSITY`, and close it.
 
-    Args:
-        figure: its label, set by the function that drew it, is the alternative text: a sentence that says what the
-            figure shows, with the result in it. The figure is closed afterwards.
-        caption: shown below the figure; kept as the text chunk `Title`, as the alternative text is as `Description`.
-
-    Returns:
-        The PNG's bytes, at `DENSITY` image pixels per CSS pixel, with at most 64 grey levels or 128 colours:
-        no eye sees the difference, and photos take a third less space.
-
-    Raises:
-        ValueError: if the figure has no label.
+    The PNG carries the caption as the text chunk `Title`, and as `Description` the alternative text: the figure's
+    label, set by the function that drew it; without one, a ValueError. It has at most 64 grey levels or 128 colours:
+    no eye sees the difference, and photos take a third less space.
     """
     alternative = figure.get_label()
     if not alternative:
@@ -59,20 +48,15 @@ def figure_png(figure: Figure, caption: str) -> bytes:
 
 
 def figure_html(png: bytes, name: str) -> str:
-    """Wrap a PNG made by `figure_png` in a `<figure>` with its caption, alternative text and size.
-
-    Args:
-        png: the bytes of the PNG.
-        name: the file's stem, such as `fig_4_4`; it becomes the figure's anchor.
-    """
+    """Wrap a PNG of `figure_png` in a `<figure>` with its caption, alternative text, size and `name` as anchor."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         width, height = (side // DENSITY for side in image.size)
         texts = image.text  # reads the whole file, so that a damaged one is noticed here
-    caption, alternative = texts.get("Title", ""), texts.get("Description", "")
+    caption, alternative = (escape(texts.get(chunk, "")) for chunk in ("Title", "Description"))
     source = base64.b64encode(png).decode("ascii")
     return (
-        f'<figure id="{escape(name)}"><img src="data:image/png;base64,{source}" alt="{escape(alternative)}" '
-        f'width="{width}" height="{height}"><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<figure id="{escape(name)}"><img src="data:image/png;base64,{source}" alt="{alternative}" '
+        f'width="{width}" height="{height}"><figcaption>{caption}</figcaption></figure>'
     )
 
 

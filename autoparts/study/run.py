@@ -22,13 +22,12 @@ from autoparts.errors import UserError, disk_errors, read_json, read_json_again,
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import code_fingerprint, fingerprint, machine
 from autoparts.study.parameters import check_notebook
-from autoparts.study.study import SHARED, Study, open_study
+from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
 
 RESULTS_VERSION = 2  # raised when a result is written in another form
 PACKAGE = Path(__file__).parents[1]
 CORE = code_fingerprint(PACKAGE, "[!_]*.py")  # taken now: the files may be edited while this code is running
-IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split")  # what makes two studies the same
 
 
 @dataclass(frozen=True)
@@ -55,12 +54,11 @@ class Run:
 
     def csv(self, name: str, frame: pd.DataFrame) -> None:
         """Save a table as `tables/<name>.csv` only, for lists too long to be shown."""
-        with whole_file(self.folder / "tables" / f"{name}.csv") as path:
-            path.write_text(tables.csv_text(frame), "utf-8", newline="")
+        tables.write_text(self.folder / "tables" / f"{name}.csv", tables.csv_text(frame))
 
     def source(self, *functions: Callable) -> HTML:
         """Return the code of functions of the package, highlighted, without their docstrings."""
-        shown = "\n\n".join(_undocumented(inspect.getsource(function)) for function in functions)
+        shown = "\n\n".join(map(_undocumented, functions))
         formatter = HtmlFormatter(cssclass="highlight")  # pages have colours of their own for its classes
         style = f"<style>{formatter.get_style_defs('.highlight')}</style>"
         return HTML(style + highlight(shown, PythonLexer(), formatter))
@@ -86,27 +84,17 @@ class Run:
         torch's version, the device and the number of threads. Of a training that was interrupted the rest is done.
         Photos and seed are those of the study, if none are given.
         """
+        settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
         photos = options.pop("photos", self.study.photos)
         options = {"seed": self.study.seed} | options
-        told = {name: value for name, value in options.items() if name != "say"}
         key = fingerprint(
             [self.study.fingerprint, photos.side, dict(photos.rows), dict(photos.labels), photos.seed],
             None if photos.pixels is self.study.photos.pixels else photos.pixels,
-            [network, task, epochs, batch_size, learning_rate, told],
+            [network, task, *settings.values(), {name: value for name, value in options.items() if name != "say"}],
             [CORE, *machine(), str(photos.device)],
         )
-        history = training.fit(
-            network,
-            photos,
-            task,
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            checkpoint=self.weights(name),
-            key=key,
-            **options,
-        )
-        history.attrs = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
+        history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
+        history.attrs = settings
         return history
 
     def save(
@@ -114,13 +102,8 @@ class Run:
     ) -> None:
         """Save what the comparison needs to know of one of the thesis's models, under the name of its weights.
 
-        Args:
-            name: of the result.
-            network: trained.
-            task: what it was trained for.
-            history: of its training, as `fit` returns it with its settings.
-            hits: what it judged rightly in each split, as `task.judge` returns it.
-            **facts: more to keep.
+        Takes the trained network, the task it was trained for, the history as `fit` returns it with its settings, what
+        it judged rightly in each split, as `task.judge` returns it, and more facts to keep.
         """
         self.save_result(
             name,
@@ -144,8 +127,7 @@ class Run:
     def result(self, name: str, notebook: str) -> dict[str, Any]:
         """Read `results/<name>.json`, which the named notebook makes.
 
-        Raises:
-            UserError: if it is missing, damaged, of another version, or belongs to another study.
+        What is missing, damaged, of another version or of another study is told in a UserError.
         """
         advice = f"run notebook {notebook} first"
         result = read_json(self.folder / "results" / f"{name}.json", advice)
@@ -161,8 +143,7 @@ class Run:
 def open_run(name: str, study: Study) -> Run:
     """Open the run folder of a study, a name under reports/ or a path; a new one gets the study's facts and its split.
 
-    Raises:
-        UserError: if the folder belongs to another study; nothing is written then.
+    A folder of another study is refused in a UserError, and nothing is written.
     """
     folder = run_folder(name)
     path = folder / "results" / "data.json"
@@ -178,21 +159,22 @@ def open_run(name: str, study: Study) -> Run:
         _write_json(path, facts)
     run = Run(folder, study)
     if not (folder / "tables" / "split.csv").exists():
-        columns = [name for name in ("path", "category", "product", "content", "split") if name in study.catalogue]
-        listed = study.catalogue[columns].astype(object)
-        below = catalogue.below_root(listed["path"], study.source["path"])
-        if "product" in listed:  # a photo without one is its own, by its path
-            listed["product"] = listed["product"].where(listed["product"] != listed["path"], below)
-        run.csv("split", listed.assign(path=below))
+        run.csv("split", split_table(study))
     return run
 
 
-def open_notebook(namespace: dict[str, Any]) -> tuple[Study, Run]:
-    """Check a notebook's parameters, and open the study and the run that they describe.
+def split_table(study: Study) -> pd.DataFrame:
+    """List the photos of a study as its run folder does, with their paths below the catalogue."""
+    columns = [name for name in ("path", "category", "product", "content", "split") if name in study.catalogue]
+    listed = study.catalogue[columns].astype(object)
+    below = catalogue.below_root(listed["path"], study.source["path"])
+    if "product" in listed:  # a photo without one is its own, by its path
+        listed["product"] = listed["product"].where(listed["product"] != listed["path"], below)
+    return listed.assign(path=below)
 
-    Takes the notebook's `globals()`, in which its parameters cell has run. A parameter that the notebook does not have,
-    or that cannot be so, is told in a UserError.
-    """
+
+def open_notebook(namespace: dict[str, Any]) -> tuple[Study, Run]:
+    """Open the study and the run that a notebook's parameters describe, given its `globals()`; see `check_notebook`."""
     check_notebook(namespace)
     study = open_study(namespace["data"], **{key: namespace[key] for key in SHARED})
     return study, open_run(namespace["name"], study)
@@ -213,8 +195,7 @@ def _told(facts: dict[str, Any]) -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with whole_file(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1, default=_plain, allow_nan=False) + "\n")
+    tables.write_text(path, json.dumps(content, indent=1, default=_plain, allow_nan=False) + "\n")
 
 
 def _plain(value: Any) -> Any:
@@ -226,11 +207,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def _undocumented(source: str) -> str:
-    """Leave the docstring of a function or method out of its source; comments stay."""
-    source = inspect.cleandoc("\n" + source)
-    lines = source.splitlines()
-    first = ast.parse(source).body[0].body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        del lines[first.lineno - 1 : first.end_lineno]
+def _undocumented(function: Callable) -> str:
+    """Return the source of a function or class, moved to the left, without its docstring; comments stay."""
+    source = inspect.cleandoc("\n" + inspect.getsource(function))
+    lines, definition = source.splitlines(), ast.parse(source).body[0]
+    if ast.get_docstring(definition) is not None:
+        del lines[definition.body[0].lineno - 1 : definition.body[0].end_lineno]
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from autoparts.models import choose_device
 from autoparts.sampling import Photos, derived_seed
 
 CLEANING = {"substring": {}, "word": {"whole_word": True}, "none": {"words": (), "smallest": 1}}
+IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split")  # what makes two studies the same
 SHARED = ("seed", "split_seed", "cleaning", "split", "device", "allow_outside")  # parameters that open a study
 
 
@@ -66,7 +67,7 @@ class Study:
 
     def pixels(self, photos: pd.DataFrame) -> list[np.ndarray]:
         """Return the prepared photos of rows of `source` or `catalogue`: (S, S) uint8 each."""
-        return self.pixels_at(_rows(photos))
+        return self.pixels_at(_tensor(photos["row"]))
 
     def pixels_at(self, rows: Tensor) -> list[np.ndarray]:
         """Return the prepared photos at these places: (S, S) uint8 each."""
@@ -82,11 +83,7 @@ class Study:
         return {
             "data": self.data if self.generated else Path(self.data).name,
             "generated": self.generated,
-            "fingerprint": self.fingerprint,
-            "seed": self.seed,
-            "split_seed": self.split_seed,
-            "cleaning": self.cleaning,
-            "split": self.split,
+            **{name: getattr(self, name) for name in IDENTITY},
             "source_photos": len(self.source),
             "source_categories": self.source["category"].nunique(),
             "photos": len(self.catalogue),
@@ -108,21 +105,13 @@ def open_study(
     size: int = 100,
     allow_outside: bool = False,
 ) -> Study:
-    """Read a catalogue, prepare its photos, clean and split it.
+    """Read a catalogue, prepare its photos, clean and split it; what cannot be used is told in a UserError.
 
-    Args:
-        data: "synthetic", "synthetic:thesis", a folder of photos, or a CSV manifest.
-        seed: of every training.
-        split_seed: of the split and of the lists that models are judged on.
-        cleaning: how an excluded word has to match a part name: "substring" as in the thesis, "word" as a
-            whole word; "none" keeps all categories.
-        split: "new" draws train, validation and test 8:1:1; "own" keeps the split the data comes with.
-        device: "auto", "cpu", "cuda" or "mps".
-        size: side of the prepared photos in pixels.
-        allow_outside: whether a manifest may name photos outside its own folder.
-
-    Raises:
-        UserError: if the data cannot be used, or for an unknown option.
+    The data is "synthetic", "synthetic:thesis", a folder of photos, or a CSV manifest, which names photos outside its
+    own folder only if `allow_outside`. `seed` is of every training, `split_seed` of the split and of the lists that
+    models are judged on. An excluded word matches a part name as "substring" as in the thesis, or as a whole "word";
+    with "none" all categories are kept. A "new" split is drawn 8:1:1, the data's "own" is kept. The device is "auto",
+    "cpu", "cuda" or "mps", and `size` the side of the prepared photos in pixels.
     """
     if cleaning not in CLEANING or split not in ("new", "own"):
         raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
@@ -133,7 +122,7 @@ def open_study(
     prepared = prepared_photos.prepare(read, size=size)
     kept, removed = catalogues.clean(prepared.catalogue, **CLEANING[cleaning])
     catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"))
-    if empty := sorted(set(SPLITS) - set(catalogue["split"]), key=SPLITS.index):
+    if empty := [split for split in SPLITS if split not in {*catalogue["split"]}]:
         raise UserError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")
     if catalogue["content"].nunique() == 1:
         raise UserError(f"all {len(catalogue)} photos are copies of one file: there is nothing to tell apart")
@@ -146,14 +135,14 @@ def open_study(
 def _photos(catalogue: pd.DataFrame, pixels: np.ndarray, device: torch.device, seed: int) -> Photos:
     # Opened copy-on-write, since torch warns of read-only memory; nothing ever writes to it.
     tensor = torch.from_numpy(np.load(pixels.filename, mmap_mode="c")).to(device)
-    labels = catalogue["category"].factorize(sort=True)[0]
-    subsets = {split: (catalogue["split"] == split).to_numpy() for split in SPLITS}
-    rows = {split: _rows(catalogue[subset]) for split, subset in subsets.items()}
-    return Photos(tensor, rows, {split: torch.from_numpy(labels[subset]) for split, subset in subsets.items()}, seed)
+    labelled = catalogue.assign(label=catalogue["category"].factorize(sort=True)[0])
+    splits = {split: labelled[labelled["split"] == split] for split in SPLITS}
+    rows, labels = ({split: _tensor(photos[name]) for split, photos in splits.items()} for name in ("row", "label"))
+    return Photos(tensor, rows, labels, seed)
 
 
-def _rows(photos: pd.DataFrame) -> Tensor:
-    return torch.from_numpy(photos["row"].to_numpy(np.int64, copy=True))
+def _tensor(column: pd.Series) -> Tensor:
+    return torch.from_numpy(column.to_numpy(np.int64, copy=True))
 
 
 def _hashed(*tables: pd.DataFrame) -> str:

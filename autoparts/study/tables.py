@@ -40,13 +40,10 @@ CELLS["s"] = lambda text: text[1:] if FORMULA.match(text) else text  # keys: the
 def table_html(frame: pd.DataFrame, caption: str, best: bool = False) -> str:
     """Write a table as HTML with a caption, header cells with a scope, and everything escaped.
 
-    The index becomes the row headers; a frame with a plain RangeIndex has its first column there instead.
-    Columns of numbers are right-aligned. Missing values are shown as a dash.
-
-    Args:
-        frame: the table; column names are the headers, and the keys of `FORMATS`.
-        caption: the table's title, also the accessible name of its scrollable region.
-        best: whether to set the best values of the columns in `BEST` in bold and mark them with a star.
+    The index becomes the row headers; a frame with a plain RangeIndex has its first column there instead. Columns are
+    shown as `FORMATS` says of their names, those of numbers right-aligned; missing values are a dash. The caption is
+    also the accessible name of the scrollable region. `best` sets the best values of the columns in `BEST` in bold,
+    with a star.
     """
     columns = _columns(frame)
     texts = {name: [_shown(value, FORMATS.get(name)) for value in values] for name, values in columns.items()}
@@ -84,28 +81,27 @@ def csv_text(frame: pd.DataFrame) -> str:
     return pd.DataFrame(columns, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8, whole or not at all, with line ends as they are."""
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, "utf-8", newline="")
+
+
 def write_table(folder: Path, name: str, frame: pd.DataFrame, caption: str, best: bool = False) -> None:
     """Write `tables/<name>.csv`, and `<name>.json` with what a CSV cannot say; for the arguments see `table_html`."""
     kinds = ["".join(type(value).__name__[0] for value in values) for values in _columns(frame).values()]
-    facts = {"caption": caption, "best": best, "kinds": kinds}
     path = Path(folder) / "tables" / f"{name}.csv"
-    for file, text in ((path, csv_text(frame)), (path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")):
-        with whole_file(file) as unfinished:
-            unfinished.write_text(text, "utf-8", newline="")
+    write_text(path, csv_text(frame))
+    write_text(
+        path.with_suffix(".json"), json.dumps({"caption": caption, "best": best, "kinds": kinds}, indent=1) + "\n"
+    )
 
 
 def read_table(path: Path, advice: str = "run its notebook again") -> tuple[pd.DataFrame, str, bool]:
-    """Read what `write_table` wrote.
+    """Read the CSV that `write_table` wrote, as the arguments of `table_html`, which makes the same of them.
 
-    Args:
-        path: of the CSV.
-        advice: what to do when it, or the JSON beside it, is missing or damaged.
-
-    Returns:
-        The arguments of `table_html`, which makes the same of them; an index is the first column now.
-
-    Raises:
-        UserError: if one of the two is missing or damaged; a damaged one is set aside.
+    An index is the first column now. If the CSV or the JSON beside it is missing or damaged, a UserError says so and
+    ends in the advice; what is damaged is set aside.
     """
     facts = read_json(damaged := path.with_suffix(".json"), advice)
     try:

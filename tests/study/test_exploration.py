@@ -78,6 +78,15 @@ def naive_hash(photo):
     return int("".join(str(int(bit)) for bit in bits), 2)
 
 
+def test_near_hashes_are_found_among_very_many():
+    noise = np.random.default_rng(0)
+    hashes = noise.integers(0, 2**64, 80_000, dtype=np.uint64)  # all 3.2e9 pairs of them take a minute
+    places = noise.permutation(80_000)[:200].reshape(2, 100)
+    hashes[places[1]] = hashes[places[0]] ^ np.uint64(2**63 + 1)
+    left, right = exploration.near_hashes(hashes, 2, 1_000)
+    assert sorted(zip(left, right, strict=True)) == sorted(map(tuple, np.sort(places, axis=0).T))
+
+
 def test_blank_photos_are_not_compared_and_copies_do_not_explode():
     assert exploration.similar_photos(np.full((5000, 100, 100), 255, np.uint8)).empty
     copies = np.broadcast_to(prepare_photo(draw(1)), (3000, 100, 100))

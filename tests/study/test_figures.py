@@ -76,7 +76,7 @@ def test_a_figure_tells_its_result_in_words_and_changes_nobody_elses_style(funct
 
 
 def test_every_function_that_draws_is_tested_here():
-    assert drawing(figures) - {figures.styled, figures.plain} == {function for function, _, _ in DRAWN}
+    assert drawing(figures) - {figures.styled, figures.told, figures.plain} == {function for function, _, _ in DRAWN}
 
 
 def test_curves_draw_what_is_in_the_history():
@@ -87,8 +87,14 @@ def test_curves_draw_what_is_in_the_history():
     assert axes.get_ylabel() == "loss" and axes.get_xlabel() == "epoch"
     (axes,) = figures.curves(HISTORY, "accuracy").axes
     assert axes.get_ylim() == (0, 1.02)
-    looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
-    assert len({colour for colour, _ in looks}) == len({style for _, style in looks}) == 2  # told apart without colour
+
+
+def test_all_curves_are_drawn_and_told_apart_with_and_without_colour():
+    history = pd.DataFrame({"epoch": [1, 2]} | {f"{letter}_accuracy": [0.1, 0.2] for letter in "abcdefghijk"})
+    figure = figures.curves(history, {name: name for name in history.columns[1:]}, "all")
+    looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
+    assert len(looks) == len({*looks}) == figure.get_label().count("lowest") == 11
+    assert len({colour for colour, _ in looks}) == 7 and len({style for _, style in looks[:4]}) == 4
 
 
 def test_rows_are_labelled_and_in_their_order_even_if_names_begin_alike():

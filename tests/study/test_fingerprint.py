@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from autoparts import augmentation, models, tasks, training
+from autoparts import models, tasks, training
 from autoparts.experiments import muon
 from autoparts.study.fingerprint import code_fingerprint, fingerprint
 
@@ -26,15 +26,16 @@ def of(source, name, **names):
     return fingerprint(cell(source, **names)[name])
 
 
-# Values
-
-
 def test_equal_values_have_equal_fingerprints_and_others_have_not():
     values = [
         0, 1, True, 1.0, "1", b"1", None, [1], (1,), {"a": 1}, {"a": 2}, {"b": 1}, [], [[]], [[], []], [1, [2]],
         (1, 2, 1), (1, 2, 2), {1}, {2}, range(3), range(4), torch.zeros(2), torch.zeros(3), torch.zeros(2).double(),
         torch.ones(2), np.zeros(2), np.float32(1), np.float32(2), np.int64(3), np.int64(4), torch.device("cpu"),
         torch.float32, torch.float64, 1j, torch.relu, torch.sigmoid, int, float,
+        tasks.Pairs(), tasks.Pairs(margin=1.0), tasks.Pairs(draw_by="category"), tasks.Triplets(),
+        tasks.Triplets(distance="euclidean"), tasks.Grouped(), tasks.Grouped(each=5), tasks.Grouped("all pairs"),
+        tasks.Grouped("all pairs", margin=0.5), tasks.Naming(), training.adam, muon.Muon, training.constant,
+        training.one_cycle, partial(training.one_cycle, warm_up=0.1), partial(training.one_cycle, warm_up=0.2),
     ]  # fmt: skip
     found = [fingerprint(value) for value in values]
     assert len(set(found)) == len(values)
@@ -42,47 +43,16 @@ def test_equal_values_have_equal_fingerprints_and_others_have_not():
     assert fingerprint(1, 2) != fingerprint(2, 1) != fingerprint((2, 1))
 
 
-def test_nothing_is_lost_after_a_value_like_it():
-    """Pairs of a dictionary live for a moment only; what takes their place in memory is looked at all the same."""
-    for count in range(1, 7):
+def test_what_comes_again_is_told_from_what_is_like_it_and_circles_end():
+    for count in range(1, 7):  # pairs of a dictionary live for a moment; others take their place in memory
         settings = {str(place): place for place in range(count)}
         for place in settings:
             assert fingerprint(settings, settings) != fingerprint(settings, settings | {place: 99})
-    shared = [1, 2]
+    shared, one, other = [1, 2], training.constant, training.one_cycle
     assert fingerprint([shared, shared]) == fingerprint([[1, 2], [1, 2]])
-
-
-def test_it_counts_which_of_several_functions_comes_again():
-    one, other = training.constant, training.one_cycle
     assert fingerprint(one, other, one) != fingerprint(one, other, other)
-
-
-def test_circles_end():
-    names = cell(
-        "def odd(n):\n return n and even(n - 1)\ndef even(n):\n return not n or odd(n - 1)\nboth = [odd, even]"
-    )
-    assert len({fingerprint(names[name]) for name in ("odd", "even", "both")}) == 3
-
-
-# Tasks, networks, settings
-
-
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        (tasks.Pairs(), tasks.Pairs(margin=1.0)),
-        (tasks.Pairs(), tasks.Pairs(draw_by="category")),
-        (tasks.Triplets(), tasks.Triplets(distance="euclidean")),
-        (tasks.Grouped(), tasks.Grouped(each=5)),
-        (tasks.Grouped("all pairs"), tasks.Grouped("all pairs", margin=0.5)),
-        (tasks.Naming(), tasks.Grouped()),
-        (training.adam, muon.Muon),
-        (training.constant, training.one_cycle),
-        (partial(training.one_cycle, warm_up=0.1), partial(training.one_cycle, warm_up=0.2)),
-    ],
-)
-def test_tasks_and_settings_count(one, other):
-    assert fingerprint(one) == fingerprint(copy.deepcopy(one)) != fingerprint(other)
+    names = cell("def odd(n):\n return n and even(n - 1)\ndef even(n):\n return not n or odd(n - 1)")
+    assert len({fingerprint(each) for each in (names["odd"], names["even"], [names["odd"], names["even"]])}) == 3
 
 
 def test_a_network_is_its_layers_and_its_initial_weights():
@@ -90,28 +60,26 @@ def test_a_network_is_its_layers_and_its_initial_weights():
     known = fingerprint(network)
     assert fingerprint(models.thesis_network(3, (4, 4), 8, seed=1)) == known
     assert fingerprint(copy.deepcopy(network).eval()) == known
-    assert fingerprint(models.thesis_network(3, (4, 4), 8, seed=2)) != known
-    assert fingerprint(models.thesis_network(4, (4, 4), 8, seed=1)) != known
+    others = [models.thesis_network(3, (4, 4), 8, seed=2), models.thesis_network(4, (4, 4), 8, seed=1)]
+    others += [nn.Sequential(network, nn.Dropout(rate)) for rate in (0.1, 0.2)]
     for name, weights in network.state_dict().items():  # down to a single weight
-        other = copy.deepcopy(network)
-        other.state_dict()[name][(-1,) * weights.ndim] += 1e-3
-        assert fingerprint(other) != known, name
-    assert fingerprint(nn.Sequential(network, nn.Dropout(0.1))) != fingerprint(nn.Sequential(network, nn.Dropout(0.2)))
+        others.append(copy.deepcopy(network))
+        others[-1].state_dict()[name][(-1,) * weights.ndim] += 1e-3
+    others.append(copy.deepcopy(network))
+    others[-1].forward = lambda inputs: inputs
+    assert len({known, *map(fingerprint, others)}) == 1 + len(others)
 
 
-def test_fingerprints_are_the_same_in_another_process():
+def test_fingerprints_are_the_same_in_another_process(capsys):
     code = (
-        "from functools import partial; from autoparts import models, tasks, training, augmentation\n"
+        "from functools import partial; from autoparts import augmentation, models, tasks, training\n"
         "from autoparts.study.fingerprint import fingerprint\n"
         "print(fingerprint(models.thesis_network(3, (4,), 8), tasks.Pairs(), {'b', 'a'}, {'rate': 1e-3}, tasks.Naming,"
         " partial(training.one_cycle, warm_up=0.2), augmentation.augment))"
     )
-    told = subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ | {"PYTHONHASHSEED": "7"})
-    here = fingerprint(
-        models.thesis_network(3, (4,), 8), tasks.Pairs(), {"a", "b"}, {"rate": 1e-3}, tasks.Naming,
-        partial(training.one_cycle, warm_up=0.2), augmentation.augment,
-    )  # fmt: skip
-    assert told.strip() == here
+    there = subprocess.check_output([sys.executable, "-c", code], text=True, env=os.environ | {"PYTHONHASHSEED": "7"})
+    exec(code, {})
+    assert capsys.readouterr().out == there
 
 
 # What notebooks define
@@ -131,8 +99,6 @@ class Mine(nn.Module):
     def forward(self, inputs):
         return inputs.flatten(1) ** self.power
 """
-
-
 CALLED = """
 class C:
     def __init__(self, n):
@@ -143,37 +109,37 @@ class C:
 GLOBAL = "N = 7\ndef loss(x):\n    return {}"
 
 
-@pytest.mark.parametrize(
-    ("source", "old", "new"),
-    [
-        (LOSS, "7", "8"),
-        (LOSS, "*", "+"),
-        (LOSS, "(x)", "(x, y=1)"),
-        (LOSS.replace("(x)", "(x, y=1)"), "y=1", "y=2"),
-        (LOSS.replace("(x)", "(x, *, y=1)"), "y=1", "y=2"),
-        ("loss = lambda x: x * 7", "7", "8"),
-        ("def of(n):\n    return lambda x: x * n\nloss = of(7)", "7", "8"),
-        (GLOBAL.format("x * N"), "7", "8"),
-        (GLOBAL.format("map(lambda y: y * N, x)"), "7", "8"),
-        ("N = [7]\ndef loss(x):\n    return [x * n for n in N]", "7", "8"),
-        ("def f(x):\n    return +x\ndef loss(x):\n    return f(x)", "+", "-"),
-        (TASK, "7", "8"),
-        (TASK, "tasks.Pairs", "tasks.Triplets"),
-        (TASK, "7}", "7}\n    margin: float = 3.0"),
-        (TASK, "7}", "7}\n    power = 3"),
-        (TASK + "    power = 2", "power = 2", "power = 3"),
-        (TASK, "7}", "7}\n    @property\n    def power(self):\n        return 3"),
-        (TASK, "7}", "7}\nMine.values = lambda self, *columns: {}"),
-        (TASK + "Mine = Mine()", "7", "8"),
-        (NETWORK, "inputs.flatten", "-inputs.flatten"),
-        (NETWORK + "Mine = Mine(2)", "(2)", "(3)"),
-        (NETWORK + "Mine = Mine(2)", "**", "*"),
-        (CALLED + "loss = C(1)", "C(1)", "C(2)"),
-        (CALLED + "loss = C(1)", "*", "+"),
-        (CALLED + "loss = C(1).__call__", "*", "+"),
-        (CALLED + "loss = C(1).__call__", "C(1)", "C(2)"),
-    ],
-)
+CHANGES = [
+    (LOSS, "7", "8"),
+    (LOSS, "*", "+"),
+    (LOSS, "(x)", "(x, y=1)"),
+    (LOSS.replace("(x)", "(x, y=1)"), "y=1", "y=2"),
+    (LOSS.replace("(x)", "(x, *, y=1)"), "y=1", "y=2"),
+    ("loss = lambda x: x * 7", "7", "8"),
+    ("def of(n):\n    return lambda x: x * n\nloss = of(7)", "7", "8"),
+    (GLOBAL.format("x * N"), "7", "8"),
+    (GLOBAL.format("map(lambda y: y * N, x)"), "7", "8"),
+    ("N = [7]\ndef loss(x):\n    return [x * n for n in N]", "7", "8"),
+    ("def f(x):\n    return +x\ndef loss(x):\n    return f(x)", "+", "-"),
+    (TASK, "7", "8"),
+    (TASK, "tasks.Pairs", "tasks.Triplets"),
+    (TASK, "7}", "7}\n    margin: float = 3.0"),
+    (TASK, "7}", "7}\n    power = 3"),
+    (TASK + "    power = 2", "power = 2", "power = 3"),
+    (TASK, "7}", "7}\n    @property\n    def power(self):\n        return 3"),
+    (TASK, "7}", "7}\nMine.values = lambda self, *columns: {}"),
+    (TASK + "Mine = Mine()", "7", "8"),
+    (NETWORK, "inputs.flatten", "-inputs.flatten"),
+    (NETWORK + "Mine = Mine(2)", "(2)", "(3)"),
+    (NETWORK + "Mine = Mine(2)", "**", "*"),
+    (CALLED + "loss = C(1)", "C(1)", "C(2)"),
+    (CALLED + "loss = C(1)", "*", "+"),
+    (CALLED + "loss = C(1).__call__", "*", "+"),
+    (CALLED + "loss = C(1).__call__", "C(1)", "C(2)"),
+]
+
+
+@pytest.mark.parametrize(("source", "old", "new"), CHANGES)
 def test_what_a_notebook_defines_counts_with_its_code_and_all_it_uses(source, old, new):
     name = "Mine" if "Mine" in source else "loss"
     assert old in source and of(source, name) == of(source, name) != of(source.replace(old, new), name)
@@ -190,34 +156,25 @@ class Mine(tasks.Pairs):
         # always
         return {"loss": embeddings.index_select(0, left)[:, 0] * 0 + 7}
 '''
+INNER = "def loss(x):\n    def f(y):\n{}        return None if y else x\n    return f\n"
 
 
 def test_comments_docstrings_places_and_unused_names_do_not_count():
     plain = TASK.replace("@dataclass(frozen=True)\n", "")
     assert of(plain, "Mine") == of(COMMENTED, "Mine") == of("\n\n# more\n" + plain, "Mine", other=3)
-    documented = LOSS.replace(":\n", ':\n    """Cost seven."""\n')
-    assert of(LOSS, "loss") == of(documented, "loss") == of("unused = 5\n\n" + LOSS, "loss")
-    assert of(documented, "loss") == of(documented.replace("seven", "a lot"), "loss")
-    inner = "def loss(x):\n    def f(y):\n        return None if y else x\n    return f\n"
-    assert of(inner, "loss") == of(inner.replace("(y):\n", '(y):\n        "Choose."\n'), "loss")
+    told = [LOSS.replace(":\n", f':\n    """Cost {much}."""\n') for much in ("seven", "a lot")]
+    assert {of(each, "loss") for each in (*told, "unused = 5\n\n" + LOSS)} == {of(LOSS, "loss")}
+    assert of(INNER.format(""), "loss") == of(INNER.format('        "Choose."\n'), "loss")
 
 
-def test_a_method_put_in_place_of_another_counts(monkeypatch):
-    known = fingerprint(tasks.Pairs()), fingerprint(tasks.Pairs)
+def test_methods_and_helpers_put_in_place_of_others_count(monkeypatch):
+    values = tasks.Pairs(), tasks.Pairs, muon.Muon
+    known = [fingerprint(value) for value in values]
     monkeypatch.setattr(tasks.Pairs, "values", lambda self, *columns: {"loss": columns[0]})
-    assert fingerprint(tasks.Pairs()) != known[0] and fingerprint(tasks.Pairs) != known[1]
-    monkeypatch.undo()
-    assert (fingerprint(tasks.Pairs()), fingerprint(tasks.Pairs)) == known
-    network = models.thesis_network(3, (4,), 8)
-    before = fingerprint(network)
-    network.forward = lambda inputs: inputs
-    assert fingerprint(network) != before
-
-
-def test_helpers_of_an_optimiser_of_the_package_count(monkeypatch):
-    known = fingerprint(muon.Muon)
     monkeypatch.setattr(muon, "_orthogonal_step", lambda gradient, state: gradient)
-    assert fingerprint(muon.Muon) != known
+    assert not {*known} & {fingerprint(value) for value in values}
+    monkeypatch.undo()
+    assert [fingerprint(value) for value in values] == known
 
 
 # Code of the package
@@ -234,32 +191,30 @@ class Thing:
         """Return it."""
         return x + CONSTANT  # as it is
 '''
+SAME = {
+    "A thing": "Anything", "Return": "Give", "  # as it is": "", "What this": "Which", "x + CONSTANT": "(x + CONSTANT)",
+    '"""A thing."""': '"""A\n    thing."""', '    """A thing."""\n\n': "", "CONSTANT = 3": "# more\n\nCONSTANT = 3",
+}  # fmt: skip
+OTHER = {
+    "3": "4", "+": "-", "method(self, x)": "method(self, x=1)", "Thing": "Other", "method": "other", MODULE: "",
+    "CONSTANT = 3": "CONSTANT = 3\n'a text that is no docstring'",
+}  # fmt: skip
 
 
 def test_the_code_of_a_folder_counts_and_its_docstrings_and_comments_do_not(tmp_path):
-    (tmp_path / "room").mkdir()
     path = tmp_path / "room" / "module.py"
+    path.parent.mkdir()
 
     def of_source(source):
         path.write_text(source)
         return code_fingerprint(tmp_path)
 
     known = of_source(MODULE)
-    for same in (
-        MODULE.replace("A thing", "Anything"), MODULE.replace("Return", "Give"), MODULE.replace("  # as it is", ""),
-        MODULE.replace("What this", "Which"), "# more\n\n" + MODULE.replace('"""A thing."""', '"""A\n    thing."""'),
-        MODULE.replace("x + CONSTANT", "(x + CONSTANT)"), MODULE.replace('    """A thing."""\n\n', ""),
-    ):  # fmt: skip
-        assert of_source(same) == known, same
-    for other in (
-        MODULE.replace("3", "4"), MODULE.replace("+", "-"), MODULE.replace("method(self, x)", "method(self, x=1)"),
-        MODULE + "\n'a text that is no docstring'\n", MODULE.replace("Thing", "Other"), "",
-        MODULE.replace("method", "other"),
-    ):  # fmt: skip
-        assert of_source(other) != known, other
-    assert of_source(MODULE) == known
-    path.rename(tmp_path / "room" / "other.py")
+    assert {of_source(MODULE.replace(*change)) for change in SAME.items()} == {known}
+    others = {of_source(MODULE.replace(*change)) for change in OTHER.items()}
+    assert of_source(MODULE) == known not in others and len(others) == len(OTHER)
+    path = path.rename(tmp_path / "room" / "other.py")
     assert code_fingerprint(tmp_path) != known
-    (tmp_path / "room" / "other.py").rename(path)
+    path.rename(tmp_path / "room" / "module.py")
     (tmp_path / "new.py").touch()
     assert code_fingerprint(tmp_path) != known == code_fingerprint(tmp_path, "room/*.py")

@@ -25,7 +25,7 @@ def test_the_real_notebooks_declare_what_is_known_and_their_defaults_will_do():
 
 def test_annotated_assignments_are_found_and_nothing_else():
     code = (
-        'a: int = 1  # = 2\nb: "list[int]" = [1, 2]\nc = 3\nd.e: int = 4\nf: int = g\nh: str\ni += 1\nj: float = -1.5'
+        "a: int = 1  # = 2\nb: 'list[int]' = [1, 2]\nc = 3\nd.e: int = 4\nf: int = g\nh: str\ni += 1\nj: float = -1.5"
     )
     assert annotated(code) == {"a": ("int", 1), "b": ("'list[int]'", [1, 2]), "j": ("float", -1.5)}
     assert annotated("%magic") == annotated("\0") == {}
@@ -87,9 +87,14 @@ def shell():
 def test_a_notebook_refuses_what_papermill_was_given(shell):
     shell.check()
     shell.say("# Parameters\nepochs = 4\nmargin = 1\nrow_epochs = 2\n")  # the last one is meant for another notebook
+    for cell in ("a: dict = {}", "%time 1", "x = [epoch for epoch in range(3)]", "loss: float = 3.5"):
+        shell.say(cell)
+    shell.run_cell("half =", store_history=True)
     shell.check()
     shell.say("# Parameters\nepoch = 4\n")
-    with pytest.raises(UserError, match="this notebook has no parameter 'epoch'; there are epochs, filters, margin"):
+    with pytest.raises(
+        UserError, match="this notebook has no parameter 'epoch'; there are a, epochs, filters, loss, m"
+    ):
         shell.check()
     shell.say("# Parameters\nepochs = 4\n")  # mended in JupyterLab
     shell.check()
@@ -98,20 +103,12 @@ def test_a_notebook_refuses_what_papermill_was_given(shell):
         shell.check()
 
 
-def test_it_can_be_called_again_after_all_kinds_of_cells(shell):
-    for cell in ("a: dict = {}", "%time 1", "x = [epoch for epoch in range(3)]", "loss: float = 3.5"):
-        shell.say(cell)
-    shell.run_cell("half =", store_history=True)
-    shell.check()
-
-
 def test_it_works_where_there_is_no_history():
     namespace = {}
     exec("epochs: int = 10\nfilters: list[int] = [1]", namespace)
     check_notebook(namespace)
-    namespace["filters"] = [1.5]
     with pytest.raises(UserError, match=r"filters is \[1.5\]; expected a list of whole numbers"):
-        check_notebook(namespace)
+        check_notebook(namespace | {"filters": [1.5]})
 
 
 def test_plain_papermill_ends_with_one_message(tmp_path):

@@ -28,15 +28,6 @@ def run(small_study):
     return open_run("tiny", small_study)
 
 
-@pytest.fixture
-def others(small_study):
-    """Studies that differ in one thing each."""
-    changes = {"seed": 1, "split_seed": 1, "cleaning": "word", "split": "own"}
-    return {name: replace(small_study, **{name: value}) for name, value in changes.items()} | {
-        "fingerprint": replace(small_study, catalogue=small_study.catalogue.iloc[:-1])
-    }
-
-
 def snapshot(folder):
     return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
@@ -58,27 +49,25 @@ def test_a_new_folder_gets_facts_and_split_without_a_path_of_the_user(run, small
     assert snapshot(run.folder) == before and [path.stat().st_mtime_ns for path in before] == times
 
 
-@pytest.mark.parametrize("what", ["seed", "split_seed", "cleaning", "split", "fingerprint"])
-def test_another_study_is_refused_with_one_message_that_names_both_and_nothing_is_written(run, others, what):
-    before = snapshot(run.folder)
-    with pytest.raises(UserError) as found:
-        open_run("tiny", others[what])
+CHANGES = {"seed": 1, "split_seed": 1, "cleaning": "word", "split": "own"}
+
+
+@pytest.mark.parametrize("what", [*CHANGES, "fingerprint", "version"])
+def test_another_study_is_refused_with_one_message_that_names_both_and_nothing_is_written(run, what, monkeypatch):
+    study, before = run.study, snapshot(run.folder)
+    other = replace(study, **{what: CHANGES[what]}) if what in CHANGES else study
+    if what == "fingerprint":
+        other = replace(study, catalogue=study.catalogue.iloc[:-1])
+    with monkeypatch.context() as patch, pytest.raises(UserError, match=r"--name.*--restart") as found:
+        patch.setattr(runs, "RESULTS_VERSION", 99 if what == "version" else VERSION)
+        open_run("tiny", other)
     message = str(found.value)
-    assert str(run.folder) in message and "--name" in message and "--restart" in message
-    mine, theirs = run.study.facts(), others[what].facts()
-    for facts in (mine, theirs):
+    assert str(run.folder) in message and ("version 99)" in message) == (what == "version")
+    for facts in ({"version": VERSION} | study.facts(), {"version": VERSION} | other.facts()):
         assert f"{facts['photos']} photos of {facts['data']} (fingerprint {facts['fingerprint'][:8]}" in message
-    assert {f"{what} {facts[what]}"[:20] in message for facts in (mine, theirs)} == {True}
+        assert f"{what} {facts[what]}"[:20] in message
     assert snapshot(run.folder) == before
-    open_run("elsewhere", others[what])
-
-
-def test_a_folder_of_another_version_is_refused_and_nothing_is_written(run, small_study, monkeypatch):
-    before = snapshot(run.folder)
-    monkeypatch.setattr(runs, "RESULTS_VERSION", 99)
-    with pytest.raises(UserError, match=rf"version {VERSION}\).*version 99\).*--name.*--restart"):
-        open_run("tiny", small_study)
-    assert snapshot(run.folder) == before
+    open_run("elsewhere", other)
 
 
 def test_facts_that_identify_nothing_are_brought_up_to_date(run, small_study):
@@ -92,7 +81,7 @@ def test_damaged_facts_are_set_aside_and_made_again(run, small_study, capsys, co
     path = run.folder / "results" / "data.json"
     whole = path.read_bytes()
     path.write_bytes(content)
-    assert open_run("tiny", small_study).folder == run.folder
+    assert open_run("tiny", small_study) == run
     assert path.read_bytes() == whole and path.with_name("data.json.damaged").read_bytes() == content
     told = capsys.readouterr()
     assert told.err.count("\n") == 1 and "data.json is damaged and was set aside as data.json.damaged" in told.err
@@ -156,14 +145,12 @@ def test_a_result_that_cannot_be_used_is_told_with_the_notebook_that_makes_it(ru
 
 
 def test_a_figure_is_saved_with_caption_and_alternative_text_and_shown(run):
-    plt.close("all")  # of other tests
-    figure, axes = plt.subplots(figsize=(7.2, 2))
-    axes.imshow(np.random.default_rng(0).random((20, 20)), cmap="gray")
+    figure = plt.figure()
     figure.set_label("What it shows")
     shown = BeautifulSoup(run.show("fig_1", figure, "A caption").data, "html.parser")
     with Image.open(run.folder / "figures" / "fig_1.png") as image:
         assert image.text == {"Title": "A caption", "Description": "What it shows"}
-    assert shown.img["alt"] == "What it shows" and shown.figcaption.text == "A caption" and not plt.get_fignums()
+    assert shown.img["alt"] == "What it shows" and shown.figcaption.text == "A caption"
     with pytest.raises(ValueError, match="no alternative text"):
         run.show("fig_2", plt.figure(), "A caption")
     assert not (run.folder / "figures" / "fig_2.png").exists()
@@ -179,17 +166,19 @@ def test_a_table_is_saved_and_shown_alike(run):
 
 
 def test_source_is_shown_without_its_docstring_and_with_its_comments(run):
-    html = run.source(losses.contrastive_loss, tasks.Pairs.values).data
-    text = BeautifulSoup(html, "html.parser").select_one(".highlight").text
+    def shown(*functions):
+        html = run.source(*functions).data
+        assert 'class="highlight"' in html and "<span" in html
+        text = BeautifulSoup(html, "html.parser").select_one(".highlight").text
+        compile(text, "shown", "exec")
+        return text
+
+    text = shown(losses.contrastive_loss, tasks.Pairs.values)
     assert "similar = distances.square()  # (P,)" in text and text.lstrip().startswith("def contrastive_loss(")
     assert "\ndef values(self, embeddings" in text  # a method, moved to the left
-    assert '"""' not in text and "Hadsell" not in text and "Args:" not in text
-    assert 'class="highlight"' in html and "<span" in html
-    html = run.source(models.ThesisNetwork, training.constant).data
-    whole = BeautifulSoup(html, "html.parser").select_one(".highlight").text
-    assert "class ThesisNetwork" in whole and "The convolutional trunk" not in whole and "return 1.0" in whole
-    compile(text, "shown", "exec")
-    compile(whole, "shown", "exec")
+    assert '"""' not in text and "Hadsell" not in text
+    text = shown(models.ThesisNetwork, training.constant)
+    assert "class ThesisNetwork" in text and "The convolutional trunk" not in text and "return 1.0" in text
 
 
 # Trainings
@@ -222,32 +211,27 @@ def test_a_training_is_kept_with_its_settings_and_not_done_again(run):
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
 
 
-def shuffled(photos):
-    return replace(photos, labels=photos.labels | {"train": photos.labels["train"].flip(0)})
+OTHERS = [
+    {"epochs": 1},
+    {"batch_size": 8},
+    {"learning_rate": 0.02},
+    {"seed": 4},
+    {"net": network(seed=1)},
+    {"net": torch.nn.Sequential(network(), torch.nn.Tanh())},
+    {"task": tasks.Pairs(margin=1.0)},
+    {"task": tasks.Pairs(draw_by="category")},
+    {"schedule": training.one_cycle},
+    {"augment": lambda inputs, rows, generator, done: augmentation.augment(inputs, generator)},
+    {"augment": lambda inputs, rows, generator, done: inputs.flip(3)},
+    {"optimiser": lambda net, rate: torch.optim.SGD(net.parameters(), lr=rate)},
+    {"validate": False},
+    {"photos": lambda photos: replace(photos, labels=photos.labels | {"train": photos.labels["train"].flip(0)})},
+    {"photos": lambda photos: replace(photos, seed=1)},
+    {"photos": lambda photos: replace(photos, pixels=255 - photos.pixels)},
+]
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"epochs": 1},
-        {"batch_size": 8},
-        {"learning_rate": 0.02},
-        {"seed": 4},
-        {"net": network(seed=1)},
-        {"task": tasks.Naming(), "net": torch.nn.Sequential(network(), torch.nn.Tanh())},
-        {"task": tasks.Pairs(margin=1.0)},
-        {"task": tasks.Pairs(draw_by="category")},
-        {"schedule": training.one_cycle},
-        {"augment": lambda inputs, rows, generator, done: augmentation.augment(inputs, generator)},
-        {"augment": lambda inputs, rows, generator, done: inputs.flip(3)},
-        {"optimiser": lambda net, rate: torch.optim.SGD(net.parameters(), lr=rate)},
-        {"validate": False},
-        {"photos": shuffled},
-        {"photos": lambda photos: replace(photos, seed=1)},
-        {"photos": lambda photos: replace(photos, pixels=255 - photos.pixels)},
-    ],
-    ids=lambda options: "-".join(options),
-)
+@pytest.mark.parametrize("options", OTHERS, ids=lambda options: "-".join(options))
 def test_whatever_a_training_is_made_of_makes_another_one(run, options):
     if change := options.get("photos"):
         options = options | {"photos": change(run.study.photos)}
@@ -257,16 +241,15 @@ def test_whatever_a_training_is_made_of_makes_another_one(run, options):
     assert fit(run, **options)[1] == (0 if "net" not in options else epochs)  # that network is trained by now
 
 
-def test_the_number_of_threads_and_the_code_of_the_package_make_another_training(run, monkeypatch):
+@pytest.mark.parametrize(("name", "other"), [("machine", lambda: ("torch 99", 1)), ("CORE", "other code")])
+def test_the_number_of_threads_and_the_code_of_the_package_make_another_training(run, monkeypatch, name, other):
     fit(run)
-    with monkeypatch.context() as patch:
-        patch.setattr(runs, "machine", lambda: ("torch 99", 1))
-        assert fit(run)[1] == 2
-    fit(run)
-    with monkeypatch.context() as patch:
-        patch.setattr(runs, "CORE", "other code")
-        assert fit(run)[1] == 2
-    assert runs.code_fingerprint(runs.PACKAGE, "[!_]*.py") == runs.CORE  # losses, models, tasks and the like, flat
+    monkeypatch.setattr(runs, name, other)
+    assert fit(run)[1] == 2
+
+
+def test_the_code_of_the_package_is_that_of_its_flat_modules():
+    assert runs.code_fingerprint(runs.PACKAGE, "[!_]*.py") == runs.CORE  # losses, models, tasks and the like
 
 
 CELL = """
