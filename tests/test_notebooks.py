@@ -24,19 +24,27 @@ from autoparts.study.study import SHARED, open_study
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-TINY = {"epochs": "2", "bootstrap": "50", "row_epochs": "1", "recipe_epochs": "2", "side": "24", "seeds": "2"}
+TINY = {
+    "epochs": "2",
+    "bootstrap": "50",
+    "row_epochs": "1",
+    "recipe_epochs": "2",
+    "side": "24",
+    "seeds": "2",
+    "held_out_draws": "2",
+}
 # The only results that prose may state are those of the thesis.
 THESIS_NUMBERS = {"96.41", "0.0007", "99.79", "97.94", "91.98", "50.80", "70.24", "40.36", "74.47"}
 FIGURES = (
     "fig_3_5 fig_3_6 fig_6_4 four_photos excluded_examples preparation fig_4_1 fig_4_2 fig_4_3 fig_4_4 fig_4_5 fig_4_6 "
     "fig_4_7 fig_6_3 drawing_cnn fig_cnn_groups fig_pairs fig_triplets fig_triplet_distances fig_triplet_active "
-    "fig_fair_comparison fig_beyond fig_kinds fig_recommended fig_reliability fig_answer fig_occlusion fig_nearest "
-    "fig_borders"
+    "fig_fair_comparison fig_beyond fig_rising fig_kinds fig_recommended fig_reliability "
+    "fig_answer fig_occlusion fig_nearest fig_borders"
 )
 TABLES = (
     "table_source table_cleaning table_removed table_3_1 table_coverage table_cnn_layers table_cnn_test table_confused "
-    "table_threshold table_5_1 split table_fair_comparison table_beyond table_recommended table_seeds table_unseen "
-    "table_losses_by_recipe table_calibration table_refused table_answer table_borders"
+    "table_threshold table_5_1 split table_fair_comparison table_beyond table_against table_recommended table_seeds "
+    "table_unseen table_calibration table_refused table_answer table_borders"
 )
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -110,6 +118,7 @@ def start(name, folder, hash_seed):
             "AUTOPARTS_CACHE": str(folder / "cache"),
             "OMP_NUM_THREADS": "1",
             "PYTHONHASHSEED": hash_seed,
+            "LOKY_MAX_CPU_COUNT": str(1 + int(hash_seed)),
         }
     )
     command = [sys.executable, "-m", "autoparts", "run", "--data", "synthetic:6x72", "--name", name]
@@ -122,7 +131,7 @@ def start(name, folder, hash_seed):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two runs of all notebooks on 72 photos, side by side: other folder, name, hash seed, and cache."""
+    """Two runs of all notebooks on 72 photos, other in folder, name, hash seed, cache, and number of processes."""
     folders = [tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("another")]
     processes = [start(f"run-{place}", folder, str(place)) for place, folder in enumerate(folders)]
     said = [process.communicate() for process in processes]

@@ -16,11 +16,20 @@ from autoparts.study.run import Run
 
 Queries = Mapping[str, pd.DataFrame]  # model to the naming measures of each test photo
 THESIS_MODELS = {"cnn": "02_cnn_baseline", "contrastive": "03_siamese_contrastive", "triplet": "04_siamese_triplet"}
+HEADLINE = ["precision@1", "95 % interval", "precision@1 macro", "recall@5", "recall@10", "R-precision", "MAP@R"]
+HEADLINE += ["ROC AUC", "EER", "ranking"]
+NAMED = [*HEADLINE[:1], *HEADLINE[2:7], "class top-1", "class top-5", "queries"]  # columns on naming alone
+VERIFIED = ["ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "FNMR at 1 % FMR", "FNMR at 10 % FMR"]
 THESIS = {  # Table 5.1 of the thesis; its CNN's validation accuracy is printed as 0.0007 %
     "cnn": {"training": 0.9979, "validation": 0.000007, "test": 0.5080},
     "contrastive": {"training": 0.9794, "validation": 0.9198, "test": 0.7024},
     "triplet": {"training": None, "validation": None, "test": 0.4036},
 }
+
+
+def thesis_results(run: Run) -> dict[str, dict]:
+    """Read the saved results of the thesis's three models, by the names of their weights."""
+    return {model: run.result(model, notebook) for model, notebook in THESIS_MODELS.items()}
 
 
 def table_5_1(results: Mapping[str, dict]) -> pd.DataFrame:

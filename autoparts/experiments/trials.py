@@ -27,6 +27,8 @@ from autoparts.study.run import Run
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
 
 
+SHOWN = ["group", *MEASURES, "spread", "learning rate", "margin", "verdict"]
+UNSEEN = ["precision@1", "low", "high", "MAP@R", "ROC AUC", "EER", "ranking", "draws"]
 RISING = 0.01  # of validation precision@1
 
 
@@ -173,7 +175,7 @@ def compare(
 ) -> Comparison:
     """Train each row on `photos`, once for each seed, unless that is done, and judge it on them or on `judged`.
 
-    The table has for each row: group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
+    The table has group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
     largest minus the smallest precision@1 over the seeds), the learning rate and the margin, and a verdict where a
     training collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
     """
@@ -250,7 +252,7 @@ def unseen(
             judged.pairs("validation"), judged.pairs("test")
         except UserError as error:
             print(f"no categories are held out: {error}")
-            return pd.DataFrame(columns=["variant", "trained on them", *MEASURES, "low", "high", "draws"])
+            return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
         print(f"categories held out, draw {place + 1} of {times}")
         for known, given in {"no": others, "yes": photos}.items():
             table = compare(run, rows, settings, given, judged).table
@@ -259,7 +261,8 @@ def unseen(
     means, precision = groups[list(MEASURES)].mean(), groups["precision@1"]
     reach = precision.sem().fillna(0) * stats.t.ppf(0.975, max(times - 1, 1))
     limits = {"low": (means["precision@1"] - reach).clip(0), "high": (means["precision@1"] + reach).clip(upper=1)}
-    return means.assign(**limits, draws=times).reset_index().sort_values("variant", kind="stable", ignore_index=True)
+    table = means.assign(**limits, draws=times)[UNSEEN].reset_index()
+    return table.sort_values("variant", kind="stable", ignore_index=True)
 
 
 def over_seeds(
@@ -294,4 +297,5 @@ def again(run: Run, short: str, result: Mapping[str, Any], draws: int, seed: int
 
 
 def _with_spread(scores: pd.DataFrame) -> dict[str, float]:
-    return scores.mean().to_dict() | {"spread": float(scores["precision@1"].max() - scores["precision@1"].min())}
+    spread = scores["precision@1"].max() - scores["precision@1"].min() if len(scores) > 1 else math.nan
+    return scores.mean().to_dict() | {"spread": float(spread)}

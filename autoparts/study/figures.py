@@ -4,7 +4,7 @@ The alternative text is the figure's label: one sentence that says what the figu
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from itertools import cycle
 from typing import Any
@@ -88,11 +88,11 @@ def cumulative_variance(shares: np.ndarray, marks: Mapping[str, int]) -> Figure:
 
 
 @styled
-def curves(history: pd.DataFrame, measures: str | Mapping[str, str], ylabel: str = "") -> Figure:
+def curves(history: pd.DataFrame, measures: str | Mapping[str, str] | Sequence[str], ylabel: str = "") -> Figure:
     """Curves over the epochs, training and validation (Figs 4.1, 4.2, 4.5, 4.6, 4.7).
 
     The history has a row per epoch, as `training.fit` returns it. A measure such as "loss" stands for its columns
-    training_loss and validation_loss (or plain loss); of several, each comes with its words for the legend.
+    training_loss and validation_loss (or plain loss); several come with words for the legend, or are named as they are.
     """
     figure, axes = _canvas(3.2)
     return told(figure, _curves(axes, history, measures, ylabel))
@@ -113,10 +113,13 @@ def side_by_side(panels: Mapping[str, tuple[pd.DataFrame, str]], columns: int = 
     return told(figure, " ".join(sentences))
 
 
-def _curves(axes: Axes, history: pd.DataFrame, measures: str | Mapping[str, str], ylabel: str = "") -> str:
+def _curves(
+    axes: Axes, history: pd.DataFrame, measures: str | Mapping[str, str] | Sequence[str], ylabel: str = ""
+) -> str:
     """Draw curves, and tell in words where each begins and ends and where it is best."""
     measures = {measures: ""} if isinstance(measures, str) else measures
-    percent = all(measure in SHARES for measure in measures)
+    measures = measures if isinstance(measures, Mapping) else {name: name for name in measures}
+    percent = all(measure in SHARES for measure in measures) or ylabel.endswith("precision@1")
     lines = {
         ", ".join(filter(None, (split, words))): history[column]
         for split, prefix in (("training", "training_"), ("validation", "validation_"), ("", ""))

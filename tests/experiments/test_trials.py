@@ -72,7 +72,7 @@ def test_every_row_trains_and_is_judged(run, small):
     assert np.isfinite(finite.to_numpy()).all()
     scores = table[list(SHARES)]
     assert scores.notna().all(axis=None) and ((scores >= 0) & (scores <= 1)).all(axis=None)
-    assert (table["spread"] == 0).all() and (table["verdict"] == "").all()
+    assert table["spread"].isna().all() and (table["verdict"] == "").all()
     named = {name: frame[["precision@1"]].to_numpy().mean() for name, frame in compared.queries.items()}
     assert table.set_index("variant")["precision@1"].to_dict() == pytest.approx(named)
     curves = comparison.learning_curves(compared.histories, variants.FEW)
@@ -192,15 +192,6 @@ def test_rates_and_margins_are_chosen_on_validation_photos_for_a_whole_family(ru
     tuned = trials.tuned(run, rows, SETTINGS, small)
     assert [row.rate for row in tuned] == pytest.approx([1 / 3, 1, 1 / 3, 1 / 3]) and tuned[1] is not None
     assert [tuned[place].task.margin for place in (0, 3)] == [2, 2] and tuned[3].augmentation == "all"
-
-
-def test_the_table_is_the_same_whatever_the_number_of_processes(run, small, tmp_path, monkeypatch):
-    rows = [variants.BASELINE, variants.PLAIN]
-    monkeypatch.setattr(trials.joblib, "cpu_count", lambda: 2)
-    together = trials.compare(run, rows, SETTINGS, small).table
-    monkeypatch.setattr(trials.joblib, "cpu_count", lambda: 1)
-    alone = trials.compare(Run(tmp_path / "alone", run.study), rows, SETTINGS, small).table
-    pd.testing.assert_frame_equal(together, alone, check_exact=True)
 
 
 def test_losses_are_set_beside_those_of_the_better_recipe():
