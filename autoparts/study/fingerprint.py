@@ -19,11 +19,6 @@ PLAIN = (bool, int, float, complex, str, bytes, range, type(None), Path, np.gene
 CONTAINERS = (Mapping, list, tuple, set, frozenset)
 
 
-def machine() -> tuple[str, int]:
-    """Return what else the sums of a training depend on: torch's version, and the number of its threads."""
-    return torch.__version__, torch.get_num_threads()
-
-
 def fingerprint(*values: Any) -> str:
     """Hash any values: tensors and networks by content, tasks by their fields, functions and classes by their code.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from IPython.display import HTML
 from matplotlib.figure import Figure
 from pygments import highlight
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from autoparts import catalogue, evaluation, models, training
 from autoparts.errors import UserError, disk_errors, read_json, read_json_again, whole_file
 from autoparts.study import pictures, tables
-from autoparts.study.fingerprint import code_fingerprint, fingerprint, machine
+from autoparts.study.fingerprint import code_fingerprint, fingerprint
 from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
@@ -91,7 +92,7 @@ class Run:
             [self.study.fingerprint, photos.side, dict(photos.rows), dict(photos.labels), photos.seed],
             None if photos.pixels is self.study.photos.pixels else photos.pixels,
             [network, task, *settings.values(), {name: value for name, value in options.items() if name != "say"}],
-            [CORE, *machine(), str(photos.device)],
+            [CORE, torch.__version__, torch.get_num_threads(), str(photos.device)],
         )
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
         history.attrs = settings

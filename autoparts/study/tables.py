@@ -92,9 +92,8 @@ def write_table(folder: Path, name: str, frame: pd.DataFrame, caption: str, best
     kinds = ["".join(type(value).__name__[0] for value in values) for values in _columns(frame).values()]
     path = Path(folder) / "tables" / f"{name}.csv"
     write_text(path, csv_text(frame))
-    write_text(
-        path.with_suffix(".json"), json.dumps({"caption": caption, "best": best, "kinds": kinds}, indent=1) + "\n"
-    )
+    facts = {"caption": caption, "best": best, "kinds": kinds}
+    write_text(path.with_suffix(".json"), json.dumps(facts, indent=1) + "\n")
 
 
 def read_table(path: Path, advice: str = "run its notebook again") -> tuple[pd.DataFrame, str, bool]:

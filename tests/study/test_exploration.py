@@ -1,9 +1,11 @@
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from samples import draw
 
 from autoparts import models
@@ -12,26 +14,16 @@ from autoparts.sampling import LabelledPairs
 from autoparts.study import exploration
 
 
-def test_the_source_summary_counts_each_step(small_study):
+def test_what_was_read_skipped_and_removed_is_summed_up(small_study):
     table = exploration.source_summary(small_study)
     assert table["photos"].tolist() == [78, 77, 60] and table["categories"].tolist() == [7, 7, 3]
-
-
-def test_skipped_files_are_named_below_the_catalogue(small_study):
     table = exploration.skipped_files(small_study)
     assert table["path"].tolist() == ["Pump/broken.jpg"] and table["reason"].str.len().gt(5).all()
-
-
-def test_the_cleaning_summary_adds_up(small_study):
     table = exploration.cleaning_summary(small_study.removed)
-    assert table.iloc[-1].tolist() == ["total", "", 4, 17]
-    assert table.iloc[:-1]["photos"].sum() == 17
-    assert set(table["word"]) == {"Seal", "Hose", ""}
-
-
-def test_excluded_examples_take_the_words_in_turn(small_study):
+    assert table.iloc[-1].tolist() == ["total", "", 4, 17] and table.iloc[:-1]["photos"].sum() == 17
+    assert {*table["word"]} == {"Seal", "Hose", ""}
     assert exploration.excluded_examples(small_study, 2)["category"].tolist() == ["Door Seal", "Hose"]
-    assert len(exploration.excluded_examples(small_study, 9)) == 4
+    assert len(exploration.excluded_examples(small_study, 9)) == 4  # the words in turn, while there are any
 
 
 def with_pixels(study, pixels):
@@ -55,27 +47,21 @@ def test_near_duplicates_are_counted_by_the_splits_they_fall_into(small_study):
     assert counts["train and test"] == 2 and counts["train and train"] == 1 and counts.sum() == 3
 
 
-def test_similar_photos_are_those_of_the_naive_search():
+def naive_hash(photo):
+    small = np.asarray(Image.fromarray(photo).resize((9, 8), Image.Resampling.LANCZOS))
+    return int("".join(str(int(small[y, x + 1] > small[y, x])) for y in range(8) for x in range(8)), 2)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 5])
+def test_similar_photos_are_those_of_the_naive_search(most):
     noise = np.random.default_rng(0)
     photos = np.stack([prepare_photo(draw(seed)) for seed in range(60)])
     near = (photos[:40].astype(int) + noise.integers(-6, 7, photos[:40].shape)).clip(0, 255).astype(np.uint8)
     pixels = np.concatenate([photos, near, photos[:3]])
-    hashes = [naive_hash(photo) for photo in pixels]
-    for most in (0, 2, 5):
-        naive = [
-            (i, j, bits)
-            for i in range(len(hashes))
-            for j in range(i + 1, len(hashes))
-            if (bits := (hashes[i] ^ hashes[j]).bit_count()) <= most
-        ]
-        assert list(exploration.similar_photos(pixels, most).itertuples(index=False, name=None)) == naive
-        assert len(naive) >= 3
-
-
-def naive_hash(photo):
-    small = np.asarray(exploration.Image.fromarray(photo).resize((9, 8), exploration.Image.Resampling.LANCZOS))
-    bits = [small[y, x + 1] > small[y, x] for y in range(8) for x in range(8)]
-    return int("".join(str(int(bit)) for bit in bits), 2)
+    hashes = [*enumerate(map(naive_hash, pixels))]
+    pairs = [(i, j, (one ^ other).bit_count()) for (i, one), (j, other) in combinations(hashes, 2)]
+    naive = [pair for pair in pairs if pair[2] <= most]
+    assert [*exploration.similar_photos(pixels, most).itertuples(index=False, name=None)] == naive and len(naive) >= 3
 
 
 def test_near_hashes_are_found_among_very_many():
