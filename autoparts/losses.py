@@ -67,7 +67,8 @@ def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Te
     lacks to the margin.
     """
     _check_margin(margin)
-    return torch.where(same, distances, (margin - distances).clamp(min=0)).square() / 2
+    short = torch.where(same, distances, (margin - distances).clamp(min=0))  # (P,), of what they should be
+    return short.square() / 2
 
 
 def triplet_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:

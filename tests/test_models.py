@@ -1,3 +1,4 @@
+import json
 import urllib.error
 
 import pytest
@@ -154,6 +155,20 @@ def test_devices_and_their_precision_are_those_that_are_there():
         with pytest.raises(UserError, match=r"device.*auto"):
             models.choose_device(device)
     assert models.choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("gain", [0.6, 1.1, 1.3])
+def test_bfloat16_is_used_where_it_was_found_faster_and_tried_once(monkeypatch, tmp_path, gain):
+    monkeypatch.setenv("AUTOPARTS_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    models._gain_of_bfloat16.cache_clear()
+    first = models._gain_of_bfloat16(torch.__version__)
+    (kept,) = tmp_path.iterdir()
+    assert first > 0 and json.loads(kept.read_text()) == {"gain": first}
+    kept.write_text(json.dumps({"gain": gain}))
+    assert models._gain_of_bfloat16(torch.__version__) == first  # within a process it never changes
+    models._gain_of_bfloat16.cache_clear()
     with models.half_precision(torch.device("cpu")):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == (torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32)
+    assert product.dtype == (torch.bfloat16 if gain >= 1.2 else torch.float32)
+    models._gain_of_bfloat16.cache_clear()

@@ -151,7 +151,7 @@ def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Phot
 
 
 def validated(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> float:
-    """Train a row, and return its highest validation precision@1; no test photo is looked at."""
+    """Return the highest validation precision@1 of a row's training; no test photo is looked at."""
     with one_thread():
         return train(run, row, settings, photos, seed)[1]["validation_precision@1"].max()
 
@@ -176,8 +176,8 @@ def compare(
     """Train each row on `photos`, once for each seed, unless that is done, and judge it on them or on `judged`.
 
     The table has group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
-    largest minus the smallest precision@1 over the seeds), the learning rate and the margin, and a verdict where a
-    training collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
+    largest minus the smallest precision@1), the learning rate and the margin, and a verdict where a training
+    collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
     """
     judged = judged or photos
     jobs = [(run, row, settings, photos, judged, seed) for row in rows for seed in _seeds(run, settings)]
@@ -271,14 +271,13 @@ def over_seeds(
     """Train the thesis's networks and the recommended one several times at full size, on the same split.
 
     How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. The epochs and
-    the backbone are the recommended model's, whose first training is the run's own. Returns rows as of `compare`.
+    the backbone are the recommended model's, whose first training is the run's own. Returns lines as of `compare`.
     """
-    photos, table = run.study.photos, []
+    photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
         jobs = [(run, short, result, settings.draws, seed) for seed in _seeds(run, settings)]
-        scores = pd.DataFrame(side_by_side(again, jobs, photos.device))
-        table.append({"variant": result["title"], **_with_spread(scores)})
-    scores = []
+        trained = pd.DataFrame(side_by_side(again, jobs, photos.device))
+        table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
         network, _ = train_recommended(run, epochs, seed, name, backbone)

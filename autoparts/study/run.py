@@ -92,7 +92,7 @@ class Run:
             [self.study.fingerprint, photos.side, dict(photos.rows), dict(photos.labels), photos.seed],
             None if photos.pixels is self.study.photos.pixels else photos.pixels,
             [network, task, *settings.values(), {name: value for name, value in options.items() if name != "say"}],
-            [CORE, torch.__version__, torch.get_num_threads(), str(photos.device)],
+            [CORE, torch.__version__, torch.get_num_threads(), str(photos.device), models.fast_bfloat16(photos.device)],
         )
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
         history.attrs = settings

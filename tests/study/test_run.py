@@ -174,7 +174,7 @@ def test_source_is_shown_without_its_docstring_and_with_its_comments(run):
         return text
 
     text = shown(losses.contrastive_loss, tasks.Pairs.values)
-    assert "similar = distances.square()  # (P,)" in text and text.lstrip().startswith("def contrastive_loss(")
+    assert ".clamp(min=0))  # (P,)" in text and text.lstrip().startswith("def contrastive_loss(")
     assert "\ndef values(self, embeddings" in text  # a method, moved to the left
     assert '"""' not in text and "Hadsell" not in text
     text = shown(models.ThesisNetwork, training.constant)
