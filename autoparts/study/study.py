@@ -122,7 +122,7 @@ def open_study(
     prepared = prepared_photos.prepare(read, size=size)
     kept, removed = catalogues.clean(prepared.catalogue, **CLEANING[cleaning])
     catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"))
-    if empty := [split for split in SPLITS if split not in {*catalogue["split"]}]:
+    if empty := [name for name in SPLITS if not (catalogue["split"] == name).any()]:
         raise UserError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")
     if catalogue["content"].nunique() == 1:
         raise UserError(f"all {len(catalogue)} photos are copies of one file: there is nothing to tell apart")

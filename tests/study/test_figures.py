@@ -89,12 +89,16 @@ def test_curves_draw_what_is_in_the_history():
     assert axes.get_ylim() == (0, 1.02)
 
 
-def test_all_curves_are_drawn_and_told_apart_with_and_without_colour():
+def test_nothing_is_left_out_unsaid_and_curves_are_told_apart_with_and_without_colour():
     history = pd.DataFrame({"epoch": [1, 2]} | {f"{letter}_accuracy": [0.1, 0.2] for letter in "abcdefghijk"})
     figure = figures.curves(history, {name: name for name in history.columns[1:]}, "all")
     looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
     assert len(looks) == len({*looks}) == figure.get_label().count("lowest") == 11
     assert len({colour for colour, _ in looks}) == 7 and len({style for _, style in looks[:4]}) == 4
+    marked = figures.threshold_curves(CURVE, {str(at): at / 5 for at in range(6)})
+    assert len(marked.axes[0].lines) == len(evaluation.PAIR_MEASURES) + 6
+    with pytest.raises(ValueError, match="shorter"):
+        figures.reliability_diagram(dict.fromkeys(("before", "after", "later"), RELIABILITY))
 
 
 def test_rows_are_labelled_and_in_their_order_even_if_names_begin_alike():
