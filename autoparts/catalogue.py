@@ -205,7 +205,7 @@ def clean(
     if (kept := len(table) - len(removed)) < 2:
         rules = ", ".join(f"{count} by the rule “{rule}”" for rule, count in removed["rule"].value_counts().items())
         left = f"{kept} of {len(table)} categories left after cleaning (removed: {rules or 'none'}); at least two"
-        raise UserError(f"{left} are needed. Add photos, or set cleaning to word (whole words only) or none.")
+        raise UserError(f"{left} are needed. Add photos, or set cleaning to auto, word or none.")
     return catalogue[~catalogue["category"].isin(removed["category"])].reset_index(drop=True), removed
 
 

@@ -28,7 +28,7 @@ def refused(capsys, *arguments):
 
 DATA = {  # data that cannot be used: number of photos by category, and what the message has to say
     "an empty folder": ({}, "no photo"),
-    "all removed by cleaning": ({"Hose": 4, "Belt": 4, "Seal Kit": 4}, "0 of 3 categories left after cleaning"),
+    "all removed by cleaning": ({"Hose": 1, "Belt": 1, "Seal Kit": 1}, "0 of 3 categories left after cleaning"),
     "one category": ({"Mirror": 9}, "at least two"),
     "too few photos": ({"Mirror": 2, "Pump": 2}, "no photo is left for validation"),
 }

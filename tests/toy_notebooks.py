@@ -42,7 +42,7 @@ for each in {writes}:
 write("figures/fig_{number}.png", made)
 """
 MODULE = '"""A module."""\n\nanswer = 1\n'
-PHOTOS = {"Mirror": 6, "Pump": 6, "Wheel": 6, "Hose": 2}  # the last one is removed by cleaning
+PHOTOS = {"Mirror": 6, "Pump": 6, "Wheel": 6, "Hose": 1}  # the last one is removed by cleaning
 
 
 def write(folder: Path, stem: str, *cells: str, parameters: str = PARAMETERS) -> Path:

@@ -23,6 +23,7 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode, writes
 from tqdm import tqdm
 
+from autoparts.catalogue import printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json_again, set_aside, whole_file
 from autoparts.models import fast_bfloat16
 from autoparts.pipeline import stamps
@@ -89,6 +90,9 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
         _empty(folder)
     _open(folder, study, name)
     _say(f"{len(study.catalogue):,} photos in {len(study.categories)} categories")
+    for rule, gone in study.removed.groupby("rule"):
+        names = printable(", ".join(gone["category"].head(8))) + (", …" if len(gone) > 8 else "")
+        _say(f"removed as “{rule}”: {gone['photos'].sum():,} photos in {len(gone)} categories ({names})")
     read = {stem: _record(folder / "notebooks" / f"{stem}.ipynb") for stem in TABLE}
     records = {stem: record for stem, record in read.items() if record}
     due = [path.stem for path in wanted] if force else stamps.due(wanted, folder, records, study)

@@ -19,7 +19,12 @@ from autoparts.errors import UserError
 from autoparts.models import choose_device
 from autoparts.sampling import Photos, derived_seed
 
-CLEANING = {"substring": {}, "word": {"whole_word": True}, "none": {"words": (), "smallest": 1}}
+CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on own data what no model can learn
+    "auto": {"words": ()},
+    "substring": {},
+    "word": {"whole_word": True},
+    "none": {"words": (), "smallest": 1},
+}
 IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split")  # what makes two studies the same
 SHARED = ("seed", "split_seed", "cleaning", "split", "device", "allow_outside")  # parameters that open a study
 
@@ -99,7 +104,7 @@ def open_study(
     seed: int = 0,
     *,
     split_seed: int = 0,
-    cleaning: str = "substring",
+    cleaning: str = "auto",
     split: str = "new",
     device: str = "auto",
     size: int = 100,
@@ -109,9 +114,11 @@ def open_study(
 
     The data is "synthetic", "synthetic:thesis", a folder of photos, or a CSV manifest, which names photos outside its
     own folder only if `allow_outside`. `seed` is of every training, `split_seed` of the split and of the lists that
-    models are judged on. An excluded word matches a part name as "substring" as in the thesis, or as a whole "word";
-    with "none" all categories are kept. A "new" split is drawn 8:1:1, the data's "own" is kept. The device is "auto",
-    "cpu", "cuda" or "mps", and `size` the side of the prepared photos in pixels.
+    models are judged on. Cleaning removes categories of a single photo and those whose name holds
+    one of the thesis's words, as a "substring" as in the thesis or as a whole "word"; with "none" all are kept, and
+    "auto" takes the words for generated photos only, since nobody's own parts are to disappear for their name. A "new"
+    split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `size` the side of
+    the prepared photos in pixels.
     """
     if cleaning not in CLEANING or split not in ("new", "own"):
         raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
@@ -120,7 +127,8 @@ def open_study(
             raise UserError(f"{name} is {value!r}; expected a whole number, 0 or more")
     read = catalogues.read_catalogue(data, own_split=split == "own", allow_outside=allow_outside)
     prepared = prepared_photos.prepare(read, size=size)
-    kept, removed = catalogues.clean(prepared.catalogue, **CLEANING[cleaning])
+    words = cleaning == "auto" and catalogues.is_generated(data)
+    kept, removed = catalogues.clean(prepared.catalogue, **CLEANING["substring" if words else cleaning])
     catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"))
     if empty := [name for name in SPLITS if not (catalogue["split"] == name).any()]:
         raise UserError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")

@@ -16,7 +16,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def opened(folder, seed=0, **options):
-    return open_study(str(folder), seed, **{"device": "cpu", "size": 20} | options)
+    return open_study(str(folder), seed, **{"cleaning": "substring", "device": "cpu", "size": 20} | options)
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_facts_identify_the_study_and_hold_no_path(small_study, small_folder):
 REFUSED = [  # photos of each category, options, what is told
     ({"Mirror": 2, "Pump": 2}, {}, r"no photo is left for validation: add photos"),
     ({"Hose": 5, "Belt": 5}, {}, "two"),
-    ({"Mirror": 2}, {"cleaning": "gentle"}, r"cleaning is 'gentle' \(expected substring, word, none\)"),
+    ({"Mirror": 2}, {"cleaning": "gentle"}, r"cleaning is 'gentle' \(expected auto, substring, word, none\)"),
     ({"Mirror": 2}, {"split": "mine"}, "split 'mine'"),
     *(({"Mirror": 2}, {name: wrong}, f"^{name} is")
       for name in ("seed", "split_seed") for wrong in (-1, 2**64, 1.5, "a", True)),
@@ -162,6 +162,7 @@ def test_cleaning_and_the_split_can_be_chosen(small_study, small_folder, tmp_pat
     everything = opened(small_folder, cleaning="none")
     assert len(everything.categories) == 7 and everything.removed.empty
     assert everything.source_fingerprint == small_study.source_fingerprint
+    assert opened(small_folder, cleaning="auto").removed["rule"].unique().tolist() == ["too few photos"]
     for split, count in (("train", 6), ("valid", 3), ("test", 3)):
         make_photos(tmp_path / "own" / split, {"Mirror": count, "Pump": count})
     for seed, photo in enumerate((tmp_path / "own").rglob("*.jpg")):
