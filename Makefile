@@ -1,5 +1,5 @@
 # make report | test | lab | bench | lint | clean
-# make report DATA=~/photos NAME=mine PROFILE=thesis EPOCHS=20
+# make report DATA=~/photos NAME=mine-thesis PROFILE=thesis EPOCHS=20
 .DELETE_ON_ERROR:
 .PHONY: report test lab bench lint clean
 .DEFAULT_GOAL := report

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -103,7 +104,7 @@ def augment_of(row: Row, photos: Photos) -> training.Augment | None:
 def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> tuple[nn.Module, pd.DataFrame]:
     """Train a row, unless that is done; return the network of the best epoch on validation photos, and the history.
 
-    Weights in `models/beyond/` are named after what determines them: rows that differ in names alone share a training.
+    Weights are named after what determines them: rows that differ in names alone share a training.
     """
     given = replace(subsets.share_of(photos, row.share, seed), seed=seed)
     network = network_of(row, settings, given, seed)
@@ -132,6 +133,8 @@ def one_thread() -> Iterator[None]:
 
 def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device) -> Iterator[Any]:
     """Call a function with each job, in a process for each core, or one by one on a GPU; results come in order."""
+    # joblib replaces a process that has kept much memory, which torch does on purpose; no job is lost by it.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" else 1
     return joblib.Parallel(workers, return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
 
@@ -166,8 +169,8 @@ def collapse(embeddings: Tensor, losses: pd.Series) -> str:
 
 def cut_at_medians(model: retrieval.Embedded, photos: Photos) -> retrieval.Embedded:
     """Keep one bit per number of the embeddings, set for half of the training photos; apart is how many differ."""
-    medians = model.vectors[photos.rows["train"]].median(dim=0).values
-    return retrieval.Embedded((model.vectors > medians).float(), "manhattan")
+    bits = model.vectors > model.vectors[photos.rows["train"]].median(dim=0).values
+    return retrieval.Embedded(bits.float(), "manhattan")
 
 
 def compare(
@@ -241,9 +244,9 @@ def unseen(
 ) -> pd.DataFrame:
     """Hold a share of the categories out of training, and judge rows on these alone, for several draws of them.
 
-    Their training photos are the gallery, all others the queries; the threshold comes from the other categories. Two
-    lines per row: `trained on them` no, and yes for a training on all; means over the draws, with the 95 % interval of
-    that of precision@1 by Student's t. No line where there are too few categories.
+    Their training photos are the gallery, all others the queries; the threshold comes from the other categories. Means
+    over the draws, with the 95 % interval of that of precision@1 by Student's t: two lines per row, `trained on them`
+    no, and yes for a training on all; no line where there are too few categories.
     """
     tables = []
     for place in range(times):
@@ -270,8 +273,8 @@ def over_seeds(
 ) -> pd.DataFrame:
     """Train the thesis's networks and the recommended one several times at full size, on the same split.
 
-    How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. The epochs and
-    the backbone are the recommended model's, whose first training is the run's own. Returns lines as of `compare`.
+    How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. Epochs and
+    backbone are the recommended model's, whose first training is the run's own.
     """
     photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
@@ -280,7 +283,7 @@ def over_seeds(
         table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
-        network, _ = train_recommended(run, epochs, seed, name, backbone)
+        network = train_recommended(run, epochs, seed, name, backbone)[0]
         scores.append(retrieval.judge(retrieval.embedded(network, photos, "cosine"), photos, settings.draws)[0])
     return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(pd.DataFrame(scores))}])
 
