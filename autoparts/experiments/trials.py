@@ -216,10 +216,7 @@ def _summary(trials: Sequence[Trial], queries: pd.DataFrame, weights: np.ndarray
 
 
 def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> list[Row]:
-    """Choose the learning rate of each family of rows, then its margin, among three each, on validation for one seed.
-
-    A family is a task on a network.
-    """
+    """Choose the rate, then the margin, of each task on each network among three, on validation photos for one seed."""
     chosen: dict[tuple, Row] = {}
     for row in rows:
         family = row.task, row.network
@@ -234,8 +231,8 @@ def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> 
 
 
 def _best(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> Row:
-    seed = _seeds(run, settings)[0]
-    found = list(side_by_side(validated, [(run, row, settings, photos, seed) for row in rows], photos.device))
+    jobs = [(run, row, settings, photos, _seeds(run, settings)[0]) for row in rows]
+    found = list(side_by_side(validated, jobs, photos.device))
     return rows[int(np.argmax(found))]
 
 
