@@ -237,13 +237,11 @@ def fast_bfloat16(device: torch.device) -> bool:
     """Whether training is at least 1.2 times faster in bfloat16: tried once on each processor."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return (
-        device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() and _gain_of_bfloat16(torch.__version__) >= 1.2
-    )
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() and _gain_of_bfloat16() >= 1.2
 
 
 @cache
-def _gain_of_bfloat16(version: str) -> float:
+def _gain_of_bfloat16() -> float:
     """Return how many times faster a step of the thesis's network is in bfloat16; measured once, kept in the cache.
 
     A processor's flag does not tell: without matrix units bfloat16 may take longer than float32.
@@ -252,7 +250,7 @@ def _gain_of_bfloat16(version: str) -> float:
     with suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = sorted({line for line in lines if line.startswith(("model name", "flags"))})
-    name = hashlib.blake2b(f"{processor}{version}".encode(), digest_size=8).hexdigest()
+    name = hashlib.blake2b(f"{processor}{torch.__version__}".encode(), digest_size=8).hexdigest()
     kept = cache_folder() / f"bfloat16-{name}.json"
     with suppress(OSError, ValueError, KeyError):
         return float(json.loads(kept.read_text())["gain"])

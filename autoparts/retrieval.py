@@ -128,9 +128,9 @@ def resampled_means(values: np.ndarray, weights: np.ndarray, generator: np.rando
     return (means * (often / len(values)).astype(np.float32)).sum(axis=1)
 
 
-def weighted_interval(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+def weighted_interval(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> tuple[float, float]:
     """Return the 95 % percentile interval of `resampled_means`."""
-    low, high = np.nanquantile(resampled_means(values, weights, np.random.default_rng(0)), [0.025, 0.975])
+    low, high = np.nanquantile(resampled_means(values, weights, generator), [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -197,17 +197,18 @@ def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], 
     gap = (model.between(anchor, negative) - model.between(anchor, positive)).numpy()
     right = (1 + np.sign(gap)) / 2  # a tie is half right, so that a collapsed model is at chance
     scores["ranking"] = float(right.mean())
-    weights = resampled_weights(labels["test"], draws, np.random.default_rng(photos.seed))
+    generator = np.random.default_rng(photos.seed)
+    weights = resampled_weights(labels["test"], draws, generator)
     place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos, whose weights these are
     place[rows["test"]] = torch.arange(len(rows["test"]))
     of_pairs = weights[:, place[test.left]] * weights[:, place[test.right]]
     of_triplets = weights[:, place[anchor]] * weights[:, place[positive]] * weights[:, place[negative]]
     of_queries = weights[:, named.index]
     intervals = {
-        "precision@1": weighted_interval(named["precision@1"].to_numpy(), of_queries),
-        "MAP@R": weighted_interval(named["MAP@R"].to_numpy(), of_queries),
+        "precision@1": weighted_interval(named["precision@1"].to_numpy(), of_queries, generator),
+        "MAP@R": weighted_interval(named["MAP@R"].to_numpy(), of_queries, generator),
         "ROC AUC": auc_interval(apart.numpy(), test.same.numpy(), of_pairs),
-        "ranking": weighted_interval(right, of_triplets),
+        "ranking": weighted_interval(right, of_triplets, generator),
     }
     for name, (low, high) in intervals.items():
         scores |= {f"{name} low": low, f"{name} high": high}

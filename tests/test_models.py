@@ -162,11 +162,11 @@ def test_bfloat16_is_used_where_it_was_found_faster_and_tried_once(monkeypatch, 
     monkeypatch.setenv("AUTOPARTS_CACHE", str(tmp_path))
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
     models._gain_of_bfloat16.cache_clear()
-    first = models._gain_of_bfloat16(torch.__version__)
+    first = models._gain_of_bfloat16()
     (kept,) = tmp_path.iterdir()
     assert first > 0 and json.loads(kept.read_text()) == {"gain": first}
     kept.write_text(json.dumps({"gain": gain}))
-    assert models._gain_of_bfloat16(torch.__version__) == first  # within a process it never changes
+    assert models._gain_of_bfloat16() == first  # within a process it never changes
     models._gain_of_bfloat16.cache_clear()
     with models.half_precision(torch.device("cpu")):
         product = torch.ones(2, 2) @ torch.ones(2, 2)

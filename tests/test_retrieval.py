@@ -111,15 +111,27 @@ def test_a_bootstrap_sample_draws_categories_and_then_their_photos():
     assert (weights.max(axis=0) > 1).all()  # photos within a category are drawn again too
 
 
+def interval(values, weights):
+    return retrieval.weighted_interval(values, weights, np.random.default_rng(2))
+
+
 def test_the_interval_of_a_mean():
     values = np.random.default_rng(0).random(40)
-    low, high = retrieval.weighted_interval(values, np.random.default_rng(1).multinomial(40, np.ones(40) / 40, 4000))
+    weights = np.random.default_rng(1).multinomial(40, np.ones(40) / 40, 4000)
     half = 1.96 * values.std() / 40**0.5
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
-    assert retrieval.weighted_interval(values, np.ones((3, 40))) == pytest.approx((values.mean(),) * 2)
+    assert interval(values, weights) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
+    assert interval(values, np.ones((3, 40))) == pytest.approx((values.mean(),) * 2)
     once = np.zeros((2, 40))
     once[0, 7] = 2  # a sample without any of these photos says nothing
-    assert retrieval.weighted_interval(values, once) == pytest.approx((values[7],) * 2)
+    assert interval(values, once) == pytest.approx((values[7],) * 2)
+
+
+def test_the_interval_of_several_trainings_holds_what_they_differ_by():
+    """With photos that never change, all that is uncertain is which trainings there are."""
+    trainings = np.array([0.1, 0.4, 0.5, 0.8])
+    low, high = interval(np.repeat(trainings[:, None], 40, axis=1), np.ones((4000, 40)))
+    half = 1.96 * trainings.std() / 4**0.5
+    assert (low, high) == pytest.approx((0.45 - half, 0.45 + half), abs=0.03)
 
 
 def test_the_interval_of_an_area_is_that_of_scikit_learn_for_every_sample():

@@ -16,9 +16,9 @@ from autoparts.study.run import Run
 
 Queries = Mapping[str, pd.DataFrame]  # model to the naming measures of each test photo
 THESIS_MODELS = {"cnn": "02_cnn_baseline", "contrastive": "03_siamese_contrastive", "triplet": "04_siamese_triplet"}
-HEADLINE = ["precision@1", "95 % interval", "precision@1 macro", "recall@5", "recall@10", "R-precision", "MAP@R"]
-HEADLINE += ["ROC AUC", "EER", "ranking"]
-NAMED = [*HEADLINE[:1], *HEADLINE[2:7], "class top-1", "class top-5", "queries"]  # columns on naming alone
+NEAREST = ["precision@1 macro", "recall@5", "recall@10", "R-precision", "MAP@R"]
+HEADLINE = ["precision@1", "95 % interval", *NEAREST, "ROC AUC", "EER", "ranking"]
+NAMED = ["precision@1", *NEAREST, "class top-1", "class top-5", "queries"]  # columns on naming alone
 VERIFIED = ["ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "FNMR at 1 % FMR", "FNMR at 10 % FMR"]
 THESIS = {  # Table 5.1 of the thesis; its CNN's validation accuracy is printed as 0.0007 %
     "cnn": {"training": 0.9979, "validation": 0.000007, "test": 0.5080},
@@ -99,8 +99,9 @@ def softmax_row(logits: Embedded, photos: Photos, draws: int) -> dict[str, float
     truth, outputs = photos.labels["test"], logits.vectors[photos.rows["test"]]  # (M,), (M, categories)
     hits = outputs.topk(min(5, outputs.shape[1])).indices == truth[:, None]
     right = pd.Series(hits[:, 0].double().numpy())
-    weights = retrieval.resampled_weights(truth, draws, np.random.default_rng(photos.seed))
-    low, high = retrieval.weighted_interval(right.to_numpy(), weights)
+    generator = np.random.default_rng(photos.seed)
+    weights = retrieval.resampled_weights(truth, draws, generator)
+    low, high = retrieval.weighted_interval(right.to_numpy(), weights, generator)
     first = {"precision@1": right.mean(), "precision@1 low": low, "precision@1 high": high, "class top-1": right.mean()}
     macro, five = right.groupby(truth.numpy()).mean().mean(), float(hits.any(dim=1).double().mean())
     return first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)}
@@ -120,8 +121,8 @@ def paired_differences(queries: Queries, photos: Photos, against: str, draws: in
     Of a model trained several times, `queries` have a column "precision@1" for each training, and trainings are drawn
     anew as well. `judged` is "better" or "worse" where the interval leaves zero out, else "not to be told apart".
     """
-    weights = retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
     generator, rows = np.random.default_rng(photos.seed), {}
+    weights = retrieval.resampled_weights(photos.labels["test"], draws, generator)
     means = {
         name: retrieval.resampled_means(frame[["precision@1"]].to_numpy().T, weights[:, frame.index], generator)
         for name, frame in queries.items()

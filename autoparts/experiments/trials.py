@@ -26,8 +26,6 @@ from autoparts.study.fingerprint import fingerprint
 from autoparts.study.run import Run
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
-
-
 SHOWN = ["group", *MEASURES, "spread", "learning rate", "margin", "verdict"]
 UNSEEN = ["precision@1", "low", "high", "MAP@R", "ROC AUC", "EER", "ranking", "draws"]
 RISING = 0.01  # of validation precision@1
@@ -115,8 +113,8 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     task, rate = Budgeted(row.task, len(photos.rows["train"])), settings.learning_rate * row.rate
     schedule = training.one_cycle if row.network == "residual" else training.constant
     options = {"photos": given, "seed": seed, "augment": augment_of(row, given), "schedule": schedule}
-    quiet = {"say": lambda line: None}  # a line for each row is enough
-    history = run.fit(name, network, task, settings.epochs, settings.batch_size, rate, **options, **quiet)
+    options["say"] = lambda line: None  # a line for each row is enough
+    history = run.fit(name, network, task, settings.epochs, settings.batch_size, rate, **options)
     return training.load_weights(network, run.weights(name), best=True), history
 
 
@@ -185,17 +183,20 @@ def compare(
     judged = judged or photos
     jobs = [(run, row, settings, photos, judged, seed) for row in rows for seed in _seeds(run, settings)]
     tried = side_by_side(try_row, jobs, photos.device)
-    weights = retrieval.resampled_weights(judged.labels["test"], settings.draws, np.random.default_rng(judged.seed))
-    table, queries, histories = [], {}, {}
+    table, queries, histories, generator = [], {}, {}, np.random.default_rng(judged.seed)
+    weights = retrieval.resampled_weights(judged.labels["test"], settings.draws, generator)
     for row in rows:
         trials = [next(tried) for _ in range(settings.seeds)]
         print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in trials):.0f} s")
         queries[row.name] = pd.concat([trial.named for trial in trials], axis=1)
+        facts = {"group": row.group, "variant": row.name}
         if row.trained:
             histories[row.name] = sum(trial.history for trial in trials) / len(trials)
-        chosen = {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
-        facts = {"group": row.group, "variant": row.name, **(chosen if row.trained else {})}
-        table.append(facts | _summary(trials, queries[row.name], weights, histories.get(row.name)))
+            facts |= {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
+        hits, of_queries = queries[row.name].to_numpy().T, weights[:, queries[row.name].index]  # (seeds, M), (draws, M)
+        low, high = retrieval.weighted_interval(hits, of_queries, generator)
+        facts |= _summary(trials, histories.get(row.name))
+        table.append(facts | {"precision@1 low": low, "precision@1 high": high})
     return Comparison(pd.DataFrame(table), queries, histories)
 
 
@@ -203,16 +204,14 @@ def _seeds(run: Run, settings: Settings) -> list[int]:
     return [derived_seed(run.study.seed, f"variant {seed}") for seed in range(settings.seeds)]
 
 
-def _summary(trials: Sequence[Trial], queries: pd.DataFrame, weights: np.ndarray, history: pd.DataFrame | None) -> dict:
+def _summary(trials: Sequence[Trial], history: pd.DataFrame | None) -> dict[str, Any]:
     frame = pd.DataFrame([trial.scores for trial in trials])
     verdicts = set(frame.pop("verdict")) - {""}
     if history is not None:
         curve = history["validation_precision@1"]
         if curve.max() - curve.head(max(1, len(curve) * 3 // 4)).max() >= RISING:
             verdicts.add("still rising")
-    low, high = retrieval.weighted_interval(queries.to_numpy().T, weights[:, queries.index])
-    interval = {"precision@1 low": low, "precision@1 high": high, "verdict": "; ".join(sorted(verdicts))}
-    return _with_spread(frame) | interval
+    return _with_spread(frame) | {"verdict": "; ".join(sorted(verdicts))}
 
 
 def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> list[Row]:
@@ -296,5 +295,6 @@ def again(run: Run, short: str, result: Mapping[str, Any], draws: int, seed: int
 
 
 def _with_spread(scores: pd.DataFrame) -> dict[str, float]:
+    scores = scores.loc[:, ~scores.columns.str.endswith((" low", " high"))]  # no mean of ends is the end of a mean
     spread = scores["precision@1"].max() - scores["precision@1"].min() if len(scores) > 1 else math.nan
     return scores.mean().to_dict() | {"spread": float(spread)}

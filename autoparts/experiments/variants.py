@@ -64,7 +64,6 @@ class CountedTriplets(Grouped):
 
     distance: str = "cosine"
     margin: float = 0.2
-
     batch_size: int = 64
 
     def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:

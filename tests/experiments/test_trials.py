@@ -174,8 +174,7 @@ def test_the_best_epoch_on_validation_photos_is_judged(run, small):
 def test_what_still_rises_is_marked(run, small):
     def verdict(curve):
         trial = trials.Trial({"precision@1": 0.5, "verdict": ""}, None, None, 0)
-        hits, history = pd.DataFrame({"precision@1": [1.0, 0]}), pd.DataFrame({"validation_precision@1": curve})
-        return trials._summary([trial], hits, np.ones((9, 2), dtype=np.float32), history)["verdict"]
+        return trials._summary([trial], pd.DataFrame({"validation_precision@1": curve}))["verdict"]
 
     assert verdict([0.1, 0.3, 0.5, 0.52]) == "still rising" and verdict([0.1, 0.5, 0.5, 0.505]) == ""
 
