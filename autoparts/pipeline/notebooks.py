@@ -44,7 +44,7 @@ TABLE = {
     "03_siamese_contrastive": Notebook(writes=_files("contrastive", "threshold"), seconds=200),
     "04_siamese_triplet": Notebook(writes=_files("triplet"), seconds=300),
     "05_model_comparison": Notebook(THESIS, _files("comparison", "lookalikes"), seconds=50),
-    "06_beyond_the_thesis": Notebook(THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=700, trainings=31),
+    "06_beyond_the_thesis": Notebook(THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=700, trainings=41),
     "07_find_a_part": Notebook(
         RECOMMENDED, ("results/finder.json", "models/finder.pt"), shows_left_out=True, seconds=60
     ),
