@@ -9,7 +9,7 @@ from autoparts.pipeline import stamps
 from autoparts.pipeline.execution import opened
 from autoparts.pipeline.notebooks import TABLE, complete, declared_parameters, select
 from autoparts.report.pages import restored
-from autoparts.study.run import IDENTITY, run_folder
+from autoparts.study.run import IDENTITY, SPLIT, run_folder
 
 MOST = 8  # files that are named
 UNKNOWN = {"photos": "?", "data": "?", "categories": "?", "seed": "?"}
@@ -60,8 +60,9 @@ def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list
             facts[name] = read_json(folder / name, "the next run writes it")
         except UserError as error:
             broken.append(str(error))
-    broken += stamps.broken_split(facts.get("run.json", {}), folder)
-    return records, facts.get("results/data.json", {}), broken
+    study = facts.get("results/data.json", {})
+    broken += stamps.broken({SPLIT: study["split_file"]} if "split_file" in study else {}, folder)
+    return records, study, broken
 
 
 def _other_study(record: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:

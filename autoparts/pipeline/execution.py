@@ -88,7 +88,8 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     """Bring notebooks up to date in a run folder that is locked; see `run`."""
     if restart:
         _empty(folder)
-    _open(folder, study, name)
+    read_json_again(folder / "run.json")  # a damaged one is set aside, not overwritten
+    open_run(name, study)
     _say(f"{len(study.catalogue):,} photos in {len(study.categories)} categories")
     for rule, gone in study.removed.groupby("rule"):
         names = printable(", ".join(gone["category"].head(8))) + (", …" if len(gone) > 8 else "")
@@ -120,14 +121,6 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
 
 def _say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)  # above the bar, if there is one
-
-
-def _open(folder: Path, study: Study, name: str) -> None:
-    """Open the run, which refuses another study; its table of the split is written again if it is damaged."""
-    open_run(name, study)
-    if damage := stamps.broken_split(read_json_again(folder / "run.json"), folder):
-        _say(f"{damage[0]} and was set aside as {set_aside(folder / stamps.SPLIT).name}; it is written again")
-        open_run(name, study)
 
 
 def _record(executed: Path) -> dict[str, Any] | None:
@@ -239,7 +232,6 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
         "name": folder.name,
         "parameters": {name: value for values in wanted.values() for name, value in values.items()},
         "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
-        "split_file": stamps.digest(folder / stamps.SPLIT),
         "threads": torch.get_num_threads(),
         "precision": "bfloat16" if fast_bfloat16(study.photos.device) else "float32",
         "versions": stamps.versions(),

