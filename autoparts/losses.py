@@ -67,8 +67,8 @@ def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Te
     lacks to the margin.
     """
     _check_margin(margin)
-    short = torch.where(same, distances, (margin - distances).clamp(min=0))  # (P,), of what they should be
-    return short.square() / 2
+    amiss = torch.where(same, distances, (margin - distances).clamp(min=0))  # (P,), how far from costing nothing
+    return amiss.square() / 2
 
 
 def triplet_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:

@@ -191,11 +191,11 @@ class Grouped(Task):
         if self.loss == "all pairs":
             values = balanced_pairs(distances, labels, self.margin)
         elif self.loss == "soft margin":
-            anchor, *others = losses.hardest(distances.detach(), labels)
-            values = losses.soft_margin_triplet_loss(*(distances[anchor, other] for other in others))
+            anchor, positive, negative = losses.hardest(distances.detach(), labels)
+            values = losses.soft_margin_triplet_loss(distances[anchor, positive], distances[anchor, negative])
         else:
-            anchor, *others = losses.mine(distances.detach(), labels, self.mined, self.margin)
-            values = losses.triplet_loss(*(distances[anchor, other] for other in others), self.margin)
+            anchor, positive, negative = losses.mine(distances.detach(), labels, self.mined, self.margin)
+            values = losses.triplet_loss(distances[anchor, positive], distances[anchor, negative], self.margin)
         return {"loss": values if len(values) else embeddings.sum(dim=1) * 0}
 
 

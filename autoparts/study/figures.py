@@ -24,7 +24,7 @@ WIDTH = 7.2  # inches, the width of the report's text
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 PALETTE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "black")
 LINE_STYLES = ("-", "--", "-.", ":")
-SHARES = ("accuracy", "ranked", "active", "hard", "semi-hard", "easy")  # measures that are shares, drawn in percent
+SHARES = ("accuracy", "ranked", "active", "hard", "semi-hard", "easy", "validation precision@1")  # drawn in percent
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # how a photo is drawn
 LOOKS = plt.cycler(color=PALETTE * 4, linestyle=LINE_STYLES * 7)  # 28 lines that differ in colour, style or both
 STYLE = sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | {"axes.prop_cycle": LOOKS}
@@ -119,7 +119,7 @@ def _curves(
     """Draw curves, and tell in words where each begins and ends and where it is best."""
     measures = {measures: ""} if isinstance(measures, str) else measures
     measures = measures if isinstance(measures, Mapping) else {name: name for name in measures}
-    percent = all(measure in SHARES for measure in measures) or ylabel.endswith("precision@1")
+    percent = ylabel in SHARES or all(measure in SHARES for measure in measures)
     lines = {
         ", ".join(filter(None, (split, words))): history[column]
         for split, prefix in (("training", "training_"), ("validation", "validation_"), ("", ""))
