@@ -153,14 +153,14 @@ def test_the_kinds_of_triplets_are_shares(run, small):
     assert history[list(losses.KINDS)].sum(axis=1).to_numpy() == pytest.approx(np.ones(2))
 
 
-def test_every_row_gets_as_many_photos(small):
-    """In each epoch, to within a few: what a row is worth is not told by how long it was trained."""
-    photos = len(small.rows["train"])
+def test_every_row_gets_as_many_photos(patterns):
+    """In each epoch, to within three in a hundred: what a row is worth is not told by how long it was trained."""
+    photos = patterns(*[40] * 20)
     for row in (row for row in variants.ROWS if row.trained):
         for size in (64, 16, 5):
-            batches = variants.Budgeted(row.task, photos).batches(small, size, seeded(0))
-            assert sum(len(batch.photos) for batch in batches) == pytest.approx(photos, abs=24), row.name
-    assert len(variants.Budgeted(tasks.Naming(), 3).batches(small, 64, seeded(0))) == 1  # never none at all
+            batches = variants.Budgeted(row.task, 800).batches(photos, size, seeded(0))
+            assert sum(len(batch.photos) for batch in batches) == pytest.approx(800, abs=24), row.name
+    assert len(variants.Budgeted(tasks.Naming(), 3).batches(photos, 64, seeded(0))) == 1  # never none at all
 
 
 def test_the_best_epoch_on_validation_photos_is_judged(run, small):
@@ -189,7 +189,7 @@ def test_rates_and_margins_are_chosen_on_validation_photos_for_a_whole_family(ru
     monkeypatch.setattr(trials, "side_by_side", lambda function, jobs, device: [trials.validated(*job) for job in jobs])
     rows = [variants.BASELINE, variants.PIXELS, variants.PLAIN, variants.AUGMENTED]
     tuned = trials.tuned(run, rows, SETTINGS, small)
-    assert [row.rate for row in tuned] == pytest.approx([1 / 3, 1, 1 / 3, 1 / 3]) and tuned[1] is not None
+    assert [row.rate for row in tuned] == pytest.approx([1 / 3, 1, 1 / 3, 1 / 3]) and tuned[1] == rows[1]
     assert [tuned[place].task.margin for place in (0, 3)] == [2, 2] and tuned[3].augmentation == "all"
 
 
