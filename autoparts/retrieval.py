@@ -3,7 +3,7 @@
 Definitions follow Musgrave, Belongie and Lim, "A Metric Learning Reality Check" (2020).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,26 @@ def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator
     return weights
 
 
+def weights_of(columns: Sequence[Tensor], photos: Photos, weights: np.ndarray) -> np.ndarray:
+    """Return the bootstrap weights of samples of several test photos, the products of theirs: (draws, P) float32.
+
+    Takes rows of `Photos.pixels`, (P,) int64 for each member, such as left and right; and the test photos' weights.
+    """
+    place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos
+    place[photos.rows["test"]] = torch.arange(len(photos.rows["test"]))
+    return np.prod([weights[:, place[column]] for column in columns], axis=0)
+
+
+def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos, draws: int = 500) -> tuple[float, float]:
+    """Return the 95 % interval of the accuracy on test samples, (P,) bool, over other categories and photos.
+
+    Samples that share photos are not independent, so the photos are drawn anew; for the columns see `weights_of`.
+    """
+    generator = np.random.default_rng(photos.seed)
+    weights = weights_of(columns, photos, resampled_weights(photos.labels["test"], draws, generator))
+    return weighted_interval(hits.numpy(), weights, generator)
+
+
 def resampled_means(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return the weighted mean of (M,) values under each of (draws, M) weights: (draws,), NaN where nothing weighs.
 
@@ -199,11 +219,8 @@ def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], 
     scores["ranking"] = float(right.mean())
     generator = np.random.default_rng(photos.seed)
     weights = resampled_weights(labels["test"], draws, generator)
-    place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos, whose weights these are
-    place[rows["test"]] = torch.arange(len(rows["test"]))
-    of_pairs = weights[:, place[test.left]] * weights[:, place[test.right]]
-    of_triplets = weights[:, place[anchor]] * weights[:, place[positive]] * weights[:, place[negative]]
-    of_queries = weights[:, named.index]
+    of_queries, of_pairs = weights[:, named.index], weights_of((test.left, test.right), photos, weights)
+    of_triplets = weights_of((anchor, positive, negative), photos, weights)
     intervals = {
         "precision@1": weighted_interval(named["precision@1"].to_numpy(), of_queries, generator),
         "MAP@R": weighted_interval(named["MAP@R"].to_numpy(), of_queries, generator),

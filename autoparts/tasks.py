@@ -69,6 +69,10 @@ class Naming(Task):
         """One name drawn among all."""
         return 1 / photos.categories
 
+    def samples(self, photos: Photos) -> tuple[Tensor, ...]:
+        """Return the rows of the test photos."""
+        return (photos.rows["test"],)
+
     def judge(self, network: nn.Module, photos: Photos) -> dict[str, Tensor]:
         """Return whether each photo is named rightly: split to (M,) bool."""
         outputs = {split: embed(network, photos.pixels, photos.rows[split]) for split in SPLITS}
@@ -116,6 +120,10 @@ class Pairs(Task):
         """Yes or no, on balanced pairs."""
         return 0.5
 
+    def samples(self, photos: Photos) -> tuple[Tensor, ...]:
+        """Return the rows of the fixed test pairs: left and right."""
+        return photos.pairs("test")[:2]
+
     def judge(self, network: nn.Module, photos: Photos) -> dict[str, Tensor]:
         """Return whether each fixed pair is judged rightly, at the threshold best on validation: split to (P,) bool."""
         return self._verify(network, photos, SPLITS)[1]
@@ -159,6 +167,10 @@ class Triplets(Task):
         """Return the fixed validation triplets."""
         return sampling.fixed_batches(photos.triplets("validation"))
 
+    def samples(self, photos: Photos) -> tuple[Tensor, ...]:
+        """Return the rows of the fixed test triplets: anchors, positives, negatives."""
+        return tuple(photos.triplets("test"))
+
     def judge(self, network: nn.Module, photos: Photos, measure: str = "accuracy") -> dict[str, Tensor]:
         """Return whether each fixed triplet is ranked rightly, with the margin or ("ranked") without."""
         lists = {split: sampling.fixed_batches(photos.triplets(split)) for split in SPLITS}
@@ -175,7 +187,7 @@ class Grouped(Task):
     loss: str = "triplet"  # "triplet" (of the mined kind), "soft margin", "all pairs" or "supervised contrastive"
     mined: str = "semi-hard"  # which triplets, one of `losses.KINDS`
     distance: str = "squared"
-    margin: float = 1.0  # in units of the distance
+    margin: float | None = 1.0  # in units of the distance; None where the loss has none
     each: int = 4  # photos of a category that come together, K
 
     def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:

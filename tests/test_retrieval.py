@@ -7,8 +7,10 @@ from sklearn import metrics
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from autoparts import retrieval
+from autoparts.evaluation import wilson_interval
 from autoparts.losses import DISTANCES, distance
 from autoparts.sampling import Photos, seeded
+from autoparts.tasks import Naming, Pairs, Triplets
 
 
 def scene(seed, queries=40, photos=90, categories=7, noise=1.5):
@@ -193,3 +195,25 @@ def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
 def test_measures_do_not_depend_on_where_photos_lie_in_the_pixels():
     one, other = (retrieval.judge(*judged(0, shuffle=shuffle), draws=50)[0] for shuffle in (0, 1))
     assert one == pytest.approx(other)
+
+
+def test_pairs_that_share_photos_are_as_uncertain_as_photos_are():
+    """Ten pairs of one photo, judged alike, say no more than one of them."""
+    labels = torch.arange(40).repeat_interleave(5)
+    photos = Photos(torch.zeros(200, 2, 2).byte(), {"test": torch.arange(200)}, {"test": labels}, seed=1)
+    right = torch.rand(200, generator=seeded(0)) < 0.5
+    low, high = retrieval.accuracy_interval(right, [torch.arange(200)], photos)
+    assert 0.1 < high - low < 0.25 and low < right.double().mean() < high
+    left = torch.arange(200).repeat_interleave(10)
+    least, most = retrieval.accuracy_interval(right[left], [left, left.roll(1)], photos)
+    wilson = wilson_interval(int(right[left].sum()), 2000)
+    assert most - least > 2 * (wilson[1] - wilson[0])
+
+
+@pytest.mark.parametrize("task", [Naming(), Pairs(), Triplets()])
+def test_the_samples_of_a_task_are_those_that_it_judges(task):
+    labels = torch.arange(5).repeat_interleave(6)
+    rows = {split: torch.arange(30) for split in ("train", "validation", "test")}
+    photos = Photos(torch.randint(0, 256, (30, 4, 4), generator=seeded(0)).byte(), rows, dict.fromkeys(rows, labels))
+    hits = task.judge(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 5)), photos)
+    assert {len(column) for column in task.samples(photos)} == {len(hits["test"])}

@@ -26,7 +26,7 @@ from autoparts.study.fingerprint import fingerprint
 from autoparts.study.run import Run
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
-SHOWN = ["group", *MEASURES, "spread", "learning rate", "margin", "verdict"]
+SHOWN = [*MEASURES, "spread", "learning rate", "margin", "verdict"]
 UNSEEN = ["precision@1", "low", "high", "MAP@R", "ROC AUC", "EER", "ranking", "draws"]
 RISING = 0.01  # of validation precision@1
 
@@ -221,7 +221,7 @@ def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> 
         family = row.task, row.network
         if row.trained and family not in chosen:
             best = _best(run, [replace(row, rate=row.rate * factor) for factor in (1, 1 / 3, 3)], settings, photos)
-            if hasattr(row.task, "margin"):
+            if getattr(row.task, "margin", None):
                 others = [replace(row.task, margin=row.task.margin * factor) for factor in (1, 1 / 2, 2)]
                 best = _best(run, [replace(best, task=task) for task in others], settings, photos)
             chosen[family] = best

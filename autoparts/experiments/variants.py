@@ -138,7 +138,7 @@ UNTRAINED = Row("baseline", "untrained network", trained=False)
 PLAIN = Row("loss", "cross-entropy (plain network)", Naming())
 CONTRASTIVE = Row("loss", "contrastive, random pairs", Pairs())
 SEMI_HARD = Row("sampling", "semi-hard triplets", CountedTriplets())
-SUPERVISED = Row("loss", "supervised contrastive", Grouped(loss="supervised contrastive", distance="cosine"))
+SUPERVISED = Row("loss", "supervised contrastive", Grouped("supervised contrastive", distance="cosine", margin=None))
 AUGMENTED = Row("augmentation", "all photos augmented", augmentation="all")
 DRAWN_ALIKE = Row("augmentation", "categories drawn alike, not augmented", Triplets(draw_by="category"))
 DEEPER = Row("network", "residual network", network="residual", rate=4.0)
@@ -159,7 +159,7 @@ ROWS = (
     PLAIN,
     CONTRASTIVE,
     Row("loss", "all pairs of a batch", Grouped(loss="all pairs", distance="euclidean", margin=2.0)),
-    Row("loss", "soft margin, hardest of a batch", Grouped(loss="soft margin", distance="euclidean")),
+    Row("loss", "soft margin, hardest of a batch", Grouped("soft margin", distance="euclidean", margin=None)),
     Row("loss", "quadruplet", Quadruplets()),
     SUPERVISED,
     Row("distance", "euclidean distance", Triplets(distance="euclidean", margin=1.0)),

@@ -138,7 +138,8 @@ def _curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if percent:
         _in_percent(axes, "y")
-    axes.legend()
+    aside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(lines) > 4 else {}  # beside the curves, not on them
+    axes.legend(**aside)
     return f"{named[:1].upper()}{named[1:]} over {len(history)} epochs: {'; '.join(paths)}."
 
 

@@ -20,7 +20,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 from torch import Tensor, nn
 
-from autoparts import catalogue, evaluation, models, training
+from autoparts import catalogue, evaluation, models, retrieval, training
 from autoparts.errors import UserError, disk_errors, read_json, read_json_again, set_aside, whole_file
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import code_fingerprint, fingerprint
@@ -105,17 +105,20 @@ class Run:
         Takes the trained network, the task it was trained for, the history as `fit` returns it with its settings, what
         it judged rightly in each split, as `task.judge` returns it, and more facts to keep.
         """
+        photos = self.study.photos
+        metrics = evaluation.accuracies(training=hits["train"], validation=hits["validation"], test=hits["test"])
+        interval = retrieval.accuracy_interval(hits["test"], task.samples(photos), photos)
         self.save_result(
             name,
             title=task.title,
-            task=task.question.format(categories=self.study.photos.categories),
-            chance=task.chance(self.study.photos),
+            task=task.question.format(categories=photos.categories),
+            chance=task.chance(photos),
             trained_for={"kind": type(task).__name__, **asdict(task)},
             architecture=network.architecture,
             weights=models.count_parameters(network),
             settings=history.attrs,
             history=history,
-            metrics=evaluation.accuracies(training=hits["train"], validation=hits["validation"], test=hits["test"]),
+            metrics=metrics | {"test_interval": interval},
             **facts,
         )
 
