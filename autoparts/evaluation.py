@@ -126,10 +126,7 @@ def accuracies(**hits: Tensor) -> dict[str, float | int | list[float]]:
 def accuracy_by_group(hits: Tensor, groups: pd.Series, total: str = "") -> pd.DataFrame:
     """Accuracy of each group of samples, with its 95 % interval: photos, accuracy, low, high.
 
-    Args:
-        hits: (M,) bool.
-        groups: (M,) group of each sample, such as head, middle, tail.
-        total: name of a last row for all samples; none if empty.
+    Takes (M,) bool hits, the group of each sample, such as head, middle, tail, and the name of a last row for all.
     """
     table = pd.DataFrame({"hit": hits.numpy(), "group": groups.to_numpy()}).groupby("group", observed=True)["hit"]
     frame = table.agg(photos="size", hits="sum")

@@ -46,13 +46,8 @@ def open_photo(path: str) -> Image.Image:
     """Open a photo as one would look at it: first frame, turned by its EXIF tag, transparency on white.
 
     The format is decided by content: JPEG, PNG, WebP, GIF, BMP, TIFF, and HEIC where pillow-heif is installed.
-    16-bit grey is scaled to 8 bits; colour profiles are not applied.
-
-    Returns:
-        Image of mode "L" for grey photos, else "RGB".
-
-    Raises:
-        OSError, ValueError and whatever else Pillow raises on files that are no photos.
+    16-bit grey is scaled to 8 bits; colour profiles are not applied. Returns an image of mode "L" for grey photos, else
+    "RGB"; raises OSError, ValueError and whatever else Pillow raises on files that are no photos.
     """
     return decode(_read(path))
 
@@ -198,10 +193,8 @@ def prepare(
 
     Takes a DataFrame with `path` and `category` (photos with an empty one are skipped), and the folder for entries, by
     default `cache_folder()`. So many workers (0: one per core) change no byte. Returns the readable photos sorted by
-    category and path, with pixels in the same order; and the skipped ones.
-
-    Raises:
-        FailedError: No photo is readable, or the cache cannot be written.
+    category and path, with pixels in the same order; and the skipped ones. That none is readable, or that the cache
+    cannot be written, is told in a FailedError.
     """
     catalogue = catalogue.sort_values(["category", "path"], ignore_index=True)
     nameless = catalogue[catalogue["category"] == ""].assign(reason="the category's name has no visible character")

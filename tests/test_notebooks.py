@@ -24,7 +24,16 @@ from autoparts.study.study import SHARED, open_study
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-TINY = {"epochs": "2", "bootstrap": "50", "row_epochs": "1", "recipe_epochs": "2", "side": "24", "seeds": "2"}
+TINY = {
+    "epochs": "2",
+    "bootstrap": "50",
+    "row_epochs": "1",
+    "recipe_epochs": "2",
+    "recipe_side": "32",
+    "scratch_epochs": "2",
+    "side": "24",
+    "seeds": "2",
+}
 # The only results that prose may state are those of the thesis.
 THESIS_NUMBERS = {"96.41", "0.0007", "99.79", "97.94", "91.98", "50.80", "70.24", "40.36", "74.47"}
 FIGURES = (

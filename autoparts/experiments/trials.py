@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 import torch
@@ -201,13 +202,12 @@ def unseen(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, sh
     return pd.concat(marked).sort_values("variant", kind="stable", ignore_index=True)
 
 
-def over_seeds(
-    run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, backbone: str = ""
-) -> pd.DataFrame:
+def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, **recipe: Any) -> pd.DataFrame:
     """Train the thesis's networks and the recommended one several times at full size, on the same split.
 
     How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. The epochs and
-    the backbone are the recommended model's, whose first training is the run's own. Returns rows as of `compare`.
+    `recipe` are the recommended model's (see `train_recommended`), whose first training is the run's own. Returns rows
+    as of `compare`.
     """
     study, tables, scores = run.study, [], []
     for result in results.values():
@@ -218,8 +218,7 @@ def over_seeds(
         tables.append(compare(run, [row], own, study.photos))
     for seed in range(study.seed, study.seed + settings.seeds):
         name = "recommended" if seed == study.seed else f"recommended-{seed}"
-        network, _ = train_recommended(run, epochs, seed, name, backbone)
-        model = retrieval.embedded(network, study.photos, "cosine")
+        model = train_recommended(run, epochs, seed, name, **recipe).seen
         scores.append(retrieval.judge(model, study.photos, settings.draws)[0] | {"verdict": ""})
     best = {"group": "recipe", "variant": "recommended", **_summary(scores)}
     return pd.concat([*tables, pd.DataFrame([best])], ignore_index=True)

@@ -37,7 +37,7 @@ def _weights(*names: str) -> tuple[str, ...]:
 
 THESIS = _results("cnn", "contrastive", "triplet") + _weights("cnn", "contrastive", "triplet")
 RECOMMENDED = _results("recommended") + _weights("recommended")
-BEYOND = ("models/beyond/*.pt", "models/recommended-*.pt")
+BEYOND = ("models/beyond/*.pt", "models/recommended-*.pt", "models/scratch.pt", "models/features/*.pt")
 TABLE = {
     "01_eda_pca": Notebook(writes=_results("eda"), shows_left_out=True),
     "02_cnn_baseline": Notebook(writes=_results("cnn") + _weights("cnn")),
