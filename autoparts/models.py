@@ -1,10 +1,11 @@
 """The networks: the thesis's, the residual one, and the recommended recogniser; and where they compute."""
 
+import difflib
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,15 +21,18 @@ from autoparts.errors import UserError, whole_file
 THESIS_FILTERS = (32, 64)
 RESIDUAL_FILTERS = (32, 64, 128, 256)
 LARGER = 1.16  # by how much a second look at a photo is enlarged
+SCALE = 16.0  # of logits: cosines alone could not be sure of a name
+LITE0 = "tf_efficientnet_lite0"
 
 
 def photo_input(photos: Tensor) -> Tensor:
-    """Turn stored photos, (B, S, S) uint8 from black to white, into network input: (B, 1, S, S) float32 from 1 to 0.
+    """Turn stored photos, uint8 from black to white, into network input, float32 from 1 to 0.
 
     Ink becomes positive and white becomes exactly zero, so that the white padding around a photo and the zero padding
-    of a convolution are the same thing.
+    of a convolution are the same thing. Grey (B, S, S) becomes (B, 1, S, S), colour (B, S, S, 3) becomes (B, 3, S, S).
     """
-    return photos.unsqueeze(1).float().div_(-255).add_(1)
+    channels_first = photos.unsqueeze(1) if photos.dim() == 3 else photos.movedim(3, 1)
+    return channels_first.float().div_(-255).add_(1)
 
 
 def thesis_trunk(filters: tuple[int, ...] = THESIS_FILTERS) -> nn.Sequential:
@@ -94,13 +98,14 @@ class Residual(nn.Module):
         return F.relu(self.body(maps) + self.shortcut(maps))
 
 
-def residual_trunk(filters: tuple[int, ...] = RESIDUAL_FILTERS, blocks: int = 2) -> nn.Sequential:
+def residual_trunk(filters: tuple[int, ...] = RESIDUAL_FILTERS, blocks: int = 2, channels: int = 1) -> nn.Sequential:
     """Stem of stride 2, stages of residual blocks that halve the maps, and the mean over the places.
 
-    The filters are those of the stem and of each stage. (B, 1, S, S), of any S from about 32 on, to (B, filters[-1]).
+    The filters are those of the stem and of each stage. (B, channels, S, S), of S from about 32, to (B, filters[-1]).
     """
     stem, *stages = filters
-    layers: list[nn.Module] = [nn.Conv2d(1, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem), nn.ReLU(inplace=True)]
+    layers: list[nn.Module] = [nn.Conv2d(channels, stem, 3, 2, 1, bias=False), nn.BatchNorm2d(stem)]
+    layers.append(nn.ReLU(inplace=True))
     for before, width in zip(filters, stages, strict=False):
         layers += [Residual(before, width, 2), *(Residual(width, width, 1) for _ in range(blocks - 1))]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -111,95 +116,93 @@ def residual_network(outputs: int, filters: tuple[int, ...] = RESIDUAL_FILTERS) 
     return nn.Sequential(residual_trunk(filters), nn.Linear(filters[-1], outputs))
 
 
-class AsColour(nn.Module):
-    """What networks trained on ImageNet take: three channels, black 0 to white 1, brought to mean 0 and variance 1."""
+def timm_trunk(backbone: str) -> nn.Module:
+    """Return a network of timm without its last layer, (B, 3, S, S) to (B, F), F its `head_hidden_size`; new weights.
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        """(B, 1, S, S) to (B, 3, S, S)."""
-        mean, deviation = inputs.new_tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]])[:, :, None, None]
-        return (1 - inputs - mean) / deviation
-
-
-def torchvision_trunk(backbone: str) -> tuple[nn.Sequential, int]:
-    """Return a convolutional network of torchvision without its last layer, (B, 1, S, S) to (B, F), and F.
-
-    A name that torchvision does not know is told in a UserError.
+    A name that timm does not know is told in a UserError.
     """
-    import torchvision  # half a second that only backbones cost
+    import timm  # seconds that only backbones cost
 
-    try:
-        network = torchvision.models.get_model(backbone, weights=None)
-    except ValueError:
-        known = ", ".join(torchvision.models.list_models(module=torchvision.models, include=["res*", "mobile*"]))
-        raise UserError(f"torchvision has no model {backbone!r}; it has {known} and others") from None
-    name, last = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
-    network.set_submodule(name, nn.Identity())
-    return nn.Sequential(AsColour(), network), last.in_features
-
-
-def pretrained_weights(backbone: str) -> dict[str, Tensor]:
-    """Fetch torchvision's weights of a network, or those of an earlier download; none for "".
-
-    That they are not at hand and cannot be downloaded is told in a UserError.
-    """
-    if not backbone:
-        return {}
-    from torchvision.models import get_model_weights
-
-    torchvision_trunk(backbone)  # refuses an unknown name
-    weights = get_model_weights(backbone).DEFAULT
-    try:
-        return weights.get_state_dict(progress=False, check_hash=True)
-    except OSError as error:
-        raise UserError(
-            f"the weights of {backbone} cannot be downloaded ({error}); connect to the internet once, or put the file "
-            f'{weights.url} into {torch.hub.get_dir()}/checkpoints, or train from scratch with backbone=""'
-        ) from None
+    if not timm.is_model(backbone):
+        near = ", ".join(difflib.get_close_matches(backbone, timm.list_models()) or [LITE0])
+        raise UserError(f"timm has no model {backbone!r}; near that name, or recommended: {near}")
+    return timm.create_model(backbone, num_classes=0)
 
 
 class Recogniser(nn.Module):
-    """Recommended model: a trunk to unit embeddings, and a unit prototype per category to compare them with.
+    """Recommended model: a trunk to features, brought to unit embeddings, and a linear head that names them.
 
-    (B, 1, S, S) to (B, embedding_size) embeddings of length one. In evaluation mode an embedding is the mean of those
-    of the photo, an enlarged copy, and the mirror images of both, brought to length one. The trunk is our residual
-    one, or the torchvision network called `backbone`, with random weights until `load_pretrained`.
+    (B, C, S, S) to (B, F) embeddings of length one: features minus their mean over the training photos (`centre`). In
+    evaluation mode features are the mean of those of some views: the photo, copies enlarged by the factors `views`, and
+    the mirror images of all. The trunk is our residual one, with a projection to `embedding_size`, or timm's network
+    called `backbone`, with random weights until `load_pretrained`.
     """
 
     def __init__(
         self,
         categories: int,
-        embedding_size: int = 128,
-        filters: tuple[int, ...] = RESIDUAL_FILTERS,
         backbone: str = "",
+        channels: int = 1,
+        filters: Sequence[int] = RESIDUAL_FILTERS,
+        embedding_size: int = 128,
+        views: Sequence[float] = (1.0, LARGER),
     ) -> None:
         super().__init__()
-        self.architecture = {"embedding_size": embedding_size, "filters": list(filters), "backbone": backbone}
-        self.trunk, features = torchvision_trunk(backbone) if backbone else (residual_trunk(filters), filters[-1])
-        self.project = nn.Linear(features, embedding_size, bias=False)
-        self.norm = nn.BatchNorm1d(embedding_size)
-        self.prototypes = nn.Parameter(torch.randn(categories, embedding_size, device="cpu") / embedding_size**0.5)
+        self.architecture = {"backbone": backbone, "channels": channels, "filters": list(filters)}
+        self.architecture |= {"embedding_size": embedding_size, "views": list(views)}
+        if backbone:
+            self.trunk = timm_trunk(backbone)
+            size, own = self.trunk.head_hidden_size, self.trunk.pretrained_cfg
+            standard = torch.tensor([own["mean"], own["std"]])
+        else:
+            project = nn.Linear(filters[-1], embedding_size, bias=False)
+            norm = nn.BatchNorm1d(embedding_size)
+            self.trunk = nn.Sequential(residual_trunk(tuple(filters), channels=channels), project, norm)
+            size, standard = embedding_size, torch.tensor([[1.0] * channels, [-1.0] * channels])  # ink stays ink
+        self.register_buffer("standard", standard)  # mean and deviation that the trunk's inputs are brought to
+        self.register_buffer("centre", torch.zeros(size))
+        self.head = nn.Linear(size, categories)
+        nn.init.normal_(self.head.weight, std=size**-0.5)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(B, 1, S, S) to (B, embedding_size)."""
+        """(B, C, S, S) to (B, F)."""
+        return self.unit(self.features(inputs))
+
+    def features(self, inputs: Tensor) -> Tensor:
+        """What the trunk says of the photos, before it is centred: (B, C, S, S) to (B, F)."""
+        mean, deviation = self.standard[:, :, None, None]
+        inputs = (1 - inputs - mean) / deviation
         if self.training:
-            return self._unit(inputs)
-        side = round(LARGER * inputs.shape[-1])
-        larger = F.interpolate(inputs, (side, side), mode="bilinear", align_corners=False)
-        views = (inputs, inputs.flip(3), larger, larger.flip(3))
-        return F.normalize(sum(self._unit(view) for view in views), dim=1)
+            return self.trunk(inputs).float()
+        sides = [round(scale * inputs.shape[-1]) for scale in self.architecture["views"]]
+        looks = [F.interpolate(inputs, (side, side), mode="bilinear", align_corners=False) for side in sides]
+        views = [view for look in looks for view in (look, look.flip(3))]
+        return sum(self.trunk(view).float() for view in views) / len(views)
 
-    def _unit(self, inputs: Tensor) -> Tensor:
-        return F.normalize(self.norm(self.project(self.trunk(inputs)).float()), dim=1)
+    def unit(self, features: Tensor) -> Tensor:
+        """Centre features, and bring them to length one. (B, F) to (B, F)."""
+        return F.normalize(features - self.centre, dim=1)
 
-    def load_pretrained(self) -> None:
-        """Give the trunk the weights that torchvision's network learned on ImageNet; nothing to do without one."""
-        if backbone := self.architecture["backbone"]:
-            network, weights = self.trunk[1], pretrained_weights(backbone)
-            network.load_state_dict({name: weights[name] for name in network.state_dict()})  # all but the last layer
+    def logits(self, unit: Tensor) -> Tensor:
+        """Name (B, F) unit embeddings: (B, categories)."""
+        return SCALE * self.head(unit)
 
-    def logits(self, unit: Tensor, scale: float = 16.0) -> Tensor:
-        """Compare (B, D) unit embeddings with the prototypes: (B, categories) cosines times `scale`."""
-        return scale * unit @ F.normalize(self.prototypes, dim=1).T
+    def load_pretrained(self, weights: Mapping[str, Tensor]) -> None:
+        """Give the trunk what its backbone has learned, by the names of weights; those of the last layer are left."""
+        self.trunk.load_state_dict({name: weights[name] for name in self.trunk.state_dict()})
+
+    def train(self, mode: bool = True) -> "Recogniser":
+        """Switch to training or evaluation; batch norms of a backbone keep the statistics of their first training.
+
+        So the network that is tuned is the one whose features its head was fitted to.
+        """
+        super().train(mode)
+        if self.architecture["backbone"]:
+            for layer in self.trunk.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+        return self
 
 
 def initialised(seed: int, build: Callable[..., nn.Module], *arguments: Any, **options: Any) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Photos: one becomes a small grey square, a catalogue of them one memory-mapped array, prepared once."""
+"""Photos: one becomes a small square, a catalogue of them one memory-mapped array, prepared once."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -46,13 +46,8 @@ def open_photo(path: str) -> Image.Image:
     """Open a photo as one would look at it: first frame, turned by its EXIF tag, transparency on white.
 
     The format is decided by content: JPEG, PNG, WebP, GIF, BMP, TIFF, and HEIC where pillow-heif is installed.
-    16-bit grey is scaled to 8 bits; colour profiles are not applied.
-
-    Returns:
-        Image of mode "L" for grey photos, else "RGB".
-
-    Raises:
-        OSError, ValueError and whatever else Pillow raises on files that are no photos.
+    16-bit grey is scaled to 8 bits; colour profiles are not applied. Returns an image of mode "L" for grey photos, else
+    "RGB"; raises OSError, ValueError and whatever else Pillow raises on files that are no photos.
     """
     return decode(_read(path))
 
@@ -68,14 +63,12 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def decode(data: bytes, fit: int | None = None) -> Image.Image:
+def decode(data: bytes, fit: int | None = None, colour: bool = False) -> Image.Image:
     """Decode a photo from its file's bytes, as `open_photo` describes.
 
-    Args:
-        data: Content of the file.
-        fit: Return the photo grey, resized to fit a square of this many pixels. Of a JPEG only the luma is decoded
-            then, and the decoder itself halves the photo, up to three times while it stays larger than that, by
-            leaving out high frequencies: faster, above all for large photos, and as free of aliasing as a resize.
+    With `fit` it is returned grey, or "RGB" with `colour`, resized to fit a square of this many pixels. The decoder of
+    JPEGs then halves the photo itself, up to three times while it stays larger than that, by leaving out high
+    frequencies: faster, above all for large photos, and as free of aliasing as a resize. For grey it reads luma only.
     """
     if not data:
         raise ValueError("empty file")
@@ -83,7 +76,10 @@ def decode(data: bytes, fit: int | None = None) -> Image.Image:
     pixels, box = image.width * image.height, None
     if fit and image.format in ("JPEG", "MPO"):
         fitted = _fit(image.size, fit)
-        _, box = image.draft("L", fitted) or (None, None)  # `box`: the photo without a last, half-filled pixel
+        _, box = image.draft("RGB" if colour else "L", fitted) or (
+            None,
+            None,
+        )  # `box`: the photo without a last, half-filled pixel
         if "progressive" not in image.info:  # else it is held whole in memory while it is decoded
             pixels = image.width * image.height
     if pixels > MAX_PIXELS:
@@ -101,7 +97,7 @@ def decode(data: bytes, fit: int | None = None) -> Image.Image:
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         mode = "L" if image.mode in ("L", "1") else "RGB"
         image = image if image.mode == mode else image.convert(mode)
-        return _fitted(image, fit) if fit else image
+        return _fitted(image, fit, colour) if fit else image
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
@@ -120,44 +116,43 @@ def _fit(size: tuple[int, int], side: int) -> tuple[int, int]:  # keeps the aspe
     return tuple(max(1, round(length * side / max(size))) for length in size)
 
 
-def _fitted(photo: Image.Image, side: int) -> Image.Image:
-    grey = photo if photo.mode == "L" else photo.convert("L")
-    return grey.resize(_fit(photo.size, side), Image.Resampling.BICUBIC)
+def _fitted(photo: Image.Image, side: int, colour: bool) -> Image.Image:
+    mode = "RGB" if colour else "L"
+    photo = photo if photo.mode == mode else photo.convert(mode)
+    return photo.resize(_fit(photo.size, side), Image.Resampling.BICUBIC)
 
 
-def prepare_photo(photo: Image.Image, size: int = 100) -> np.ndarray:
-    """Make a photo grey, white-padded to a square and `size` pixels wide (thesis, chapter 3).
+def shape_of(size: int, colour: bool) -> tuple[int, ...]:
+    """Return the shape of a prepared photo: (size, size) grey, (size, size, 3) in colour."""
+    return (size, size, 3) if colour else (size, size)
+
+
+def prepare_photo(photo: Image.Image, size: int = 100, colour: bool = False) -> np.ndarray:
+    """Pad a photo, mode "RGB" or "L", with white to a square `size` pixels wide (thesis, chapter 3).
 
     Grey is ITU-R 601 luma. The photo is resized to fit and then padded, which equals padding first up to
     rounding and is cheaper. The filter (bicubic, widened by the scale) takes in all pixels, so little aliases.
-
-    Args:
-        photo: Image of any size, mode "RGB" or "L".
-        size: Side of the square in pixels.
-
-    Returns:
-        uint8 array (size, size), 0 black to 255 white.
+    Returns uint8 (size, size), or (size, size, 3) in colour, 0 black to 255 white.
     """
-    grey = _fitted(photo, size)
-    square = np.full((size, size), 255, dtype=np.uint8)
-    top, left = (size - grey.height) // 2, (size - grey.width) // 2
-    square[top : top + grey.height, left : left + grey.width] = grey
+    fitted = _fitted(photo, size, colour)
+    square = np.full(shape_of(size, colour), 255, dtype=np.uint8)
+    top, left = (size - fitted.height) // 2, (size - fitted.width) // 2
+    square[top : top + fitted.height, left : left + fitted.width] = fitted
     return square
 
 
-def prepare_file(path: str, size: int = 100) -> tuple[bytes, str, str]:
+def prepare_file(path: str, size: int = 100, colour: bool = False) -> tuple[bytes, str, str]:
     """Prepare the photo of a path, whatever the file holds.
 
-    Returns:
-        The `size` × `size` prepared pixels (empty if skipped), the SHA-256 of the file's bytes (empty if they cannot be
-        read), and the reason why the photo is skipped (empty if it is not).
+    Returns the bytes of its prepared pixels (empty if skipped), the SHA-256 of the file's bytes (empty if they cannot
+    be read), and the reason why the photo is skipped (empty if it is not).
     """
     content = ""
     try:
         with _one_at_a_time if os.stat(path).st_size > LARGE_BYTES else nullcontext():  # noqa: PTH116
             data = _read(path)
             content = hashlib.sha256(data).hexdigest()
-            return prepare_photo(decode(data, fit=size), size).tobytes(), content, ""
+            return prepare_photo(decode(data, size, colour), size, colour).tobytes(), content, ""
     except Exception as error:  # a broken file may make Pillow raise anything; none may end the run
         return b"", content, _reason(error) or "unknown"
 
@@ -175,42 +170,43 @@ class Prepared(NamedTuple):
     """A catalogue's readable photos, their pixels, and what was skipped."""
 
     catalogue: pd.DataFrame  # with `content` (SHA-256 of the file) and `row` (in `pixels`)
-    pixels: np.ndarray  # uint8 (photos, size, size), memory-mapped, read-only
+    pixels: np.ndarray  # uint8 (photos, size, size) or (photos, size, size, 3), memory-mapped, read-only
     skipped: pd.DataFrame  # path, category, reason
 
 
 def prepare(
-    catalogue: pd.DataFrame, *, size: int = 100, cache: Path | None = None, workers: int = 0, progress: bool = True
+    catalogue: pd.DataFrame,
+    *,
+    size: int = 100,
+    colour: bool = False,
+    cache: Path | None = None,
+    workers: int = 0,
+    progress: bool = True,
 ) -> Prepared:
     """Prepare every photo of a catalogue once, and find the result again later.
 
-    A cache entry is a folder named by a hash of the files' names, sizes and times, of `size` and of this version.
+    A cache entry is a folder named by a hash of the files' names, sizes and times, of size, colour and this version.
     The time of the last change of anything cannot be set, so every replaced photo is noticed, but for one that changes
     again within a tick of the clock (milliseconds). An entry holds one uint8 array, memory-mapped, and each file's
     content hash. It appears whole or not at all, so runs that prepare the same at once do not disturb each other. If
     its checksum differs, it is set aside and made anew; of more than 512 MiB, 512 blocks of 1 MiB are checked.
 
-    Args:
-        catalogue: DataFrame with `path` and `category`; photos with an empty category are skipped.
-        size: Side of the prepared photos in pixels.
-        cache: Folder for prepared arrays; by default `cache_folder()`.
-        workers: Photos prepared at the same time; 0 for the processor's cores. Changes no byte.
-        progress: Show a progress bar where there is a terminal.
-
-    Returns:
-        The readable photos sorted by category and path, with pixels in the same order; the skipped ones.
-
-    Raises:
-        FailedError: No photo is readable, or the cache cannot be written.
+    Takes a DataFrame with `path` and `category` (photos with an empty one are skipped), and the folder for entries, by
+    default `cache_folder()`. So many workers (0: one per core) change no byte. Returns the readable photos sorted by
+    category and path, with pixels in the same order; and the skipped ones. That none is readable, or that the cache
+    cannot be written, is told in a FailedError.
     """
     catalogue = catalogue.sort_values(["category", "path"], ignore_index=True)
     nameless = catalogue[catalogue["category"] == ""].assign(reason="the category's name has no visible character")
     catalogue = catalogue[catalogue["category"] != ""].reset_index(drop=True)
     paths = catalogue["path"].tolist()
-    entry = Path(cache or cache_folder()) / _key(paths, size)
+    entry = Path(cache or cache_folder()) / _key(paths, size, colour)
     if (found := _load(entry)) is None:
         try:
-            _write(entry, paths, size, workers or os.cpu_count() or 1, progress)
+            files = _prepared_in_order(paths, size, colour, workers or os.cpu_count() or 1)
+            _write(
+                entry, tqdm(files, "Photos", len(paths), unit="", disable=not progress or None), shape_of(size, colour)
+            )
         except OSError as error:
             why = f"the cache cannot be written ({error.strerror}). Free space or set AUTOPARTS_CACHE to another folder"
             raise FailedError(f"{entry.parent}: {why}.") from error
@@ -226,9 +222,10 @@ def prepare(
     return Prepared(kept.assign(row=np.arange(len(kept))), pixels, skipped)
 
 
-def _key(paths: list[str], size: int) -> str:
+def _key(paths: list[str], size: int, colour: bool) -> str:
     """Name of a catalogue's cache entry."""
-    key = hashlib.blake2b(f"{PREPARATION_VERSION} {size} {FORMATS}".encode(), digest_size=16)
+    kind = f"{PREPARATION_VERSION} {size} {FORMATS}{' colour' * colour}"
+    key = hashlib.blake2b(kind.encode(), digest_size=16)
     for path in paths:
         state = None
         with suppress(OSError):
@@ -260,8 +257,8 @@ def _checksum(folder: Path, key: str) -> str:
     return f"{value:08x}"
 
 
-def _write(entry: Path, paths: list[str], size: int, workers: int, progress: bool) -> None:
-    """Prepare photos in a stream into a temporary folder, and rename that to the cache entry."""
+def _write(entry: Path, prepared: Iterable[tuple[bytes, str, str]], shape: tuple[int, ...]) -> None:
+    """Write a stream of prepared photos into a temporary folder, and rename that to the cache entry."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     for left_over in entry.parent.glob("*.part"):  # by runs that were killed
         if left_over.exists() and time.time() - left_over.stat().st_mtime > 86_400:
@@ -272,13 +269,12 @@ def _write(entry: Path, paths: list[str], size: int, workers: int, progress: boo
     with tempfile.TemporaryDirectory(".part", dir=entry.parent, ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         with (folder / "pixels.npy").open("wb") as file:
-            write_header(file, header | {"shape": (0, size, size)})
-            prepared = _prepared_in_order(paths, size, workers)
-            for pixels, content, reason in tqdm(prepared, "Photos", len(paths), unit="", disable=not progress or None):
+            write_header(file, header | {"shape": (0, *shape)})
+            for pixels, content, reason in prepared:
                 file.write(pixels)
                 notes.append((content, reason))
             file.seek(0)
-            write_header(file, header | {"shape": (sum(not reason for _, reason in notes), size, size)})
+            write_header(file, header | {"shape": (sum(not reason for _, reason in notes), *shape)})
         pd.DataFrame(notes, columns=["content", "reason"]).to_csv(folder / "photos.csv", index=False)
         (folder / "checksum").write_text(_checksum(folder, entry.name))
         if os.path.lexists(entry) and _load(entry) is None:
@@ -291,10 +287,10 @@ def _write(entry: Path, paths: list[str], size: int, workers: int, progress: boo
                 raise
 
 
-def _prepared_in_order(paths: list[str], size: int, workers: int) -> Iterator[tuple[bytes, str, str]]:
+def _prepared_in_order(paths: list[str], size: int, colour: bool, workers: int) -> Iterator[tuple[bytes, str, str]]:
     """Prepare photos in threads, since Pillow decodes outside the interpreter's lock; memory stays flat."""
     with warnings.catch_warnings(action="ignore"), ThreadPoolExecutor(workers) as pool:  # of slightly broken photos
         for block in range(0, len(paths), 256 * workers):
             chunks = [paths[start : start + 8] for start in range(block, min(block + 256 * workers, len(paths)), 8)]
-            for prepared in pool.map(lambda chunk: [prepare_file(path, size) for path in chunk], chunks):
+            for prepared in pool.map(lambda chunk: [prepare_file(path, size, colour) for path in chunk], chunks):
                 yield from prepared

@@ -47,7 +47,7 @@ class LabelledPairs(NamedTuple):
 class Photos:
     """Prepared photos and their split: what networks are trained on, and the fixed lists that all are judged on."""
 
-    pixels: Tensor  # (N, S, S) uint8, on the training device
+    pixels: Tensor  # (N, S, S) uint8, or (N, S, S, 3) in colour, on the training device
     rows: Mapping[str, Tensor]  # split to (M,) int64, places in `pixels`
     labels: Mapping[str, Tensor]  # split to (M,) int64, 0 .. categories - 1
     seed: int = 0  # of the lists
@@ -55,7 +55,7 @@ class Photos:
     @property
     def side(self) -> int:
         """Width and height of a photo in pixels."""
-        return self.pixels.shape[-1]
+        return self.pixels.shape[1]
 
     @property
     def device(self) -> torch.device:

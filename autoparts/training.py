@@ -71,7 +71,7 @@ def fit(
         task: draws the batches, and says from the network's outputs and a batch's target what each sample costs.
         epochs: times that the task draws its batches.
         batch_size: samples per step.
-        learning_rate: of the optimiser; `schedule` scales it.
+        learning_rate: of the optimiser; `schedule` scales it, and so does the "lr_scale" of a group of weights.
         seed: of the batches and the augmentation.
         optimiser: from network and learning rate to optimiser.
         schedule: from the share of the training that is done, 0 to 1, to a factor of the learning rate.
@@ -185,7 +185,7 @@ def train_epoch(
     for step, batch in enumerate(batches):
         done = (place[0] + step / len(batches)) / place[1]  # share of the whole training
         for group in run.optimiser.param_groups:
-            group["lr"] = learning_rate * schedule(done)
+            group["lr"] = learning_rate * schedule(done) * group.get("lr_scale", 1.0)
         inputs = photo_input(photos.pixels[batch.photos.to(photos.device)])
         inputs = augment(inputs, batch.photos, run.generator, done) if augment else inputs
         with half_precision(inputs.device):
@@ -220,8 +220,7 @@ def save_tensors(state: Mapping[str, Any], path: Path) -> None:
 def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Module:
     """Load the last or the best weights of a training into a network; nothing in the file is ever run as code.
 
-    Raises:
-        UserError: if the checkpoint is missing, damaged, of another network, or holds code.
+    That the checkpoint is missing, damaged, of another network, or holds code is told in a UserError.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -28,19 +28,25 @@ def run(study, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def network(study):
+def colour(study):
+    """The study's photos as the network takes them."""
+    return study.prepared(48)
+
+
+@pytest.fixture(scope="session")
+def network(study, colour):
     """The recommended model, new; but that its norms have seen photos, so that embeddings differ."""
-    network = models.initialised(0, models.Recogniser, len(study.categories)).train()
+    network = models.initialised(0, models.Recogniser, len(study.categories), channels=3).train()
     with torch.no_grad():
         for _ in range(20):
-            network(models.photo_input(study.photos.pixels[study.photos.rows["train"]]))
+            network(models.photo_input(colour.pixels[colour.rows["train"]]))
     return network.eval()
 
 
 @pytest.fixture(scope="session")
-def built(study, run, network):
+def built(run, network, colour):
     """The finder file and the table of its calibration."""
-    return calibration.build(study, run, network)
+    return calibration.build(run, network, colour)
 
 
 @pytest.fixture(scope="session")

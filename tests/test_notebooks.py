@@ -29,6 +29,8 @@ TINY = {
     "bootstrap": "50",
     "row_epochs": "1",
     "recipe_epochs": "2",
+    "recipe_side": "32",
+    "scratch_epochs": "2",
     "side": "24",
     "seeds": "2",
     "held_out_draws": "2",

@@ -141,6 +141,25 @@ def test_white_padding_keeps_the_aspect_ratio(size, box):
     assert square.sum() == 255 * (10_000 - (bottom - top) * (right - left))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "P", "RGBA", "LA"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP", "GIF"])
+def test_colour_is_prepared_as_grey_is(tmp_path, mode, kind):
+    """The same place and size, of all kinds of photos; and its luma is what grey photos hold."""
+    photo = draw(5, (90, 60)).convert(mode)
+    try:
+        photo.save(tmp_path / "photo", format=kind)
+    except (OSError, ValueError):  # this format has no such mode
+        pytest.skip(f"{kind} has no {mode}")
+    colour = prepare(listed(tmp_path / "photo"), size=48, colour=True).pixels
+    assert colour.shape == (1, 48, 48, 3) and colour.dtype == np.uint8 and isinstance(colour, np.memmap)
+    assert (colour[0, :8] == 255).all() and (colour[0, -8:] == 255).all()
+    slow = prepare_photo(open_photo(str(tmp_path / "photo")), 48, colour=True)
+    assert np.abs(colour[0].astype(int) - slow).mean() < 1
+    grey = prepare(listed(tmp_path / "photo"), size=48).pixels[0].astype(int)
+    assert np.abs(colour[0] @ [0.299, 0.587, 0.114] - grey).mean() < 2
+    assert (mode in ("L", "LA")) == (np.ptp(colour[0], axis=2).max() < 12)
+
+
 def test_grey_is_luma():
     colours = {"red": 0.299, "lime": 0.587, "blue": 0.114, "white": 1}
     for colour, share in colours.items():
@@ -318,6 +337,7 @@ def test_a_prepared_catalogue_is_found_again(tmp_path, make_photos, monkeypatch)
     changed = prepare(found, cache=tmp_path / "cache")
     assert (changed.pixels[0] != first.pixels[0]).any() and (changed.pixels[1:] == first.pixels[1:]).all()
     assert prepare(found, cache=tmp_path / "cache", size=20).pixels.shape == (5, 20, 20)
+    assert prepare(found, cache=tmp_path / "cache", size=20, colour=True).pixels.shape == (5, 20, 20, 3)
 
 
 @pytest.mark.parametrize("renamed", [False, True])

@@ -48,8 +48,8 @@ def home(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOPARTS_REPORTS", str(home / "reports"))
         study = open_study(str(home / "photos"), device="cpu")
-        network = initialised(0, Recogniser, len(study.categories)).eval()
-        calibration.build(study, open_run(RUN, study), network)
+        network = initialised(0, Recogniser, len(study.categories), channels=3).eval()
+        calibration.build(open_run(RUN, study), network, study.prepared(48))
     return home
 
 

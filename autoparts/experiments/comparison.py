@@ -94,7 +94,7 @@ def intervals(table: pd.DataFrame, measure: str) -> pd.Series:
     return limits.apply(lambda row: "" if row.isna().any() else f"{row.iloc[0]:.1%} to {row.iloc[1]:.1%}", axis=1)
 
 
-def softmax_row(logits: Embedded, photos: Photos, draws: int) -> dict[str, float]:
+def softmax_row(logits: Embedded, photos: Photos, draws: int) -> pd.Series:
     """Name test photos by a classifier's largest logit, as a row of `fair_comparison`'s naming measures."""
     truth, outputs = photos.labels["test"], logits.vectors[photos.rows["test"]]  # (M,), (M, categories)
     hits = outputs.topk(min(5, outputs.shape[1])).indices == truth[:, None]
@@ -104,7 +104,7 @@ def softmax_row(logits: Embedded, photos: Photos, draws: int) -> dict[str, float
     low, high = retrieval.weighted_interval(right.to_numpy(), weights, generator)
     first = {"precision@1": right.mean(), "precision@1 low": low, "precision@1 high": high, "class top-1": right.mean()}
     macro, five = right.groupby(truth.numpy()).mean().mean(), float(hits.any(dim=1).double().mean())
-    return first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)}
+    return pd.Series(first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)})
 
 
 def by_size(queries: Queries, groups: pd.Series) -> pd.DataFrame:

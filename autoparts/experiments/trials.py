@@ -264,13 +264,11 @@ def unseen(
     return table.sort_values("variant", kind="stable", ignore_index=True)
 
 
-def over_seeds(
-    run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, backbone: str = ""
-) -> pd.DataFrame:
+def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, **recipe: Any) -> pd.DataFrame:
     """Train the thesis's networks and the recommended one several times at full size, on the same split.
 
-    How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. Epochs and
-    backbone are the recommended model's, whose first training is the run's own.
+    How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. The epochs and
+    `recipe` are the recommended model's (see `train_recommended`), whose first training is the run's own.
     """
     photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
@@ -279,8 +277,8 @@ def over_seeds(
         table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
-        network = train_recommended(run, epochs, seed, name, backbone)[0]
-        scores.append(retrieval.judge(retrieval.embedded(network, photos, "cosine"), photos, settings.draws)[0])
+        model = train_recommended(run, epochs, seed, name, **recipe).seen
+        scores.append(retrieval.judge(model, photos, settings.draws)[0])
     return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(pd.DataFrame(scores))}])
 
 

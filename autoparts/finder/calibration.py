@@ -3,59 +3,54 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn import functional as F
 
 from autoparts.evaluation import accuracy_by_group
 from autoparts.finder import file
-from autoparts.finder.finder import Finder, blended, embed, similarities
+from autoparts.finder.finder import Finder, nearest_distances, nearest_of_each
 from autoparts.models import Recogniser
 from autoparts.photos import PREPARATION_VERSION
+from autoparts.sampling import Photos
 from autoparts.study.pictures import small_jpeg
 from autoparts.study.run import Run
-from autoparts.study.study import Study
 from autoparts.training import load_weights, save_tensors
 
 THUMBNAIL = 64  # pixels
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the nearest photos in a score; the prototypes have the rest
-TEMPERATURES = (0.003, 1.0)  # scores are cosines, so neither end is ever wanted
+SHARPEST = 1000.0  # weight in a score, which no photos ask for
+WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
 
-def recommended(run: Run, study: Study) -> Recogniser:
-    """Load the recommended model that notebook 6 trained.
+def recommended(run: Run) -> tuple[Recogniser, Photos]:
+    """Load the recommended model that notebook 6 made, and the study's photos as it takes them.
 
     Raises:
         UserError: if it is missing, or no longer fits.
     """
-    backbone = run.result("recommended", "06_beyond_the_thesis")["backbone"]
-    network = Recogniser(len(study.categories), backbone=backbone).to(memory_format=torch.channels_last)
-    return load_weights(network, run.weights("recommended")).to(study.photos.device)
+    result, photos = run.result("recommended", "06_beyond_the_thesis"), run.study.photos
+    network = Recogniser(photos.categories, **result["architecture"]).to(memory_format=torch.channels_last)
+    network = load_weights(network, run.weights("recommended")).to(photos.device)
+    return network, run.study.prepared(result["side"], result["colour"])
 
 
-def build(study: Study, run: Run, network: Recogniser, accept: float = 0.95) -> tuple[Path, pd.DataFrame]:
+def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -> tuple[Path, pd.DataFrame]:
     """Calibrate on the validation photos, and write the finder file of a run, `models/finder.pt`.
 
-    Args:
-        study: its training photos become the gallery.
-        run: where the file belongs.
-        network: trained on them.
-        accept: share of the validation photos that the threshold of known parts lets pass.
-
-    Returns:
-        The file, and the table of `calibrate`: the row of lowest `NLL` is used.
+    The training photos, as the network takes them, become the gallery; the threshold of known parts lets the share
+    `accept` of the validation photos pass. Returns the file, and the table of `calibrate`, whose last row is used.
     """
-    photos = study.photos
-    train, validation = (photos.pixels[photos.rows[split].to(photos.device)] for split in ("train", "validation"))
-    gallery, labels = embed(network, train).half(), photos.labels["train"].cpu()
-    prototypes = F.normalize(network.prototypes.detach().cpu(), dim=1)
-    compared = similarities(embed(network, validation), prototypes, gallery.float(), labels)
-    table = calibrate(*compared, photos.labels["validation"].cpu())
-    best = table.loc[table["NLL"].idxmin()]
-    distances = 1 - blended(*compared, best["share of nearest"]).amax(dim=1)
-    thumbnails = [small_jpeg(pixels, THUMBNAIL) for pixels in train.cpu().numpy()]
+    study, train = run.study, photos.pixels[photos.rows["train"].to(photos.device)].cpu()
+    with torch.no_grad():
+        unit = network.cpu().unit(run.features(network, photos))
+        gallery, labels = unit[photos.rows["train"]].half(), photos.labels["train"].cpu()
+        seen = unit[photos.rows["validation"]]
+        scores = network.logits(seen), nearest_of_each(seen, gallery.float(), labels, photos.categories)
+    table = calibrate(*scores, photos.labels["validation"].cpu())
+    thumbnails = [small_jpeg(pixels, THUMBNAIL) for pixels in train.numpy()]
     state = {
         "format": file.FORMAT,
         "preparation": PREPARATION_VERSION,
@@ -67,38 +62,40 @@ def build(study: Study, run: Run, network: Recogniser, accept: float = 0.95) -> 
         "labels": labels.clone(),  # of a view, all that it looks at would be saved
         "thumbnails": torch.frombuffer(bytearray(b"".join(thumbnails)), dtype=torch.uint8),
         "offsets": torch.tensor([0, *map(len, thumbnails)]).cumsum(dim=0),
-        "share": float(best["share of nearest"]),
-        "temperature": float(best["temperature"]),
-        "threshold": float(torch.quantile(distances, accept)),
+        "by_head": float(table.loc["both", "by_head"]),
+        "by_photo": float(table.loc["both", "by_photo"]),
+        "threshold": float(torch.quantile(nearest_distances(seen, gallery.float()), accept)),
         "facts": {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"},
     }
     save_tensors(state, run.weights("finder"))
     return run.weights("finder"), table
 
 
-def calibrate(by_prototype: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
-    """For each share, find the temperature of lowest negative log-likelihood (Guo et al. 2017, section 4.2).
+def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
+    """Weigh logits and nearest photos so that the negative log-likelihood is lowest (Guo et al. 2017, section 4.2).
 
-    Args:
-        by_prototype: (M, C) cosines of validation photos; see `similarities`.
-        by_photo: (M, C).
-        truth: (M,) int64.
-
-    Returns:
-        One row per share: share of nearest, temperature, NLL (nats per photo), accuracy.
+    Both weights are found at once, not chosen among a few: in them the loss is convex, so there is one lowest point.
+    The truth is smoothed by one photo's worth, for where all names are right no finite weight would do (Platt 1999).
+    Takes (M, C) logits of validation photos, the (M, C) cosines of `nearest_of_each` and (M,) int64 labels. Returns a
+    row for each kind of score (head, nearest photo, both): by_head, by_photo, NLL (nats per photo), accuracy.
     """
-    rows = []
-    for share in SHARES:
-        scores = blended(by_prototype, by_photo, share)
-        # In 1/T the loss is convex, so there is one lowest point.
-        lowest = minimize_scalar(
-            lambda sharpness, scores=scores: float(F.cross_entropy(scores * sharpness, truth)),
-            bounds=[1 / temperature for temperature in reversed(TEMPERATURES)],
-            method="bounded",
+    parts = {"by_head": by_head.double(), "by_photo": by_photo.double()}
+    rows = {}
+    for kind, names in WEIGHTS.items():
+        stacked = torch.stack([parts[name] for name in names], dim=-1)  # (M, C, 1 or 2)
+
+        lowest = minimize(
+            lambda weights, stacked=stacked: float(
+                F.cross_entropy(stacked @ torch.from_numpy(weights), truth, label_smoothing=1 / (len(truth) + 2))
+            ),
+            np.ones(len(names)),
+            bounds=[(0, SHARPEST)] * len(names),
         )
+        scores = stacked @ torch.from_numpy(lowest.x)
         accuracy = (scores.argmax(dim=1) == truth).double().mean()
-        rows.append((share, 1 / float(lowest.x), float(lowest.fun), float(accuracy)))
-    return pd.DataFrame(rows, columns=["share of nearest", "temperature", "NLL", "accuracy"])
+        rows[kind] = dict.fromkeys(parts, 0.0) | dict(zip(names, lowest.x.tolist(), strict=True))
+        rows[kind] |= {"NLL": float(F.cross_entropy(scores, truth)), "accuracy": float(accuracy)}
+    return pd.DataFrame(rows).T.rename_axis("score by")
 
 
 def reliability(confidence: Tensor, hits: Tensor, bins: int = 10) -> tuple[pd.DataFrame, float]:
@@ -120,38 +117,41 @@ def reliability(confidence: Tensor, hits: Tensor, bins: int = 10) -> tuple[pd.Da
     return table, float((gaps * table["photos"]).sum() / len(hits))
 
 
-def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 20, stride: int = 8) -> Tensor:
+def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0, stride: int = 0) -> Tensor:
     """Map how much of a probability is lost where a white patch covers the photo (Zeiler and Fergus 2014).
 
     White is the padding, which the network takes for nothing.
 
     Args:
-        chance: from (B, S, S) uint8 photos to (B,) probabilities.
-        pixels: (S, S) uint8.
-        patch: side of the patch in pixels.
-        stride: pixels between patches.
+        chance: from (B, S, S[, 3]) uint8 photos to (B,) probabilities.
+        pixels: (S, S[, 3]) uint8.
+        patch: side of the patch in pixels; 0 for a fifth of the photo's.
+        stride: pixels between patches; 0 for a twelfth of the photo's side.
 
     Returns:
         (S, S) float: for each pixel the mean loss over the patches that cover it; negative where covering helps.
     """
     side = len(pixels)
+    patch, stride = patch or side // 5, stride or max(1, side // 12)
     corners = sorted({*range(0, side - patch, stride), side - patch})
     masks = torch.zeros(len(corners) ** 2, side, side, dtype=torch.bool)
     for place, mask in enumerate(masks):
         top, left = corners[place // len(corners)], corners[place % len(corners)]
         mask[top : top + patch, left : left + patch] = True
-    chances = chance(torch.cat([pixels[None], pixels.masked_fill(masks, 255)]))
+    chances = chance(
+        torch.cat([pixels[None], pixels.masked_fill(masks[..., None] if pixels.dim() == 3 else masks, 255)])
+    )
     return torch.tensordot(chances[0] - chances[1:], masks.float(), dims=1) / masks.sum(dim=0)
 
 
 def influence(finder: Finder, pixels: Tensor) -> Tensor:
-    """Map how much each region of a prepared photo adds to its likeliest name. (S, S) uint8 to (S, S) float."""
+    """Map how much each region of a prepared photo adds to its likeliest name. (S, S[, 3]) uint8 to (S, S) float."""
     best = int(finder.probabilities(finder.embed(pixels[None])).argmax())
     return occlusion(lambda photos: finder.probabilities(finder.embed(photos))[:, best], pixels)
 
 
 def white_border(pixels: Tensor, width: int = 3, least: int = 240) -> Tensor:
-    """Whether the outer frame of each photo is nearly white on average. (M, S, S) uint8 to (M,) bool."""
-    frame = torch.ones(pixels.shape[1:], dtype=torch.bool)
+    """Whether the outer frame of each photo is nearly white on average. (M, S, S[, 3]) uint8 to (M,) bool."""
+    frame = torch.ones(pixels.shape[1:3], dtype=torch.bool)
     frame[width:-width, width:-width] = False
-    return pixels[:, frame].float().mean(dim=1) >= least
+    return pixels[:, frame].float().flatten(1).mean(dim=1) >= least

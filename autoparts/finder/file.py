@@ -11,9 +11,9 @@ from torch import Tensor
 from autoparts.models import Recogniser
 from autoparts.photos import PREPARATION_VERSION
 
-FORMAT = "autoparts finder 2"
+FORMAT = "autoparts finder 3"
 TENSORS = {"gallery": torch.float16, "labels": torch.int64, "thumbnails": torch.uint8, "offsets": torch.int64}
-VALUES = {"share": float, "temperature": float, "threshold": float, "size": int, "categories": list, "facts": dict}
+VALUES = {"by_head": float, "by_photo": float, "threshold": float, "size": int, "categories": list, "facts": dict}
 FACTS = {"run": str, "data": str, "fingerprint": str, "seed": int, "generated": bool}
 FIELDS = {"format", "preparation", "architecture", "weights", *TENSORS, *VALUES}
 BUILT = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}  # all that a finder file's pickle builds
@@ -61,7 +61,7 @@ def checked(state: Any, most: int) -> tuple[Recogniser, dict[str, Any]]:
     _check_storage([*state["weights"].values(), *(fields[name] for name in TENSORS)], most)
     _check_values(fields)
     network = _network(len(fields["categories"]), state["weights"], **state["architecture"])
-    _expect(fields["gallery"].shape[1] == network.prototypes.shape[1], "gallery and prototypes do not fit")
+    _expect(fields["gallery"].shape[1] == network.head.in_features, "gallery and head do not fit")
     return network, fields
 
 
@@ -94,14 +94,17 @@ def _check_values(fields: dict[str, Any]) -> None:
     _expect(thumbnails.shape == (offsets[-1],), "thumbnails do not fit")
     _expect(0 < lengths.min() <= lengths.max() <= LARGEST_THUMBNAIL, "offsets do not fit")
     _expect(gallery.dim() == 2 and bool((gallery.float().norm(dim=1) - 1).abs().max() < 0.01), "gallery is not unit")
-    _expect(32 <= fields["size"] <= 512 and 0 <= fields["share"] <= 1, "size or share is absurd")
-    _expect(0.001 <= fields["temperature"] <= 10, "temperature is absurd")
+    _expect(32 <= fields["size"] <= 512, "size is absurd")
+    _expect(all(0 <= fields[name] <= 1e4 for name in ("by_head", "by_photo")), "the weights of a score are absurd")
     _expect(-0.001 <= fields["threshold"] <= 2, "threshold is absurd")
 
 
 def _network(categories: int, weights: dict[str, Tensor], **architecture: Any) -> Recogniser:
     widths = (architecture["embedding_size"], *architecture["filters"])
     _expect(all(type(width) is int and 0 < width <= 1024 for width in widths) and len(widths) < 9, "widths are absurd")
+    views, channels = architecture["views"], architecture["channels"]
+    _expect(all(type(scale) is float and 0.25 <= scale <= 4 for scale in views), "views are absurd")
+    _expect(0 < len(views) < 9 and channels in (1, 3), "views or channels are absurd")
     with torch.device("meta"):  # takes no memory for weights that the file may not hold
         network = Recogniser(categories, **architecture)
     expected = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
@@ -110,5 +113,6 @@ def _network(categories: int, weights: dict[str, Tensor], **architecture: Any) -
     _expect(all(bool(value.isfinite().all()) for value in weights.values()), "its weights are not finite")
     spread = [value for name, value in weights.items() if name.endswith("running_var")]
     _expect(all(bool((value >= 0).all()) for value in spread), "its weights have negative variances")
+    _expect(bool((weights["standard"][1] != 0).all()), "its weights standardise to nothing")
     network.load_state_dict(weights, assign=True)
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

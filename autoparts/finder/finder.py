@@ -23,7 +23,7 @@ from autoparts.catalogue import printable
 from autoparts.errors import UserError
 from autoparts.finder import file
 from autoparts.models import Recogniser, photo_input
-from autoparts.photos import FORMATS, decode, prepare_file, prepare_photo
+from autoparts.photos import FORMATS, decode, prepare_file, prepare_photo, shape_of
 
 BLOCK = 64  # photos at a time
 
@@ -50,7 +50,7 @@ class Answer(NamedTuple):
     known: bool  # False: nothing in the catalogue is near enough, and the names are not to be trusted
     names: list[Named]  # likeliest first
     nearest: list[LookAlike]  # nearest first
-    distance: float  # to the likeliest category: known if it is not above the finder's threshold
+    distance: float  # to the nearest training photo: known if it is not above the finder's threshold
     warning: str  # see `Finder.warning`
 
 
@@ -65,14 +65,21 @@ class Finder:
     thumbnails: bytes  # their JPEGs, one after the other
     offsets: list[int]  # where each begins, and the end
     size: int  # side of prepared photos in pixels
-    share: float  # of the nearest photos in a score
-    temperature: float
-    threshold: float  # largest distance of a known part to its likeliest category
+    by_head: float  # weight of the network's logits in a score
+    by_photo: float  # weight of the cosine to a category's nearest photo
+    threshold: float  # largest distance of a known part to its nearest training photo
     facts: dict[str, Any]  # about the run: its name, data, fingerprint, seed, and whether its photos were generated
 
     def __repr__(self) -> str:
         names, run = len(self.categories), printable(self.facts["run"])
-        return f"<finder of run {run!r}: {names} part names, {len(self.gallery)} training photos>"
+        seen = f"{self.size} pixels in {'colour' if self.colour else 'grey'}"
+        seen += f" through {self.network.architecture['backbone'] or 'a residual network'}"
+        return f"<finder of run {run!r}: {names} part names, {len(self.gallery)} training photos; {seen}>"
+
+    @property
+    def colour(self) -> bool:
+        """Whether the network sees photos in colour."""
+        return self.network.architecture["channels"] == 3
 
     @property
     def warning(self) -> str:
@@ -93,54 +100,50 @@ class Finder:
 
     def identify_files(self, paths: Sequence[str], top: int = 5) -> Iterator[tuple[str, Answer | str]]:
         """Name the parts in many photos: yields each path with its answer, or with why it cannot be read."""
-        prepare = partial(prepare_file, size=self.size)
+        prepare, shape = partial(prepare_file, size=self.size, colour=self.colour), shape_of(self.size, self.colour)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for start in range(0, len(paths), BLOCK):
                 block = paths[start : start + BLOCK]
                 with warnings.catch_warnings(action="ignore"):  # Pillow's of slightly broken files
                     prepared = list(pool.map(prepare, block))
                 read = b"".join(pixels for pixels, _, _ in prepared)
-                pixels = torch.from_numpy(np.frombuffer(bytearray(read), np.uint8).reshape(-1, self.size, self.size))
+                pixels = torch.from_numpy(np.frombuffer(bytearray(read), np.uint8).reshape(-1, *shape))
                 answers = iter(self._answers(pixels, top) if len(pixels) else ())
                 for path, (_, _, reason) in zip(block, prepared, strict=True):
                     yield path, (reason + _hint(path) if reason else next(answers))
 
     def prepare(self, photo: str | Path | bytes | Image.Image) -> np.ndarray:
-        """Return a photo as the network sees it, (size, size) uint8; arguments and errors as for `identify`."""
+        """Return a photo as the network sees it, (size, size[, 3]) uint8; arguments and errors as for `identify`."""
         if isinstance(photo, str | Path):
-            pixels, _, reason = prepare_file(str(Path(photo).expanduser()), self.size)
+            pixels, _, reason = prepare_file(str(Path(photo).expanduser()), self.size, self.colour)
             if reason:
                 raise UserError(f"{printable(photo)} cannot be read: {reason}{_hint(str(photo))}")
-            return np.frombuffer(bytearray(pixels), np.uint8).reshape(self.size, self.size)
+            return np.frombuffer(bytearray(pixels), np.uint8).reshape(shape_of(self.size, self.colour))
         try:
             data = _packed(photo) if isinstance(photo, Image.Image) else photo
-            return prepare_photo(decode(data, fit=self.size), self.size)
+            return prepare_photo(decode(data, self.size, self.colour), self.size, self.colour)
         except Exception as error:  # a broken file may make Pillow raise anything
             raise UserError(f"the photo cannot be read: {printable(str(error))}") from None
 
     def embed(self, pixels: Tensor) -> Tensor:
-        """(M, size, size) uint8 to (M, D) float32 embeddings of length one."""
+        """(M, size, size[, 3]) uint8 to (M, D) float32 embeddings of length one."""
         return embed(self.network, pixels)
 
-    def scores(self, unit: Tensor) -> Tensor:
-        """Scores of the categories, cosines: (M, D) embeddings to (M, C)."""
-        prototypes = F.normalize(self.network.prototypes, dim=1)
-        return blended(*similarities(unit, prototypes, self.gallery, self.labels), self.share)
-
+    @torch.inference_mode()
     def probabilities(self, unit: Tensor) -> Tensor:
         """Calibrated probabilities of the categories. (M, D) to (M, C)."""
-        return F.softmax(self.scores(unit) / self.temperature, dim=1)
+        nearest = nearest_of_each(unit, self.gallery, self.labels, len(self.categories))
+        return F.softmax(self.by_head * self.network.logits(unit) + self.by_photo * nearest, dim=1)
 
     def distances(self, unit: Tensor) -> Tensor:
-        """Distance to the likeliest category, one minus its score. (M, D) to (M,)."""
-        return 1 - self.scores(unit).amax(dim=1)
+        """Distance to the nearest training photo, one minus its cosine. (M, D) to (M,)."""
+        return nearest_distances(unit, self.gallery)
 
     def _answers(self, pixels: Tensor, top: int) -> list[Answer]:
         unit = self.embed(pixels)
-        scores = self.scores(unit)
-        chances, labels = F.softmax(scores / self.temperature, dim=1).topk(min(top, len(self.categories)))
+        chances, labels = self.probabilities(unit).topk(min(top, len(self.categories)))
         cosines, photos = (unit @ self.gallery.T).topk(min(top, len(self.gallery)))
-        columns = (labels, chances, photos, (1 - cosines).clamp(min=0), 1 - scores.amax(dim=1))
+        columns = (labels, chances, photos, (1 - cosines).clamp(min=0), self.distances(unit))
         answers = []
         for named, confidences, near, apart, distance in zip(*(column.tolist() for column in columns), strict=True):
             names = [Named(self.categories[label], chance) for label, chance in zip(named, confidences, strict=True)]
@@ -155,32 +158,24 @@ class Finder:
 
 @torch.inference_mode()
 def embed(network: Recogniser, pixels: Tensor) -> Tensor:
-    """(M, S, S) uint8 to (M, D) float32 on the CPU; in full precision, so that all machines agree closely."""
+    """(M, S, S[, 3]) uint8 to (M, D) float32 on the CPU; in full precision, so that all machines agree closely."""
     return torch.cat([network(photo_input(block)).cpu() for block in pixels.split(BLOCK)])
 
 
-def similarities(unit: Tensor, prototypes: Tensor, gallery: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Compare embeddings with categories in two ways.
+def nearest_of_each(unit: Tensor, gallery: Tensor, labels: Tensor, categories: int) -> Tensor:
+    """Cosine to the most similar photo of each category, -1 where it has none.
 
-    Args:
-        unit: (M, D) float, of length one, as are `prototypes` (C, D) and `gallery` (G, D).
-        prototypes: of the categories.
-        gallery: training photos.
-        labels: (G,) int64, their categories.
-
-    Returns:
-        (M, C) cosines with the prototypes, and with the most similar photo of each category (-1 if it has none).
+    Takes (M, D) and (G, D) embeddings of length one and the gallery's (G,) int64 labels; returns (M, categories).
     """
-    nearest = []
-    for block in unit.split(BLOCK):
-        empty = torch.full((len(block), len(prototypes)), -1.0)
-        nearest.append(empty.scatter_reduce(1, labels.expand(len(block), -1), block @ gallery.T, "amax"))
-    return unit @ prototypes.T, torch.cat(nearest)
+    blocks = [torch.full((len(block), categories), -1.0) for block in unit.split(BLOCK)]
+    for empty, block in zip(blocks, unit.split(BLOCK), strict=True):
+        empty.scatter_reduce_(1, labels.expand(len(block), -1), block @ gallery.T, "amax")
+    return torch.cat(blocks)
 
 
-def blended(by_prototype: Tensor, by_photo: Tensor, share: float) -> Tensor:
-    """Scores of the categories: `share` of the nearest photo's cosine, the rest of the prototype's. (M, C) each."""
-    return (1 - share) * by_prototype + share * by_photo
+def nearest_distances(unit: Tensor, gallery: Tensor) -> Tensor:
+    """Distance to the nearest photo, one minus the cosine. (M, D) and (G, D) to (M,)."""
+    return torch.cat([(1 - (block @ gallery.T).amax(dim=1)).clamp(min=0) for block in unit.split(BLOCK)])
 
 
 def load_finder(path: str | Path) -> Finder:

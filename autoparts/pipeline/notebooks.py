@@ -37,7 +37,7 @@ def _files(*names: str) -> tuple[str, ...]:
 
 THESIS = _files("cnn", "contrastive", "triplet")
 RECOMMENDED = _files("recommended")
-BEYOND = ("models/beyond/*.pt", "models/recommended-*.pt")
+BEYOND = ("models/beyond/*.pt", "models/recommended-*.pt", "models/scratch.pt", "models/features/*.pt")
 TABLE = {
     "01_eda_pca": Notebook(writes=_files("eda"), shows_left_out=True, seconds=80),
     "02_cnn_baseline": Notebook(writes=_files("cnn"), seconds=140),

@@ -15,7 +15,7 @@ from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, read_notebook
 from autoparts.study.fingerprint import code_fingerprint
 from autoparts.study.study import Study
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pandas", "scikit-learn", "pillow", "matplotlib", "papermill")
+LIBRARIES = ("torch", "timm", "numpy", "pandas", "scikit-learn", "pillow", "matplotlib", "papermill")
 FOLDERS = ("tables", "figures", "results", "models")  # which notebooks write to
 RECORD = {"stamp": dict, "outputs": dict, "parameters": dict, "seconds": float}
 Records = Mapping[str, Mapping[str, Any]]  # of executed notebooks, by stem; see `read_record`

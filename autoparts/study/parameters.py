@@ -20,7 +20,7 @@ CHOICES = {"draw_by": ("photo", "category"), "rows": ("few", "all")}  # what onl
 NAMES = (  # of all notebooks: a profile is for all, so papermill may give one what is meant for another
     "data name seed split_seed cleaning split device allow_outside largest epochs batch_size learning_rate filters "
     "embedding_size margin draw_by threshold_pairs bootstrap row_epochs rows tune side held_out_draws seeds "
-    "recipe_epochs backbone photo upload top accept"
+    "recipe_epochs scratch_epochs backbone recipe_side colour photo upload top accept"
 )
 SHORT = Repr()  # a YAML file of a kilobyte may stand for a value of a gigabyte
 SHORT.maxstring, SHORT.maxother, SHORT.maxlevel = 200, 200, 2
@@ -90,8 +90,10 @@ def _expected(name: str, value: Any, kind: str) -> str:
     if name == "photo" and value and not os.path.isfile(os.path.expanduser(value)):  # noqa: PTH111, PTH113
         return "the path of a photo; there is no such file"
     if name == "backbone" and value:
-        from autoparts.models import pretrained_weights  # torch, only where it is needed
+        from autoparts.study.backbones import pretrained_weights  # torch, only where it is needed
 
         pretrained_weights(value)  # refuses what it does not know or cannot fetch
     numbers = value if kind == "list[int]" else [value] if kind in ("int", "float") else []
+    if name in ("recipe_epochs", "scratch_epochs"):
+        return "" if 0 <= value < 2**63 else "a number, 0 or more"
     return "" if all(0 < number < 2**63 for number in numbers) else "a number above 0"

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -19,9 +20,11 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from autoparts import catalogue, evaluation, models, retrieval, training
 from autoparts.errors import UserError, disk_errors, read_json, read_json_again, set_aside, whole_file
+from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import code_fingerprint, fingerprint
 from autoparts.study.parameters import check_notebook
@@ -96,6 +99,26 @@ class Run:
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
         history.attrs = settings
         return history
+
+    def features(self, network: models.Recogniser, photos: Photos) -> Tensor:
+        """Return what a network's trunk says of the photos of the split: (N, F) float32 on the CPU, NaN for others.
+
+        Computed once, in full precision as a finder does, and kept in `models/features/`. The photos are the study's
+        own, as `Study.prepared` returns them.
+        """
+        seen = [network.trunk, network.standard, network.architecture["views"]]
+        shape, device = photos.pixels.shape, str(photos.device)
+        key = fingerprint(self.study.fingerprint, shape, seen, CORE, torch.__version__, device)
+        path, rows = self.weights(f"features/{key[:16]}"), torch.cat([*photos.rows.values()])
+        with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
+            return torch.load(path, weights_only=True)[key]
+        blocks = tqdm(rows.split(64), "Features", unit_scale=64, disable=None)
+        with torch.inference_mode():
+            found = [network.features(models.photo_input(photos.pixels[block])).cpu() for block in blocks]
+        everywhere = torch.full((len(photos.pixels), found[0].shape[1]), torch.nan)
+        everywhere[rows] = torch.cat(found)
+        training.save_tensors({key: everywhere}, path)
+        return everywhere
 
     def save(
         self, name: str, network: nn.Module, task: Task, history: pd.DataFrame, hits: dict[str, Tensor], **facts: Any

@@ -2,7 +2,7 @@
 
 import hashlib
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,16 @@ class Study:
         """Return the prepared photos at these places: (S, S) uint8 each."""
         return list(self.photos.pixels[rows.to(self.photos.device)].cpu().numpy())
 
+    def prepared(self, side: int, colour: bool = True) -> Photos:
+        """Return the same photos, with their split and lists, prepared at another side in pixels, in colour or grey.
+
+        That a photo has changed since the study was opened is told in a UserError.
+        """
+        prepared = prepared_photos.prepare(self.source[["path", "category"]], size=side, colour=colour)
+        if not prepared.catalogue["content"].equals(self.source["content"]):
+            raise UserError(f"photos of {self.data} have changed since they were first read: start again")
+        return replace(self.photos, pixels=_memory(prepared.pixels, self.photos.device))
+
     def size_groups(self, split: str) -> pd.Series:
         """Return head, middle or tail for each photo of one split, by its category's number of training photos."""
         groups = catalogues.size_groups(self.subset("train")["category"].value_counts())
@@ -141,12 +151,15 @@ def open_study(
 
 
 def _photos(catalogue: pd.DataFrame, pixels: np.ndarray, device: torch.device, seed: int) -> Photos:
-    # Opened copy-on-write, since torch warns of read-only memory; nothing ever writes to it.
-    tensor = torch.from_numpy(np.load(pixels.filename, mmap_mode="c")).to(device)
     labelled = catalogue.assign(label=catalogue["category"].factorize(sort=True)[0])
     splits = {split: labelled[labelled["split"] == split] for split in SPLITS}
     rows, labels = ({split: _tensor(photos[name]) for split, photos in splits.items()} for name in ("row", "label"))
-    return Photos(tensor, rows, labels, seed)
+    return Photos(_memory(pixels, device), rows, labels, seed)
+
+
+def _memory(pixels: np.ndarray, device: torch.device) -> Tensor:
+    # Opened copy-on-write, since torch warns of read-only memory; nothing ever writes to it.
+    return torch.from_numpy(np.load(pixels.filename, mmap_mode="c")).to(device)
 
 
 def _tensor(column: pd.Series) -> Tensor:

@@ -30,6 +30,23 @@ def run(noise_study, tmp_path):
     return Run(tmp_path, noise_study)
 
 
+@pytest.fixture(scope="session")
+def colour_study(tmp_path_factory):
+    """Three categories that differ in colour alone, thirty-two pixels a side."""
+    folder, generator = tmp_path_factory.mktemp("colours"), np.random.default_rng(0)
+    for category, tint in {"blue": (0.4, 0.4, 1), "green": (0.4, 1, 0.4), "red": (1, 0.4, 0.4)}.items():
+        (folder / category).mkdir()
+        for index in range(24):
+            noise = generator.integers(100, 256, (6, 6, 1)) * np.array(tint)
+            Image.fromarray(noise.astype(np.uint8)).resize((32, 32)).save(folder / category / f"{index}.png")
+    return open_study(str(folder), 3, device="cpu", size=24)
+
+
+@pytest.fixture
+def colours(colour_study, tmp_path):
+    return Run(tmp_path, colour_study)
+
+
 @pytest.fixture
 def patterns():
     """A function from sizes to photos of categories of these sizes, all to train on, each with a pattern of its own."""

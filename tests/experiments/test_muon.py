@@ -49,12 +49,12 @@ def test_a_step_of_a_kernel_is_orthogonal_and_its_decay_is_decoupled():
 
 
 def test_only_kernels_with_inputs_are_orthogonalised():
-    network = models.Recogniser(5, 16, (8, 16))
+    network = models.Recogniser(5, filters=(8, 16), embedding_size=16)
     kinds = {}
     for group in Muon(network, 0.1).param_groups:
         kinds |= {id(weight): (group["muon"], group["decay"] > 0) for weight in group["params"]}
     names = dict(network.named_parameters())
     assert len(kinds) == len(names)
     for name, weight in names.items():
-        kernel = weight.ndim == 4 and name != "trunk.0.weight"  # the stem's kernels have one input, the grey photo
+        kernel = weight.ndim == 4 and name != "trunk.0.0.weight"  # the stem's kernels have one input, the grey photo
         assert kinds[id(weight)] == (kernel, weight.ndim > 1), name

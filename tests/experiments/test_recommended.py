@@ -1,3 +1,4 @@
+import socket
 from dataclasses import replace
 from functools import partial
 
@@ -5,15 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import torchvision
 from torch.nn import functional as F
 
 from autoparts import models, training
+from autoparts.errors import UserError
 from autoparts.experiments import recommended
-from autoparts.experiments.recommended import FIRST_SIDE, CosineNaming, growing, train_recommended
+from autoparts.experiments.recommended import FIRST_SIDE, CosineNaming, cropped, growing, train_recommended
 from autoparts.losses import supervised_contrastive_loss
 from autoparts.sampling import seeded
 from autoparts.study.run import Run
+
+TINY = "test_efficientnet"  # timm's own for tests, here with random weights
+COLOUR = {"backbone": TINY, "side": 32, "colour": True}
 
 
 def test_photos_grow_over_the_training():
@@ -23,64 +27,144 @@ def test_photos_grow_over_the_training():
     assert sides[40:] == [96] * 11 and sides[38] < 96
     assert all(side % 4 == 0 for side in sides)
     assert {growing(inputs[..., :30, :30], rows, seeded(0), step / 5).shape[-1] for step in range(6)} == {24}
+    crops = [cropped(torch.rand(2, 3, 160, 160), rows[:2], seeded(0), step / 50).shape for step in range(51)]
+    assert crops[0] == (2, 3, 96, 96) and crops[-1] == (2, 3, 128, 128) and crops == sorted(crops)
 
 
 def test_its_loss_is_smoothed_cross_entropy_and_supervised_contrastive():
-    recogniser = models.initialised(0, models.Recogniser, 7, 16, (8, 16, 32))
+    recogniser = models.initialised(0, models.Recogniser, 7, filters=(8, 16, 32), embedding_size=16)
     unit = F.normalize(torch.randn(6, 16, generator=seeded(0)), dim=1)
     labels = torch.tensor([0, 0, 3, 6, 6, 1])
-    values = CosineNaming(recogniser, smoothing=0.2).values(unit, labels)
+    values = CosineNaming(recogniser, smoothing=0.2, contrast=0.5).values(unit, labels)
     log_shares = recogniser.logits(unit).log_softmax(dim=1).detach()
     contrast = supervised_contrastive_loss(unit, labels)
     for place, label in enumerate(labels.tolist()):
         wanted = 0.8 * log_shares[place, label] + 0.2 * log_shares[place].mean()
-        assert float(values["loss"][place].detach()) == pytest.approx(float(contrast[place] - wanted), rel=1e-5)
+        assert float(values["loss"][place].detach()) == pytest.approx(float(contrast[place] / 2 - wanted), rel=1e-5)
     assert values["accuracy"].equal(log_shares.argmax(dim=1) == labels)
     values["loss"].mean().backward()
-    assert recogniser.prototypes.grad.isfinite().all() and recogniser.prototypes.grad.abs().sum() > 0
+    assert recogniser.head.weight.grad.isfinite().all() and recogniser.head.weight.grad.abs().sum() > 0
 
 
 @pytest.fixture
 def slim(monkeypatch):
-    """The model in small, since many filters take long to be orthogonalised."""
+    """The model in small, since many filters take long to be orthogonalised; and tuned after a few steps."""
+    monkeypatch.setattr(recommended, "pretrained_weights", lambda _: {})  # they are random
+    monkeypatch.setattr(models.Recogniser, "load_pretrained", lambda *_: None)
     monkeypatch.setattr(models, "Recogniser", partial(models.Recogniser, filters=(4, 8, 8)))
+    monkeypatch.setattr(recommended, "LEAST_STEPS", 2)
+    monkeypatch.setattr(recommended, "refuse_guesses", lambda *_: None)  # after so short a training
+    monkeypatch.setattr(recommended, "LEAST_RATE", 0.4)
 
 
-def test_it_trains_and_goes_on_where_it_was_stopped(run, slim, monkeypatch):
-    whole, history = train_recommended(run, 2, 1)
-    assert np.isfinite(history.to_numpy()).all() and history["epoch"].tolist() == [1, 2]
-    assert {"training_accuracy", "validation_loss", "validation_accuracy"} <= set(history.columns)
+@pytest.mark.parametrize("how", [{}, COLOUR], ids=["from scratch", "tuned"])
+def test_it_trains_and_goes_on_where_it_was_stopped(colours, slim, monkeypatch, how):
+    whole = train_recommended(colours, 4, 1, **how)
+    assert np.isfinite(whole.history.to_numpy()).all() and whole.history["epoch"].tolist() == [1, 2, 3, 4]
+    assert {"training_accuracy", "validation_loss", "validation_accuracy"} <= set(whole.history.columns)
 
     def stop(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training, "progress_line", stop)
-        train_recommended(run, 2, 1, "stopped")
-    resumed, its_history = train_recommended(run, 2, 1, "stopped")
-    pd.testing.assert_frame_equal(history, its_history, check_exact=True)
-    assert all(map(torch.equal, whole.state_dict().values(), resumed.state_dict().values()))
+        train_recommended(colours, 4, 1, "stopped", **how)
+    resumed = train_recommended(colours, 4, 1, "stopped", **how)
+    pd.testing.assert_frame_equal(whole.history, resumed.history, check_exact=True)
+    assert all(map(torch.equal, whole.network.state_dict().values(), resumed.network.state_dict().values()))
     monkeypatch.setattr(training, "train_epoch", None)
-    train_recommended(run, 2, 1)  # finished: nothing is trained
+    again = train_recommended(colours, 4, 1, **how)  # finished: nothing is trained
+    assert again.seen.vectors.equal(whole.seen.vectors) or again.seen.vectors.isnan().any()
+    assert again.network.architecture == whole.network.architecture
 
 
-def test_it_does_not_see_test_photos(run, slim, tmp_path):
-    photos = run.study.photos
-    pixels = photos.pixels.clone()
-    pixels[photos.rows["test"]] = 255 - pixels[photos.rows["test"]]
-    labels = photos.labels | {"test": photos.labels["test"].flip(0)}
-    other = Run(tmp_path / "other", replace(run.study, photos=replace(photos, pixels=pixels, labels=labels)))
-    (one, history), (same, again) = (train_recommended(each, 1, 1) for each in (run, other))
-    pd.testing.assert_frame_equal(history, again, check_exact=True)
-    assert all(map(torch.equal, one.parameters(), same.parameters()))
+@pytest.mark.parametrize("how", [{}, COLOUR], ids=["from scratch", "tuned"])
+def test_it_does_not_see_test_photos(colours, slim, tmp_path, how):
+    study = colours.study
+    labels = study.photos.labels | {"test": study.photos.labels["test"].flip(0)}
+
+    class Other(type(study)):
+        def prepared(self, side, colour):
+            photos = study.prepared(side, colour)
+            pixels = photos.pixels.clone()
+            pixels[photos.rows["test"]] = 255 - pixels[photos.rows["test"]]
+            return replace(photos, pixels=pixels, labels=labels)
+
+    other = Run(tmp_path / "other", Other(**vars(replace(study, source=study.source))))
+    one, same = (train_recommended(each, 4, 1, **how) for each in (colours, other))
+    pd.testing.assert_frame_equal(one.history, same.history, check_exact=True)
+    assert all(map(torch.equal, one.network.state_dict().values(), same.network.state_dict().values()))
 
 
-def test_a_backbone_begins_with_its_weights_and_has_a_training_of_its_own(run, monkeypatch):
-    fetched = torchvision.models.resnet18(weights=None).state_dict()
-    monkeypatch.setattr(torchvision.models.ResNet18_Weights, "get_state_dict", lambda *_, **__: fetched)
-    monkeypatch.setattr(recommended, "Muon", training.adam)  # which is faster
-    _, history = train_recommended(run, 1, 1, backbone="resnet18")
-    assert np.isfinite(history.to_numpy()).all()
-    key = torch.load(run.weights("recommended"), weights_only=True)["key"]
-    train_recommended(run, 1, 1)
-    assert torch.load(run.weights("recommended"), weights_only=True)["key"] != key
+def test_frozen_features_name_photos_at_once_without_any_connection(colours, monkeypatch):
+    monkeypatch.setattr(socket, "socket", None)
+    model = train_recommended(colours, 0, 1, backbone=models.LITE0, side=32, colour=True)
+    assert model.history.empty and model.accuracy == 1.0
+    photos, vectors = model.photos, model.seen.vectors
+    known = torch.cat([*photos.rows.values()])
+    assert torch.allclose(vectors[known].norm(dim=1), torch.ones(len(known)))
+    assert not torch.allclose(model.network.centre, torch.zeros(()))
+    features = model.network.features(models.photo_input(photos.pixels[photos.rows["train"]])).detach()
+    assert torch.allclose(features.mean(dim=0), model.network.centre, atol=1e-4)
+    saved = torch.load(colours.weights("recommended"), weights_only=True)["network"]
+    assert all(map(torch.equal, saved.values(), model.network.state_dict().values()))
+    monkeypatch.setattr(models.Recogniser, "features", None)  # kept: not computed again
+    again = train_recommended(colours, 0, 1, "again", backbone=models.LITE0, side=32, colour=True)
+    assert again.seen.vectors[known].equal(vectors[known])
+
+
+def test_few_photos_are_not_tuned_on(colours, monkeypatch):
+    monkeypatch.setattr(recommended, "pretrained_weights", lambda _: {})  # they are random
+    monkeypatch.setattr(models.Recogniser, "load_pretrained", lambda *_: None)
+    monkeypatch.setattr(training, "train_epoch", None)
+    assert train_recommended(colours, 9, 1, **COLOUR).history.empty
+
+
+def test_a_head_of_two_categories_names_them_as_the_regression_does(tmp_path, make_photos):
+    from autoparts.study.study import open_study
+
+    study = open_study(str(make_photos(tmp_path / "photos", {"Mirror": 20, "Pump": 20})), device="cpu", size=20)
+    network = models.initialised(0, models.Recogniser, 2, filters=(4, 8), embedding_size=6)
+    labels = torch.zeros(len(study.source), dtype=torch.int64)
+    for split, rows in study.photos.rows.items():
+        labels[rows] = study.photos.labels[split]
+    features = torch.randn(len(labels), 6, generator=seeded(0)) + labels[:, None]
+    recommended.fit_head(network, features, study.photos)
+    named = network.logits(network.unit(features))[study.photos.rows["train"]].argmax(dim=1)
+    assert (named == study.photos.labels["train"]).float().mean() > 0.85
+
+
+def test_earlier_layers_learn_slower_and_the_first_not_at_all():
+    network = models.initialised(0, models.Recogniser, 4, models.LITE0, 3)
+    optimiser = recommended.discriminative(network, 1e-3)
+    rate = {id(weight): group.get("lr_scale", 1.0) for group in optimiser.param_groups for weight in group["params"]}
+    trunk = network.trunk
+    first, middle, last = (
+        rate.get(id(each.weight), 0) for each in (trunk.conv_stem, trunk.blocks[4][0].conv_pw, trunk.conv_head)
+    )
+    assert 0 == first < middle < last < 1 and rate[id(network.head.weight)] == 1.0
+    assert not trunk.conv_stem.weight.requires_grad and trunk.conv_head.weight.requires_grad
+
+
+def test_a_model_that_learned_nothing_is_refused_and_not_kept(colours, monkeypatch):
+    photos = colours.study.prepared(24, False)
+    network = models.initialised(0, models.Recogniser, 3, filters=(4, 8)).eval()
+    torch.nn.init.zeros_(network.head.weight)  # all photos get the first name
+    useless = recommended.judged(colours, network, photos, pd.DataFrame())
+    monkeypatch.setattr(recommended, "at_once", lambda *_: useless)
+    with pytest.raises(UserError, match=r"names 42.9% of 7 validation photos, no more than .* \(42.9%\): add photos"):
+        train_recommended(colours, 0, 1, **COLOUR)
+    assert not colours.weights("recommended").exists()
+
+
+def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, slim):
+    recipe = {"backbone": TINY, "side": 32, "colour": True}
+    made = recommended.train_all(colours, 2, 1, 1, **recipe)
+    assert list(made) == ["from scratch", "at once", "recommended"]
+    assert list(recommended.histories(made)) == ["from scratch", "recommended"]
+    assert [model.photos.side for model in made.values()] == [24, 32, 32]
+    named = made["recommended"].logits.vectors[made["recommended"].photos.rows["validation"]].argmax(dim=1)
+    right = named == made["recommended"].photos.labels["validation"]
+    assert float(right.double().mean()) == made["recommended"].accuracy
+    assert list(recommended.train_all(colours, 0, 0, 1, **recipe)) == ["recommended"]
+    assert list(recommended.train_all(colours, 1, 1, 1, **recipe | {"backbone": ""})) == ["recommended"]

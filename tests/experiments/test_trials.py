@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -236,11 +237,11 @@ def test_no_category_is_held_out_where_there_are_too_few(run, small, capsys):
 
 
 def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypatch):
-    network, seen = models.initialised(0, models.Recogniser, 5, 8, (4, 8)), []
+    network, seen = models.initialised(0, models.Recogniser, 5, filters=(4, 8), embedding_size=8), []
 
     def trained(of, epochs, seed, name, backbone):
-        seen.append((seed, name, epochs))
-        return network, None
+        seen.append((seed, name, epochs, backbone))
+        return SimpleNamespace(seen=retrieval.embedded(network, of.study.photos, "cosine"))
 
     monkeypatch.setattr(trials, "train_recommended", trained)
     shared = {"architecture": {"outputs": 5, "filters": [4, 8], "side": 24}}
@@ -249,8 +250,8 @@ def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypat
         "cnn": {"title": "plain", "trained_for": {"kind": "Naming"}, **shared},
         "triplet": {"title": "ranks", "trained_for": {"kind": "Triplets", "margin": 0.5, "draw_by": "photo"}, **shared},
     }
-    table = trials.over_seeds(run, results, replace(SETTINGS, seeds=2), 3)
+    table = trials.over_seeds(run, results, replace(SETTINGS, seeds=2), 3, backbone="x")
     assert table["variant"].tolist() == ["plain", "ranks", "recommended"]
-    assert seen == [(3, "recommended", 3), (4, "recommended-4", 3)] and table["spread"].iloc[2] == 0
+    assert seen == [(3, "recommended", 3, "x"), (4, "recommended-4", 3, "x")] and table["spread"].iloc[2] == 0
     states = saved(run.folder)
     assert len(states) == 4 and all(state["network"]["0.0.weight"].shape[0] == 4 for state in states)

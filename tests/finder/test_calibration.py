@@ -1,3 +1,5 @@
+import socket
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -13,61 +15,65 @@ pytest_plugins = "finder_files"
 
 def test_the_file_holds_what_the_run_knows(study, run, built):
     path, table = built
-    here, best = autoparts.load_finder(path), table.loc[table["NLL"].idxmin()]
+    here = autoparts.load_finder(path)
     assert path == run.folder / "models" / "finder.pt"
-    assert (here.share, here.temperature) == (best["share of nearest"], best["temperature"])
+    assert [here.by_head, here.by_photo] == table.loc["both", ["by_head", "by_photo"]].tolist()
     assert here.categories == study.categories and here.labels.tolist() == study.photos.labels["train"].tolist()
     facts = {"run": "tiny", "data": "photos", "fingerprint": study.fingerprint, "seed": 0, "generated": False}
-    assert here.facts == facts
-    assert repr(here) == f"<finder of run 'tiny': 4 part names, {len(here.gallery)} training photos>"
+    assert here.facts == facts and here.colour and here.size == 48
+    told = f"4 part names, {len(here.gallery)} training photos; 48 pixels in colour through a residual network"
+    assert repr(here) == f"<finder of run 'tiny': {told}>"
 
 
-def test_the_same_network_gives_the_same_file(study, network, path, tmp_path):
-    again, _ = calibration.build(study, Run(tmp_path / "tiny", study), network)
+def test_the_same_network_gives_the_same_file(study, network, colour, path, tmp_path):
+    again, _ = calibration.build(Run(tmp_path / "tiny", study), network, colour)
     assert again.read_bytes() == path.read_bytes()
 
 
-def test_the_threshold_lets_the_chosen_share_of_validation_photos_pass(study, network, tmp_path):
-    pixels = study.photos.pixels[study.photos.rows["validation"]]
+def test_the_threshold_lets_the_chosen_share_of_validation_photos_pass(study, network, colour, tmp_path):
+    pixels = colour.pixels[colour.rows["validation"]]
     for accept in (0.5, 0.95, 1.0):
-        here = autoparts.load_finder(calibration.build(study, Run(tmp_path, study), network, accept)[0])
+        here = autoparts.load_finder(calibration.build(Run(tmp_path, study), network, colour, accept)[0])
         distances = here.distances(here.embed(pixels))
-        assert abs(int((distances <= here.threshold + 1e-6).sum()) - accept * len(distances)) <= 1.5
+        assert abs(int((distances <= here.threshold + 1e-5).sum()) - accept * len(distances)) <= 1.5
 
 
-def test_the_recommended_model_is_loaded(study, network, tmp_path):
+def test_the_recommended_model_is_loaded(study, network, colour, tmp_path):
     run = Run(tmp_path, study)
     with pytest.raises(UserError, match="run notebook 06_beyond_the_thesis first"):
-        calibration.recommended(run, study)
-    run.save_result("recommended", backbone="")
+        calibration.recommended(run)
+    run.save_result("recommended", architecture=network.architecture, side=48, colour=True)
     with pytest.raises(UserError, match=r"recommended\.pt cannot be used: it is missing"):
-        calibration.recommended(run, study)
+        calibration.recommended(run)
     training.save_tensors({"network": network.state_dict()}, run.weights("recommended"))
-    loaded, pixels = calibration.recommended(run, study), study.photos.pixels[:4]
-    assert not loaded.training
-    assert torch.equal(finder.embed(loaded, pixels), finder.embed(network, pixels))
+    loaded, photos = calibration.recommended(run)
+    assert not loaded.training and photos.pixels.equal(colour.pixels)
+    assert torch.equal(finder.embed(loaded, photos.pixels[:4]), finder.embed(network, colour.pixels[:4]))
 
 
-def test_a_finder_on_a_backbone_is_saved_and_loaded(study, tmp_path):
-    network = models.initialised(0, models.Recogniser, len(study.categories), backbone="mobilenet_v2").eval()
-    loaded = autoparts.load_finder(calibration.build(study, Run(tmp_path, study), network)[0])
-    pixels = study.photos.pixels[:4]
-    assert torch.allclose(loaded.embed(pixels), finder.embed(network, pixels), atol=1e-2)
+def test_a_finder_on_a_backbone_is_saved_and_loaded_without_any_connection(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(socket, "socket", None)
+    photos = study.prepared(40)
+    network = models.initialised(0, models.Recogniser, len(study.categories), "test_efficientnet", 3, views=(1.0, 1.25))
+    loaded = autoparts.load_finder(calibration.build(Run(tmp_path, study), network.eval(), photos)[0])
+    assert torch.allclose(loaded.embed(photos.pixels[:4]), finder.embed(network, photos.pixels[:4]), atol=1e-5)
+    assert loaded.network.standard.equal(network.standard) and "through test_efficientnet" in repr(loaded)
 
 
-def test_calibration_lowers_the_loss_and_finds_the_temperature():
+def test_calibration_finds_the_weights_of_lowest_loss():
     generator = torch.Generator().manual_seed(0)
-    scores = torch.randn(4000, 5, generator=generator)
-    truth = torch.multinomial(F.softmax(scores / 0.2, dim=1), 1, generator=generator).flatten()
-    noise = torch.randn(4000, 5, generator=generator)
-    table = calibration.calibrate(scores, noise, truth).set_index("share of nearest")
-    assert table["NLL"].idxmin() == 0.0
-    assert table.loc[0.0, "temperature"] == pytest.approx(0.2, rel=0.1)
-    assert table.loc[0.0, "NLL"] < float(F.cross_entropy(scores / 0.05, truth))
-    assert table.loc[0.0, "NLL"] < float(F.cross_entropy(scores, truth))
-    assert table.loc[0.0, "accuracy"] == pytest.approx(float((scores.argmax(dim=1) == truth).double().mean()))
-    assert calibration.calibrate(noise, scores, truth).set_index("share of nearest")["NLL"].idxmin() == 1.0
-    views = [F.softmax(scores / temperature, dim=1) for temperature in (0.05, table.loc[0.0, "temperature"])]
+    logits, cosines = (torch.randn(4000, 5, generator=generator) for _ in range(2))
+    truth = torch.multinomial(F.softmax(logits * 2 + cosines * 5, dim=1), 1, generator=generator).flatten()
+    table = calibration.calibrate(logits, cosines, truth)
+    assert table.index.tolist() == ["head", "nearest photo", "both"]
+    assert table.loc["both", ["by_head", "by_photo"]].tolist() == pytest.approx([2, 5], rel=0.1)
+    assert table.loc["head", "by_photo"] == table.loc["nearest photo", "by_head"] == 0
+    assert table["NLL"].idxmin() == "both" and table.loc["head", "NLL"] < float(F.cross_entropy(logits, truth))
+    right = ((logits * 2 + cosines * 5).argmax(dim=1) == truth).double().mean()
+    assert table.loc["both", "accuracy"] == pytest.approx(float(right), abs=0.01)
+    useless = calibration.calibrate(logits, torch.randn(4000, 5, generator=generator), truth)
+    assert useless.loc["both", "by_photo"] < 0.1
+    views = [F.softmax(logits * sharpness + cosines * 2.5 * sharpness, dim=1) for sharpness in (10, 2)]
     before, after = (calibration.reliability(p.amax(dim=1), p.argmax(dim=1) == truth)[1] for p in views)
     assert after < 0.03 < before
 
@@ -100,12 +106,12 @@ def test_occlusion_finds_the_patch_that_decides():
     assert calibration.occlusion(lambda photos: -chance(photos), photo, 8, 3).min() == -influence.max()
 
 
-def test_the_influence_is_on_the_likeliest_name(study, path):
+def test_the_influence_is_on_the_likeliest_name(colour, path):
     here = autoparts.load_finder(path)
-    pixels = study.photos.pixels[study.photos.rows["test"][0]]
+    pixels = colour.pixels[colour.rows["test"][0]]
     influence = calibration.influence(here, pixels)
     best = here.probabilities(here.embed(pixels[None])).amax()
-    assert influence.shape == pixels.shape and influence.max() <= best
+    assert influence.shape == pixels.shape[:2] and influence.max() <= best
     blank = torch.full_like(pixels, 255)
     assert calibration.influence(here, blank).abs().max() < 1e-5
 
@@ -116,3 +122,4 @@ def test_near_white_borders():
     photos[2, :3] = 0
     photos[3] = 239
     assert calibration.white_border(photos).tolist() == [True, True, False, False]
+    assert calibration.white_border(photos[..., None].expand(-1, -1, -1, 3)).tolist() == [True, True, False, False]

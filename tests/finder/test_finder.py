@@ -53,23 +53,22 @@ def test_a_loaded_finder_answers_without_the_training_photos(path, here, photos,
         assert np.allclose([chance for _, chance in names], [name.confidence for name in answer.names], atol=1e-5)
 
 
-def test_the_answer_is_the_one_of_the_network(study, network, here, photos):
-    pixels = study.photos.pixels[study.photos.rows["test"]]
-    with torch.inference_mode():
+def test_the_answer_is_the_one_of_the_network(study, network, colour, here, photos):
+    pixels = colour.pixels[colour.rows["test"]]
+    with torch.no_grad():
         expected = network(models.photo_input(pixels))
+        scores = here.by_head * network.logits(expected)
     assert torch.allclose(here.embed(pixels), expected, atol=1e-5)
-    gallery = finder.embed(network, study.photos.pixels[study.photos.rows["train"]])
-    prototypes = F.normalize(network.prototypes.detach(), dim=1)
-    best = torch.full((len(pixels),), -1.0)
+    gallery = finder.embed(network, colour.pixels[colour.rows["train"]])
     for label in range(len(study.categories)):
-        by_photo = (expected @ gallery[study.photos.labels["train"] == label].T).amax(dim=1)
-        best = torch.maximum(best, here.share * by_photo + (1 - here.share) * expected @ prototypes[label])
-    assert torch.allclose(here.distances(expected), 1 - best, atol=2e-3)
+        scores[:, label] += here.by_photo * (expected @ gallery[colour.labels["train"] == label].T).amax(dim=1)
+    assert torch.allclose(here.distances(expected), 1 - (expected @ gallery.T).amax(dim=1), atol=2e-3)
     probabilities = here.probabilities(expected)
-    assert torch.allclose(probabilities.sum(dim=1), torch.ones(len(pixels)))
+    assert torch.allclose(probabilities, scores.softmax(dim=1), atol=1e-2)
     answer = here.identify(photos[0], top=3)
     assert len(answer.names) == len(answer.nearest) == 3
     assert answer.names[0].category == study.categories[int(probabilities[0].argmax())]
+    assert answer.distance == pytest.approx(answer.nearest[0].distance, abs=1e-5)
     assert [near.distance for near in answer.nearest] == sorted(near.distance for near in answer.nearest)
     assert len(here.identify(photos[0], top=99).names) == len(study.categories)
 
@@ -93,14 +92,14 @@ def test_a_finder_of_drawn_parts_says_so_with_every_answer(here, photos):
     assert all(answer.warning == warning for _, answer in drawn.identify_files(photos))
 
 
-def test_a_training_photo_finds_itself(study, here):
+def test_a_training_photo_finds_itself(study, colour, here):
     for place in (0, 7, 30):
         row = study.subset("train").iloc[place]
         near = here.identify(row["path"]).nearest[0]
         assert near.category == row["category"] and near.distance < 2e-3
         seen = Image.open(io.BytesIO(near.thumbnail))
         assert seen.size == (calibration.THUMBNAIL, calibration.THUMBNAIL)
-        small = Image.fromarray(study.photos.pixels[row["row"]].numpy()).resize(seen.size, Image.Resampling.LANCZOS)
+        small = Image.fromarray(colour.pixels[row["row"]].numpy()).resize(seen.size, Image.Resampling.LANCZOS)
         assert np.abs(np.asarray(seen, int) - np.asarray(small, int)).mean() < 6
 
 
@@ -150,14 +149,12 @@ def test_names_cannot_write_to_the_terminal(here, text):
     assert (repr(answer) + repr(forged)).isprintable()
 
 
-def test_similarities_take_the_nearest_photo_of_each_category():
-    prototypes = unit([1, 0], [0, 1], [-1, 0])
+def test_the_nearest_photo_of_each_category_counts():
     gallery, labels = unit([1, 0], [1, 1], [0, 1]), torch.tensor([0, 0, 1])
-    by_prototype, by_photo = finder.similarities(unit([1, 1], [1, 0]), prototypes, gallery, labels)
+    nearest = finder.nearest_of_each(unit([1, 1], [1, 0]), gallery, labels, 3)
     half = 0.5**0.5
-    assert torch.allclose(by_prototype, torch.tensor([[half, half, -half], [1, 0, -1]]), atol=1e-6)
-    assert torch.allclose(by_photo, torch.tensor([[1, half, -1], [1, 0, -1]]), atol=1e-6)
-    assert torch.allclose(finder.blended(by_prototype, by_photo, 0.25), 0.75 * by_prototype + 0.25 * by_photo)
+    assert torch.allclose(nearest, torch.tensor([[1, half, -1], [1, 0, -1]]), atol=1e-6)
+    assert torch.allclose(finder.nearest_distances(unit([1, 1], [-1, 0]), gallery), torch.tensor([0.0, 1.0]), atol=1e-6)
 
 
 def test_the_package_knows_its_names():

@@ -23,8 +23,8 @@ ALL = "01 02 03 04 05 06 07"
 OTHER = {  # another value for each parameter that may differ within a run folder
     "device": "cpu", "allow_outside": True, "largest": 3, "epochs": 3, "batch_size": 8, "learning_rate": 0.1,
     "filters": [4], "embedding_size": 4, "margin": 0.5, "draw_by": "category", "threshold_pairs": 40, "bootstrap": 7,
-    "row_epochs": 5, "rows": "all", "tune": True, "held_out_draws": 3,
-    "side": 30, "seeds": 2, "recipe_epochs": 1, "top": 2, "accept": 0.5, "photo": __file__,
+    "row_epochs": 5, "rows": "all", "tune": True, "held_out_draws": 3, "side": 30, "seeds": 2, "recipe_epochs": 1,
+    "recipe_side": 40, "colour": False, "scratch_epochs": 2, "top": 2, "accept": 0.5, "photo": __file__,
     "upload": True,
 }  # fmt: skip
 
@@ -203,7 +203,8 @@ def test_force_forgets_what_was_learned_and_says_so(toys, capsys):
     assert "02_cnn_baseline: forgets what it has learned (1 files" in capsys.readouterr().err
     assert run(toys, only=["01"], force=True) == "01"
     found = run(toys, only=["06"], force=True).split()
-    assert found == ["06", *(f"trains:models/{name}.pt" for name in ("recommended", "beyond/one", "recommended-one"))]
+    own = "recommended", "beyond/one", "recommended-one"
+    assert found == ["06", *(f"trains:models/{name}.pt" for name in (*own, "scratch", "features/one"))]
     assert run(toys) == ""  # the same came out
 
 

@@ -4,10 +4,9 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_code_cell, new_notebook
 
-from autoparts import models
 from autoparts.errors import UserError
 from autoparts.pipeline import notebooks
-from autoparts.study import parameters
+from autoparts.study import backbones, parameters
 from autoparts.study.parameters import Parameter, annotated, check, check_notebook
 
 DECLARED = {path: notebooks.declared_parameters(path) for path in notebooks.select()}
@@ -65,7 +64,7 @@ def test_impossible_parameters_are_refused(given, message):
 
 def test_a_backbone_is_looked_for_before_anything_long(monkeypatch):
     asked = []
-    monkeypatch.setattr(models, "pretrained_weights", asked.append)
+    monkeypatch.setattr(backbones, "pretrained_weights", asked.append)
     check({"backbone": "resnet18"}, EVERY, "")
     check({"backbone": ""}, EVERY, "")
     assert asked == ["resnet18"]

@@ -10,6 +10,7 @@ from PIL import Image
 from samples import draw
 
 from autoparts.errors import UserError
+from autoparts.photos import decode, prepare_photo
 from autoparts.study.study import SHARED, open_study
 
 SPLITS = ("train", "validation", "test")
@@ -185,3 +186,20 @@ def test_unusual_catalogues_become_a_study(tmp_path):
     assert [len(study.photos.rows[split]) for split in SPLITS] == [3_000, 300, 3_000]
     assert study.photos.labels["train"].max() == 2_999
     assert replace(study, data="other").fingerprint == study.fingerprint
+
+
+def test_the_same_photos_are_prepared_in_colour_at_another_side(small_study, small_folder):
+    colour, grey = small_study.prepared(12), small_study.prepared(20, colour=False)
+    assert colour.pixels.shape == (len(small_study.source), 12, 12, 3) and colour.side == 12
+    assert grey.pixels.equal(small_study.photos.pixels)
+    assert colour.rows is small_study.photos.rows and colour.pairs("test").left.equal(grey.pairs("test").left)
+    for row in (0, 40, len(small_study.source) - 1):
+        path = small_study.source["path"][row]
+        assert (colour.pixels[row].numpy() == prepare_photo(decode(Path(path).read_bytes(), 12, True), 12, True)).all()
+
+
+def test_a_photo_that_has_changed_since_is_told(tmp_path, make_photos):
+    study = open_study(str(make_photos(tmp_path, {"Mirror": 12, "Pump": 12})), device="cpu", size=20)
+    draw(999).save(study.source["path"][3])
+    with pytest.raises(UserError, match="have changed since they were first read"):
+        study.prepared(16)
