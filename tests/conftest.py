@@ -36,4 +36,4 @@ def small_study(small_folder):
     """The study of `small_folder`: sixty photos of three categories, twenty pixels a side."""
     from autoparts.study.study import open_study
 
-    return open_study(str(small_folder), cleaning="substring", device="cpu", size=20)
+    return open_study(str(small_folder), cleaning="substring", device="cpu", side=20)

@@ -19,7 +19,7 @@ def study(tmp_path_factory):
         path = folder / "photos" / CATEGORIES[number % 4] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         draw(number).save(path)
-    return open_study(str(folder / "photos"), device="cpu", size=48, cleaning="none")
+    return open_study(str(folder / "photos"), device="cpu", side=48, cleaning="none")
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,8 @@ TINY = {
     "recipe_epochs": "2",
     "recipe_side": "32",
     "scratch_epochs": "2",
-    "side": "24",
+    "side": "48",
+    "row_side": "24",
     "seeds": "2",
     "held_out_draws": "2",
 }

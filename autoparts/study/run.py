@@ -222,7 +222,7 @@ def _told(facts: dict[str, Any]) -> str:
     return (
         f"{facts.get('photos')} photos of {facts.get('data')} (fingerprint {str(facts.get('fingerprint'))[:8]}, "
         f"cleaning {facts.get('cleaning')}, split {facts.get('split')}, split_seed {facts.get('split_seed')}, "
-        f"seed {facts.get('seed')}, results of version {facts.get('version')})"
+        f"seed {facts.get('seed')}, side {facts.get('side')}, results of version {facts.get('version')})"
     )
 
 

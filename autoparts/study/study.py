@@ -25,8 +25,8 @@ CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on 
     "word": {"whole_word": True},
     "none": {"words": (), "smallest": 1},
 }
-IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split")  # what makes two studies the same
-SHARED = ("seed", "split_seed", "cleaning", "split", "device", "allow_outside")  # parameters that open a study
+IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split", "side")  # what makes two studies the same
+SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "allow_outside")  # parameters that open a study
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ class Study:
     def categories(self) -> list[str]:
         """Part names in alphabetical order; a label is a place in this list."""
         return sorted(self.catalogue["category"].unique())
+
+    @property
+    def side(self) -> int:
+        """Side of the prepared photos in pixels."""
+        return self.photos.side
 
     @property
     def generated(self) -> bool:
@@ -117,7 +122,7 @@ def open_study(
     cleaning: str = "auto",
     split: str = "new",
     device: str = "auto",
-    size: int = 100,
+    side: int = 100,
     allow_outside: bool = False,
 ) -> Study:
     """Read a catalogue, prepare its photos, clean and split it; what cannot be used is told in a UserError.
@@ -127,8 +132,8 @@ def open_study(
     models are judged on. Cleaning removes categories of a single photo and those whose name holds
     one of the thesis's words, as a "substring" as in the thesis or as a whole "word"; with "none" all are kept, and
     "auto" takes the words for generated photos only, since nobody's own parts are to disappear for their name. A "new"
-    split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `size` the side of
-    the prepared photos in pixels.
+    split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `side` that of the
+    prepared photos in pixels.
     """
     if cleaning not in CLEANING or split not in ("new", "own"):
         raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
@@ -136,7 +141,7 @@ def open_study(
         if type(value) is not int or not 0 <= value < 2**63:
             raise UserError(f"{name} is {value!r}; expected a whole number, 0 or more")
     read = catalogues.read_catalogue(data, own_split=split == "own", allow_outside=allow_outside)
-    prepared = prepared_photos.prepare(read, size=size)
+    prepared = prepared_photos.prepare(read, size=side)
     words = cleaning == "auto" and catalogues.is_generated(data)
     kept, removed = catalogues.clean(prepared.catalogue, **CLEANING["substring" if words else cleaning])
     catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"))

@@ -22,7 +22,7 @@ def noise_study(tmp_path_factory):
         for index in range(count):
             noise = generator.integers(0, 256, (6, 6), dtype=np.uint8)
             Image.fromarray(noise).resize((24, 24)).save(folder / category / f"{index}.png")
-    return open_study(str(folder), 3, device="cpu", size=24)
+    return open_study(str(folder), 3, device="cpu", side=24)
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def colour_study(tmp_path_factory):
         for index in range(24):
             noise = generator.integers(100, 256, (6, 6, 1)) * np.array(tint)
             Image.fromarray(noise.astype(np.uint8)).resize((32, 32)).save(folder / category / f"{index}.png")
-    return open_study(str(folder), 3, device="cpu", size=24)
+    return open_study(str(folder), 3, device="cpu", side=24)
 
 
 @pytest.fixture

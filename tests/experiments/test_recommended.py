@@ -123,7 +123,7 @@ def test_few_photos_are_not_tuned_on(colours, monkeypatch):
 def test_a_head_of_two_categories_names_them_as_the_regression_does(tmp_path, make_photos):
     from autoparts.study.study import open_study
 
-    study = open_study(str(make_photos(tmp_path / "photos", {"Mirror": 20, "Pump": 20})), device="cpu", size=20)
+    study = open_study(str(make_photos(tmp_path / "photos", {"Mirror": 20, "Pump": 20})), device="cpu", side=20)
     network = models.initialised(0, models.Recogniser, 2, filters=(4, 8), embedding_size=6)
     labels = torch.zeros(len(study.source), dtype=torch.int64)
     for split, rows in study.photos.rows.items():

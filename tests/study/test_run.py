@@ -52,10 +52,12 @@ def test_a_new_folder_gets_facts_and_split_without_a_path_of_the_user(run, small
 CHANGES = {"seed": 1, "split_seed": 1, "cleaning": "word", "split": "own"}
 
 
-@pytest.mark.parametrize("what", [*CHANGES, "fingerprint", "version"])
+@pytest.mark.parametrize("what", [*CHANGES, "side", "fingerprint", "version"])
 def test_another_study_is_refused_with_one_message_that_names_both_and_nothing_is_written(run, what, monkeypatch):
     study, before = run.study, snapshot(run.folder)
     other = replace(study, **{what: CHANGES[what]}) if what in CHANGES else study
+    if what == "side":
+        other = replace(study, photos=replace(study.photos, pixels=study.photos.pixels[:, :10, :10]))
     if what == "fingerprint":
         other = replace(study, catalogue=study.catalogue.iloc[:-1])
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"--name.*--restart") as found:

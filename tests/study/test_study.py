@@ -17,7 +17,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def opened(folder, seed=0, **options):
-    return open_study(str(folder), seed, **{"cleaning": "substring", "device": "cpu", "size": 20} | options)
+    return open_study(str(folder), seed, **{"cleaning": "substring", "device": "cpu", "side": 20} | options)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_facts_identify_the_study_and_hold_no_path(small_study, small_folder):
     assert facts.pop("processor") and str(small_folder.parent) not in str(facts)
     assert facts == {
         "data": "photos", "generated": False, "fingerprint": small_study.fingerprint, "seed": 0, "split_seed": 0,
-        "cleaning": "substring", "split": "new", "source_photos": 77, "source_categories": 7, "photos": 60,
+        "cleaning": "substring", "split": "new", "side": 20, "source_photos": 77, "source_categories": 7, "photos": 60,
         "categories": 3, "skipped": 1, "photos_by_split": {"train": 48, "validation": 6, "test": 6},
     }  # fmt: skip
     groups = small_study.size_groups("test")  # by the number of training photos
@@ -181,7 +181,7 @@ def test_unusual_catalogues_become_a_study(tmp_path):
         (tmp_path / "parts" / name).mkdir(parents=True)
         for index in range(3 if number < 300 else 2):
             os.link(tmp_path / f"{index}.png", tmp_path / "parts" / name / f"{index}.png")
-    study = opened(tmp_path / "parts", size=4)
+    study = opened(tmp_path / "parts", side=4)
     assert study.categories == sorted(names) and len(study.catalogue) == 6_300
     assert [len(study.photos.rows[split]) for split in SPLITS] == [3_000, 300, 3_000]
     assert study.photos.labels["train"].max() == 2_999
@@ -199,7 +199,7 @@ def test_the_same_photos_are_prepared_in_colour_at_another_side(small_study, sma
 
 
 def test_a_photo_that_has_changed_since_is_told(tmp_path, make_photos):
-    study = open_study(str(make_photos(tmp_path, {"Mirror": 12, "Pump": 12})), device="cpu", size=20)
+    study = open_study(str(make_photos(tmp_path, {"Mirror": 12, "Pump": 12})), device="cpu", side=20)
     draw(999).save(study.source["path"][3])
     with pytest.raises(UserError, match="have changed since they were first read"):
         study.prepared(16)
