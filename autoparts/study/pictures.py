@@ -11,6 +11,7 @@ from html import escape
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage, BboxImage
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -45,6 +46,11 @@ def figure_png(figure: Figure, caption: str) -> bytes:
     packed = io.BytesIO()
     image.save(packed, format="PNG", optimize=True, pnginfo=texts)
     return packed.getvalue()
+
+
+def shows_photos(figure: Figure) -> bool:
+    """Whether a figure holds an image: a photo, or what is made of photos, such as a principal component or a map."""
+    return bool(figure.findobj(lambda artist: isinstance(artist, AxesImage | BboxImage)))
 
 
 def figure_html(png: bytes, name: str) -> str:

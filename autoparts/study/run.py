@@ -4,11 +4,13 @@ import ast
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ from autoparts.tasks import Task
 
 SPLIT = "tables/split.csv"  # which opening a run writes, not a notebook
 RESULTS_VERSION = 2  # raised when a result is written in another form
+PHOTO = re.compile(r'"data:image/[^"]*"')  # in JSON
 PACKAGE = Path(__file__).parents[1]
 CORE = code_fingerprint(PACKAGE, "[!_]*.py")  # taken now: the files may be edited while this code is running
 
@@ -43,14 +46,19 @@ class Run:
 
     folder: Path
     study: Study
+    show_photos: bool = True  # else figures and results that show photos are saved and shown without them
 
     def show(self, name: str, figure: Figure, caption: str) -> HTML:
         """Save a figure as `figures/<name>.png` and return it for display, with what the reader sees below it.
 
         The figure is as the functions of `figures` and `drawings` return it, with an alternative text; it is closed.
+        One that shows photos, or what is made of them, is left out unless the run shows photos; a line says so.
         """
-        png = pictures.figure_png(figure, caption)
-        with whole_file(self.folder / "figures" / f"{name}.png") as path:
+        file, png = self.folder / "figures" / f"{name}.png", pictures.figure_png(figure, caption)
+        if pictures.shows_photos(figure) and not self.show_photos:
+            file.unlink(missing_ok=True)  # of an execution with photos
+            return HTML(f"<p>Left out, since it shows photos: {escape(caption)}</p>")
+        with whole_file(file) as path:
             path.write_bytes(png)
         return HTML(pictures.figure_html(png, name))
 
@@ -146,9 +154,12 @@ class Run:
         )
 
     def save_result(self, name: str, **result: Any) -> None:
-        """Write `results/<name>.json`, with the fingerprint of the study that it belongs to."""
+        """Write `results/<name>.json`, with the fingerprint of the study that it belongs to.
+
+        Photos in it, which are data URIs, are empty texts unless the run shows photos.
+        """
         content = {"version": RESULTS_VERSION, "fingerprint": self.study.fingerprint, "seed": self.study.seed, **result}
-        _write_json(self.folder / "results" / f"{name}.json", content)
+        _write_json(self.folder / "results" / f"{name}.json", content, self.show_photos)
 
     def result(self, name: str, notebook: str) -> dict[str, Any]:
         """Read `results/<name>.json`, which the named notebook makes.
@@ -209,7 +220,7 @@ def open_notebook(namespace: dict[str, Any]) -> tuple[Study, Run]:
     """Open the study and the run that a notebook's parameters describe, given its `globals()`; see `check_notebook`."""
     check_notebook(namespace)
     study = open_study(namespace["data"], **{key: namespace[key] for key in SHARED})
-    return study, open_run(namespace["name"], study)
+    return study, replace(open_run(namespace["name"], study), show_photos=namespace.get("show_photos", True))
 
 
 def run_folder(name: str) -> Path:
@@ -226,8 +237,9 @@ def _told(facts: dict[str, Any]) -> str:
     )
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    tables.write_text(path, json.dumps(content, indent=1, default=_plain, allow_nan=False) + "\n")
+def _write_json(path: Path, content: dict[str, Any], photos: bool = True) -> None:
+    text = json.dumps(content, indent=1, default=_plain, allow_nan=False) + "\n"
+    tables.write_text(path, text if photos else PHOTO.sub('""', text))
 
 
 def _plain(value: Any) -> Any:

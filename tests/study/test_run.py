@@ -158,6 +158,22 @@ def test_a_figure_is_saved_with_caption_and_alternative_text_and_shown(run):
     assert not (run.folder / "figures" / "fig_2.png").exists()
 
 
+def test_a_run_without_photos_saves_none_and_removes_those_of_before(run):
+    def photo():
+        figure, axes = plt.subplots()
+        axes.imshow(np.zeros((3, 3)))
+        figure.set_label("A photo")
+        return figure
+
+    assert "<img" in run.show("fig_1", photo(), "A < B").data
+    hidden = replace(run, show_photos=False)
+    assert hidden.show("fig_1", photo(), "A < B").data == "<p>Left out, since it shows photos: A &lt; B</p>"
+    assert not (run.folder / "figures" / "fig_1.png").exists()
+    for each, kept in ((run, "data:image/jpeg;base64,x"), (hidden, "")):
+        each.save_result("cnn", pairs=[{"left": "data:image/jpeg;base64,x", "category": "data"}])
+        assert run.result("cnn", "")["pairs"] == [{"left": kept, "category": "data"}]
+
+
 def test_a_table_is_saved_and_shown_alike(run):
     frame = pd.DataFrame({"category": ["=1+1", "Pump"], "accuracy": [0.25, 0.5]})
     shown = run.table("table_1", frame, "A caption", best=True).data
