@@ -1,7 +1,7 @@
-# make report | test | lab | bench | lint | clean
+# make report | serve | test | lab | bench | lint | clean
 # make report DATA=~/photos NAME=mine-thesis PROFILE=thesis EPOCHS=20
 .DELETE_ON_ERROR:
-.PHONY: report test lab bench lint clean
+.PHONY: report serve test lab bench lint clean
 .DEFAULT_GOAL := report
 
 PYTHON ?= python3
@@ -12,6 +12,9 @@ READY := .venv/.installed
 
 report: $(READY)
 	@.venv/bin/autoparts run --data "$(DATA)" --name "$(NAME)" --profile "$(PROFILE)" $(if $(EPOCHS),-p epochs $(EPOCHS))
+
+serve: $(READY)
+	@.venv/bin/autoparts serve --run "$(NAME)"
 
 test: $(READY)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

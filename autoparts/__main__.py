@@ -65,6 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     option("--run", default="demo", help="run folder under reports/, or the path of one or of its finder")
     option("--top", type=int, default=5, help="how many names for each photo (default: 5)")
     option("--json", action="store_true", help="write one line of JSON for each photo")
+    option = _command("serve", _serve, "open a page to drop photos on, which names the parts in them")
+    option("--run", default="demo", help="run folder under reports/, or the path of one or of its finder")
+    option("--feedback", type=Path, metavar="DIR", help="where photos go that may be kept (default: RUN/feedback)")
+    option("--host", default="127.0.0.1", help="address to listen at; another than 127.0.0.1 needs --password")
+    option("--port", type=int, help="default: the first free one from 7860")
+    option("--password", help="what one has to know to use the page")
     option = _command("synthesize", _synthesize, "write the generated catalogue as JPEG files")
     option("folder", type=Path, help="folder to write to; it has to be empty or new")
     option("--scale", default="demo", choices=("demo", "thesis"), help="default: demo")
@@ -175,6 +181,15 @@ def _table_rows(path: str, answer: "Answer | str", width: int) -> str:
         rows = [f"nothing like it in the catalogue ({likeliest})", answer.warning]
     rows = [printable(row) for row in rows if row]
     return "\n".join(f"{photo if place == 0 else '':{width}}  {row}" for place, row in enumerate(rows))
+
+
+def _serve(chosen: argparse.Namespace) -> None:
+    from autoparts.finder.finder import load_finder
+    from autoparts.finder.page import serve
+
+    file = _finder_file(chosen.run)
+    folder = file.parent.parent if file.parent.name == "models" else file.parent
+    serve(load_finder(file), chosen.feedback or folder / "feedback", chosen.host, chosen.port, chosen.password)
 
 
 def _synthesize(chosen: argparse.Namespace) -> None:

@@ -35,7 +35,9 @@ def test_what_is_imported_is_declared():
     nodes = [node for tree in trees for node in ast.walk(tree)]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    tops = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"autoparts", "pillow_heif"}
+    tops = (
+        {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"autoparts", "gradio", "pillow_heif"}
+    )
     known = packages_distributions()
     distributions = {top: {re.sub(r"[-_.]+", "-", name).lower() for name in known[top]} for top in tops}
     declared = bounds(PROJECT["dependencies"]).keys()

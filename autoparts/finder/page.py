@@ -1,0 +1,172 @@
+"""A page to drop photos of a part on: the finder's answer, the region that decided, and "it was a …" to learn from.
+
+It asks no other machine for anything, and a photo is deleted within fifteen minutes unless its giver lets it be kept.
+"""
+
+import os
+import secrets
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jinja2 import Environment, PackageLoader
+from markupsafe import escape
+from matplotlib import colormaps
+
+from autoparts.errors import UserError, whole_file
+from autoparts.finder.calibration import occlusion
+from autoparts.finder.file import LONGEST_TEXT
+from autoparts.finder.finder import Answer, Finder, Named, printable
+from autoparts.study.pictures import thumbnail
+
+try:
+    import gradio
+except ImportError:
+    raise UserError("the page needs Gradio, which is not installed: pip install 'autoparts[web]'") from None
+
+UPLOADED = TemporaryDirectory(prefix="autoparts-")  # nobody else's to read, and removed with this process
+os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADED.name}
+HERE = Path(__file__).parent / "template"
+TEMPLATES = Environment(loader=PackageLoader("autoparts.finder", "template"), autoescape=True, trim_blocks=True)
+TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
+LIMIT = "20mb"  # of one file
+SHOWN = 5  # names and look-alikes
+SWEEP, OLDEST = 60, 840  # seconds: how often photos are looked through, and how old they may be then
+
+
+def together(answers: Sequence[Answer], top: int = SHOWN) -> Answer:
+    """Join the answers to several photos of one part, each with all categories: the mean probability counts.
+
+    The smallest distance decides whether the part is known: one side that the catalogue shows is enough to know it,
+    and the other photos may well show sides that it lacks.
+    """
+    chances = Counter()
+    for answer in answers:
+        chances.update({name.category: name.confidence / len(answers) for name in answer.names})
+    found = sorted((near for answer in answers for near in answer.nearest), key=lambda near: near.distance)
+    nearest = {near.thumbnail: near for near in reversed(found)}.values()  # near to several photos, told once
+    return Answer(
+        any(answer.known for answer in answers),
+        [Named(*each) for each in chances.most_common(top)],
+        sorted(nearest, key=lambda near: near.distance)[:top],
+        min(answer.distance for answer in answers),
+        answers[0].warning,
+    )
+
+
+def answer(finder: Finder, paths: Sequence[str]) -> str:
+    """Name the part in the photos of these files, in HTML, which also tells what could not be read."""
+    told = list(finder.identify_files(paths, top=len(finder.categories)))
+    read = [each for _, each in told if isinstance(each, Answer)]
+    unread = {printable(Path(path).name): each for path, each in told if isinstance(each, str)}
+    joined = together(read) if read else None
+    return TEMPLATES.get_template("answer.html.j2").render(finder=finder, answer=joined, unread=unread)
+
+
+def region(finder: Finder, paths: Sequence[str]) -> str:
+    """Show, in HTML, which region speaks for the likeliest name: in the photo that speaks for it most clearly."""
+    told = finder.identify_files(paths, top=len(finder.categories))
+    read = {path: each for path, each in told if isinstance(each, Answer)}
+    if not read:
+        return ""
+    best = together([*read.values()]).names[0].category
+    pixels = finder.prepare(max(read, key=lambda path: dict(read[path].names)[best]))
+    label = finder.categories.index(best)
+    lost = occlusion(lambda some: finder.probabilities(finder.embed(some))[:, label], torch.from_numpy(pixels)).numpy()
+    shades = colormaps["PuOr_r"](0.5 + lost / (2 * max(float(np.abs(lost).max()), 1e-6)))[..., :3]
+    photo = pixels if finder.colour else np.repeat(pixels[..., None], 3, axis=2)
+    shaded = (0.4 * photo + 0.6 * 255 * shades).astype(np.uint8)
+    shown = [thumbnail(each, 240) for each in (photo, shaded)]
+    return TEMPLATES.get_template("region.html.j2").render(name=best, shown=shown, photos=len(read))
+
+
+def keep(paths: Sequence[str], category: str, folder: Path) -> None:
+    """Copy photos into a folder, and note in its `feedback.csv`, a manifest, what they show; the last word counts."""
+    table, names = folder / "feedback.csv", []
+    for path in map(Path, paths):
+        content = path.read_bytes()
+        names.append(sha256(content).hexdigest()[:20] + path.suffix.lower())
+        with whole_file(folder / names[-1]) as temporary:
+            temporary.write_bytes(content)
+    rows = pd.DataFrame({"path": names, "category": category})
+    if table.exists():
+        rows = pd.concat([pd.read_csv(table, dtype=str, keep_default_na=False), rows])
+    with whole_file(table) as temporary:
+        rows.drop_duplicates("path", keep="last").to_csv(temporary, index=False)
+
+
+def build(finder: Finder, feedback: Path | None) -> gradio.Blocks:
+    """Lay out the page; without a folder for feedback it does not ask for any."""
+
+    def name(shown: list[tuple[str, None]] | None) -> tuple[str, str, dict[str, Any]]:
+        html = answer(finder, [path for path, _ in shown or ()])
+        return html, "", gradio.update(visible=bool(feedback and "<ol" in html))
+
+    def explain(shown: list[tuple[str, None]] | None) -> str:
+        return region(finder, [path for path, _ in shown or ()])
+
+    def learn(shown: list[tuple[str, None]] | None, category: str | None, consent: bool) -> str:
+        category = " ".join(printable(category or "").split())[:LONGEST_TEXT]
+        if not (shown and category and consent):
+            return "Nothing is kept yet: say what it was, and tick that the photos may be kept."
+        told = finder.identify_files([path for path, _ in shown], top=1)
+        readable = [path for path, each in told if isinstance(each, Answer)]
+        try:
+            keep(readable, category, feedback)
+        except UserError as error:
+            return escape(error)
+        return f"Thank you. Photos kept: {len(readable)}."
+
+    with gradio.Blocks(title="autoparts", analytics_enabled=False, delete_cache=(SWEEP, OLDEST)) as page:
+        gradio.HTML(TEMPLATES.get_template("head.html.j2").render(finder=finder))
+        kinds, look = ["image", ".heic", ".heif"], {"columns": 4, "fit_columns": False, "height": 240, "buttons": []}
+        photos = gradio.Gallery(label="Photos of one part", file_types=kinds, interactive=True, **look)
+        told, decided = gradio.HTML(), gradio.HTML()
+        with gradio.Column(visible=False) as asked:
+            category = gradio.Dropdown(finder.categories, label="It was a …", value=None, allow_custom_value=True)
+            consent = gradio.Checkbox(label="Keep these photos to learn from, with all that the camera noted in them")
+            send, thanks = gradio.Button("Send"), gradio.HTML()
+        alone = {"api_visibility": "private", "concurrency_id": "finder", "concurrency_limit": 1}
+        named = photos.change(name, photos, [told, decided, asked], trigger_mode="always_last", **alone)
+        named.then(explain, photos, decided, **alone)  # behind the names that others wait for
+        send.click(learn, [photos, category, consent], thanks, **alone)
+    return page.queue(max_size=100)
+
+
+def launch(finder: Finder, feedback: Path | None, **options: Any) -> gradio.Blocks:
+    """Show the page at 127.0.0.1, or where Gradio's options say; returns while it goes on."""
+    page = build(finder, feedback)
+    quiet = {"share": False, "run_history": False, "enable_monitoring": False, "footer_links": [], "pwa": False}
+    system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+    theme = gradio.themes.Base(font=system, font_mono=["ui-monospace", "monospace"])
+    where = {"server_name": "127.0.0.1", "max_file_size": LIMIT, "theme": theme, "css_paths": HERE / "page.css"}
+    where["js"] = (HERE / "page.js").read_text()
+    page.launch(**quiet, **where | options, ssr_mode=False, mcp_server=False, quiet=True, prevent_thread_lock=True)
+    return page
+
+
+def serve(finder: Finder, feedback: Path, host: str, port: int | None, password: str | None) -> None:
+    """Serve the page until interrupted; with a password whoever opens it has to give it, under any name.
+
+    Raises:
+        UserError: if others could reach it without a password, or nothing can listen there.
+    """
+    if host != "127.0.0.1" and not password:
+        raise UserError(f"--host {host} lets others open the page; give --password, too")
+    guard = {}
+    if password:
+        right = lambda _, given: secrets.compare_digest(given.encode(), password.encode())  # noqa: E731
+        guard = {"auth": right, "auth_message": "Any user name will do."}
+    try:
+        page = launch(finder, feedback, server_name=host, server_port=port, **guard)
+    except OSError as error:
+        raise UserError(f"nothing can listen at {host}, port {port or 'any'}: {error}") from None
+    print(f"{page.local_url} names parts; Ctrl+C ends it. Photos that may be kept go to {feedback}", flush=True)
+    page.block_thread()
