@@ -112,12 +112,6 @@ class Finder:
                 for path, (_, _, reason) in zip(block, prepared, strict=True):
                     yield path, (reason + _hint(path) if reason else next(answers))
 
-    def app(self, feedback: str | Path | None = None) -> None:
-        """Show in a notebook a page to drop photos on; those that may be kept go to the folder `feedback`, if given."""
-        from autoparts.finder.page import launch  # it takes seconds to import, and `identify` does without
-
-        launch(self, Path(feedback) if feedback else None, inline=True, height=900)
-
     def prepare(self, photo: str | Path | bytes | Image.Image) -> np.ndarray:
         """Return a photo as the network sees it, (size, size[, 3]) uint8; arguments and errors as for `identify`."""
         if isinstance(photo, str | Path):

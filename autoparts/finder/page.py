@@ -106,13 +106,16 @@ def build(finder: Finder, feedback: Path | None) -> gradio.Blocks:
     """Lay out the page; without a folder for feedback it does not ask for any."""
 
     def name(shown: list[tuple[str, None]] | None) -> tuple[str, str, dict[str, Any]]:
+        """Answer, clear the region of before, and ask what it was."""
         html = answer(finder, [path for path, _ in shown or ()])
         return html, "", gradio.update(visible=bool(feedback and "<ol" in html))
 
     def explain(shown: list[tuple[str, None]] | None) -> str:
+        """Show the region that decided."""
         return region(finder, [path for path, _ in shown or ()])
 
     def learn(shown: list[tuple[str, None]] | None, category: str | None, consent: bool) -> str:
+        """Keep photos with their name, if their giver agrees."""
         category = " ".join(printable(category or "").split())[:LONGEST_TEXT]
         if not (shown and category and consent):
             return "Nothing is kept yet: say what it was, and tick that the photos may be kept."
@@ -150,6 +153,11 @@ def launch(finder: Finder, feedback: Path | None, **options: Any) -> gradio.Bloc
     where["js"] = (HERE / "page.js").read_text()
     page.launch(**quiet, **where | options, ssr_mode=False, mcp_server=False, quiet=True, prevent_thread_lock=True)
     return page
+
+
+def app(finder: Finder, feedback: str | Path | None = None) -> None:
+    """Show the page in a notebook; photos that may be kept go to the folder `feedback`, if one is given."""
+    launch(finder, Path(feedback) if feedback else None, inline=True, height=900)
 
 
 def serve(finder: Finder, feedback: Path, host: str, port: int | None, password: str | None) -> None:
