@@ -222,6 +222,22 @@ def judged(run: Run, network: models.Recogniser, photos: Photos, history: pd.Dat
     return Trained(network, photos, Embedded(unit.cpu(), "cosine"), history, float(right.double().mean()))
 
 
+def summary(model: Trained, by_head: pd.Series, chance: float) -> dict[str, Any]:
+    """What is saved of the recommended model, given how its head names test photos: `comparison.softmax_row`."""
+    interval = [by_head["precision@1 low"], by_head["precision@1 high"]]
+    accuracy = {"test_accuracy": by_head["precision@1"], "n_test": int(by_head["queries"]), "test_interval": interval}
+    return {
+        "title": "Recommended model",
+        "reason": REASON,
+        "task": f"naming among {model.photos.categories} parts",
+        "metrics": accuracy,
+        "chance": chance,
+        "epochs": len(model.history),
+        "architecture": model.network.architecture,
+        "history": model.history,
+    }
+
+
 def refuse_guesses(accuracy: float, labels: Tensor) -> None:
     """Tell in a UserError that a model names no more photos, labels (M,), than their largest category would."""
     largest = float(labels.bincount().max() / len(labels))

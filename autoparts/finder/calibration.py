@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.optimize import minimize
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -115,6 +116,19 @@ def reliability(confidence: Tensor, hits: Tensor, bins: int = 10) -> tuple[pd.Da
     table["confidence"] = pd.Series(confidence.numpy()).groupby(groups).mean()
     gaps = (table["accuracy"] - table["confidence"]).abs()
     return table, float((gaps * table["photos"]).sum() / len(hits))
+
+
+def refusals(finder: Finder, known: Tensor, unknown: Tensor) -> tuple[pd.DataFrame, float | None]:
+    """How many known and unknown photos a finder refuses. Takes their (M, D) and (N, D) embeddings.
+
+    Returns a row for each kind, as of `evaluation.accuracy_by_group`, and the area under the ROC curve of their
+    distances, None if there are no unknown ones.
+    """
+    distances = torch.cat([finder.distances(known), finder.distances(unknown)])
+    strange = torch.arange(len(distances)) >= len(known)
+    kinds = pd.Series(np.where(strange, "unknown: removed categories", "known: test photos"))
+    auc = float(roc_auc_score(strange, distances)) if len(unknown) else None
+    return accuracy_by_group(distances > finder.threshold, kinds), auc
 
 
 def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0, stride: int = 0) -> Tensor:

@@ -1,11 +1,13 @@
 """Figures made of photos; as those of `figures`, each writes its own alternative text."""
 
+import io
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
+from PIL import Image
 
 from autoparts.study.figures import GREY, WIDTH, plain, styled, told
 
@@ -26,6 +28,12 @@ def photo_grid(
         axes.set_title(plain(title, 120), fontsize=6.5, pad=2)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
     return told(figure, f"{len(photos)} photos: {shows}.")
+
+
+def thumbnail_grid(thumbnails: Sequence[bytes], titles: Sequence[str]) -> Figure:
+    """Photos of JPEG files, five in a row, each below its title."""
+    photos = [np.asarray(Image.open(io.BytesIO(thumbnail))) for thumbnail in thumbnails]
+    return photo_grid(photos, titles, 5, shows=", ".join(titles).replace("\n", " at "))
 
 
 @styled

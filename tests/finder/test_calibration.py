@@ -123,3 +123,12 @@ def test_near_white_borders():
     photos[3] = 239
     assert calibration.white_border(photos).tolist() == [True, True, False, False]
     assert calibration.white_border(photos[..., None].expand(-1, -1, -1, 3)).tolist() == [True, True, False, False]
+
+
+def test_refusals_are_told_for_known_and_unknown_photos(path):
+    here = autoparts.load_finder(path)
+    known, unknown = here.gallery[:6], -here.gallery[:4]  # as near and as far as can be
+    table, auc = calibration.refusals(here, known, unknown)
+    assert table["photos"].to_dict() == {"known: test photos": 6, "unknown: removed categories": 4}
+    assert table["accuracy"].to_list() == [0, 1] and auc == 1
+    assert calibration.refusals(here, known, unknown[:0])[1] is None

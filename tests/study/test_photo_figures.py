@@ -3,6 +3,7 @@ import pytest
 from test_figures import check, drawing
 
 from autoparts.study import photo_figures
+from autoparts.study.pictures import small_jpeg
 
 PHOTOS = list(np.random.default_rng(0).integers(0, 256, (5, 12, 12), dtype=np.uint8))
 COMPONENTS = np.random.default_rng(0).normal(size=(6, 16))
@@ -14,6 +15,8 @@ def noise_grid(*arguments):
 
 DRAWN = [  # function, its arguments, what its alternative text says of the result
     (noise_grid, (PHOTOS, ["$", "\U0001f697", "c", "d", "e\nf"], 3), ["5 photos: noise."]),
+    (photo_figures.thumbnail_grid, ([small_jpeg(photo, 8) for photo in PHOTOS[:2]], ["Cap\n0.1", "Nut\n0.2"]),
+     ["2 photos: Cap at 0.1, Nut at 0.2."]),
     (photo_figures.contact_sheet, ([PHOTOS[:2], PHOTOS[2:]], ["$ nut", "Cap"]), ["2 categories", "from $ nut to Cap"]),
     (photo_figures.component_grid, (COMPONENTS, np.array([0.4, 0.3, 0.1, 0.1, 0.05, 0.05])),
      ["6 photos: principal", "the first explains 40.0%", "together 95.0%"]),
