@@ -1,7 +1,7 @@
-# make report | serve | test | lab | bench | lint | clean
+# make report | serve | test | lab | bench | results | lint | clean
 # make report DATA=~/photos NAME=mine-thesis PROFILE=thesis EPOCHS=20
 .DELETE_ON_ERROR:
-.PHONY: report serve test lab bench lint clean
+.PHONY: report serve test lab bench results lint clean
 .DEFAULT_GOAL := report
 
 PYTHON ?= python3
@@ -25,6 +25,10 @@ lab: $(READY)
 
 bench: $(READY)
 	@.venv/bin/python -m tests.benchmarks
+
+# The README's tables, from the runs under reports/ that it names.
+results: $(READY)
+	@.venv/bin/python -m tests.tools.results
 
 lint: $(READY)
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     option = _command("check", _check, "say whether a run is whole and up to date; run nothing")
     option("run", help=RUN_HELP)
     option("--data", help="the photos of the run, to compare them as well; not needed for generated ones")
+    option = _command("compare", _compare, "set runs side by side: other seeds, settings or data")
+    option("runs", nargs="+", metavar="RUN", help=RUN_HELP)
+    option("--to", help="folder to write to (default: compare-RUN-RUN under reports/)")
     option = _command("render", _render, "write the HTML of a run again from its executed notebooks")
     option("run", help=RUN_HELP)
     option = _command("identify", _identify, "name the parts in photos, with what a run has learned")
@@ -115,6 +118,12 @@ def _check(chosen: argparse.Namespace) -> int:
     from autoparts.pipeline.check import check
 
     return 0 if check(chosen.run, chosen.data) else 1
+
+
+def _compare(chosen: argparse.Namespace) -> None:
+    from autoparts.pipeline.compare import compare
+
+    print(compare(chosen.runs, chosen.to))
 
 
 def _render(chosen: argparse.Namespace) -> None:

@@ -35,24 +35,30 @@ def render(folder: Path) -> Path:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; make a run first: autoparts run --name NAME")
+    jinja, frame = templates()
+    shared = frame | _ingredients(folder, jinja)
+    pages, slider = shared["pages"], str(shared["pieces"].get("threshold", ""))
+    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
+        body = re.sub(r'(?s)<figure id="fig_4_4">.*?</figure>', lambda found: found[0] + slider, page.body)
+        facts = {"page": page, "body": Markup(body), "previous": before, "next": after}
+        html = jinja.get_template("page.html.j2").render(shared | facts)
+        publish(folder / f"{page.stem}.html", html)
+    html = jinja.get_template("index.html.j2").render(shared)
+    sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', html)
+    links = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title in sections)
+    publish(folder / "index.html", html.replace("<!-- contents -->", links))
+    return folder / "index.html"
+
+
+def templates() -> tuple[Environment, dict[str, Any]]:
+    """Return the report's templates, and what `page.html.j2` needs besides the page and the run's facts."""
     jinja = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     jinja.filters["percent"] = lambda share, digits=1: f"{share:.{digits}%}"
     jinja.filters["thousands"] = "{:,}".format
     jinja.filters["photo"] = lambda source: SAFE["src"].fullmatch(source)[0]  # an address would be asked for
     style, script = (Markup((TEMPLATE / name).read_text("utf-8")) for name in ("style.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    shared = {"style": style, "script": script, "script_hash": digest, **_ingredients(folder, jinja)}
-    pages, slider = shared["pages"], str(shared["pieces"].get("threshold", ""))
-    for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
-        body = re.sub(r'(?s)<figure id="fig_4_4">.*?</figure>', lambda found: found[0] + slider, page.body)
-        facts = {"page": page, "body": Markup(body), "previous": before, "next": after}
-        html = jinja.get_template("page.html.j2").render(shared | facts)
-        _publish(folder / f"{page.stem}.html", html)
-    html = jinja.get_template("index.html.j2").render(shared)
-    sections = re.findall(r'<h2 id="([^"]+)">(.*?)</h2>', html)
-    links = "".join(f'<li><a href="#{anchor}">{title}</a></li>' for anchor, title in sections)
-    _publish(folder / "index.html", html.replace("<!-- contents -->", links))
-    return folder / "index.html"
+    return jinja, {"style": style, "script": script, "script_hash": digest}
 
 
 def _ingredients(folder: Path, jinja: Environment) -> dict[str, Any]:
@@ -109,7 +115,8 @@ def _read(advice: dict[str, str], paths: Iterable[Path], how: Callable[[Path, st
     return found
 
 
-def _publish(path: Path, html: str) -> None:
+def publish(path: Path, html: str) -> None:
+    """Write a page whole or not at all, without the reader's folders; see `scrub`."""
     with whole_file(path) as unfinished:
         unfinished.write_text(scrub(html, path.parent), "utf-8", "backslashreplace")
 

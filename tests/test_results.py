@@ -1,0 +1,66 @@
+"""The README's results are those of the published runs."""
+
+import json
+
+import pandas as pd
+import pytest
+from tools.results import MARKED, ROOT, written
+
+from autoparts.errors import UserError
+from autoparts.study.tables import write_table
+
+README = (ROOT / "README.md").read_text("utf-8")
+MARKS = "before\n<!-- results:some -->\ntyped\n<!-- /results -->\nafter\n"
+
+
+def test_the_readme_has_the_results_of_the_published_runs():
+    published = [found[2] for found in MARKED.finditer(README)]
+    assert published
+    if missing := [name for name in published if not (ROOT / "reports" / name / "run.json").is_file()]:
+        pytest.skip(f"not published yet: {missing}")
+    assert written(README) == README, "the README and the published runs disagree: make results"
+
+
+@pytest.fixture
+def reports(tmp_path):
+    """A folder with a published run of a few made-up results."""
+    five = {"model": "CNN", "source": "this run", "training accuracy": 1.0, "validation accuracy": None}
+    five |= {"test accuracy": 0.5, "95 % interval": "46.7% to 53.5%", "n (test)": 1831, "chance": 0.02}
+    every = {"model": "recommended", "precision@1": 0.952, "95 % interval": "93.0% to 97.4%", "recall@5": 0.97}
+    every |= {"MAP@R": 0.924, "ROC AUC": 0.997, "EER": 0.03, "ranking": 0.99}
+    for name, row in {"5_1": five, "recommended": every, "against": {"compared with: x": "y"}}.items():
+        write_table(tmp_path / "some", f"table_{name}", pd.DataFrame([row]), f"Caption of {name}")
+    judged = {"variant": ["a", "b", "c"], "difference": [0.01, -0.2, 0.125], "judged": ["better", "worse", "better"]}
+    data = {"source_photos": 9000, "source_categories": 50, "photos": 8000, "categories": 45, "seed": 3}
+    files = {
+        "results/data": data | {"photos_by_split": {"train": 6400, "test": 800}, "processor": "x86_64"},
+        "results/beyond": {"against": judged},
+        "results/recommended": {"title": "Recommended model", "backbone": "lite0", "epochs": 16, "task": "naming",
+                                "metrics": {"test_accuracy": 0.957, "test_interval": [0.94, 0.97], "n_test": 831}},
+        "run": {"finished": "2026-01-02", "threads": 2, "precision": "float32", "versions": {"torch": "2.11"},
+                "commit": "0123456789abcdef"},
+    }  # fmt: skip
+    (tmp_path / "some" / "results").mkdir()
+    for name, content in files.items():
+        (tmp_path / "some" / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_results_are_written_between_the_markers_and_nowhere_else(reports):
+    text = written(MARKS, reports)
+    assert text.startswith("before\n<!-- results:some -->\n9,000 photos of 50 parts; 8,000 of 45 after cleaning")
+    assert text.endswith("\n<!-- /results -->\nafter\n") and "typed" not in text
+    assert "split 6,400 / 800, seed 3. Finished 2026-01-02 on x86_64, 2 threads, float32, torch 2.11" in text
+    assert "| CNN | this run | 100.00 % | – | 50.00 % | 46.7 % to 53.5 % | 1,831 | 2.00 % |" in text
+    assert "| recommended | 95.2 % | 93.0 % to 97.4 % | 97.0 % | 92.4 % | 99.7 % | 3.0 % | 99.0 % |" in text
+    assert "(lite0, 16 epochs), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831." in text
+    assert "- **better**: c (+12.5); a (+1.0)\n- **worse**: b (-20.0)\n- **not to be told apart**: none\n" in text
+    assert written(text, reports) == text
+    path = reports / "some" / "results" / "beyond.json"
+    path.write_text(path.read_text().replace("-0.2", "-0.3"))
+    assert written(text, reports) != text
+
+
+def test_a_run_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"some/run\.json is missing: publish a finished run"):
+        written(MARKS, tmp_path)

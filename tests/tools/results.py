@@ -1,0 +1,104 @@
+"""Write the README's results from published runs: `make results`.
+
+Between `<!-- results:NAME -->` and `<!-- /results -->` stands what `reports/NAME` holds, and nothing that is typed.
+"""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from autoparts.errors import UserError, read_json, whole_file
+from autoparts.study.tables import FORMATS, read_table
+
+ROOT = Path(__file__).parents[2]
+MARKED = re.compile(r"(?s)(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)")
+TABLE_5_1 = [
+    "model",
+    "source",
+    "training accuracy",
+    "validation accuracy",
+    "test accuracy",
+    "95 % interval",
+    "n (test)",
+]
+TABLE_5_1 += ["chance"]
+EVERY = ["model", "precision@1", "95 % interval", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking"]
+
+
+def written(readme: str, reports: Path = ROOT / "reports") -> str:
+    """Return the text of a README with the results of the runs that its markers name; UserError if one is missing."""
+    return MARKED.sub(lambda found: found[1] + results(reports / found[2]) + found[3], readme)
+
+
+def results(folder: Path) -> str:
+    """Say in Markdown what a published run found: Table 5.1, every model, and chapter 6 as three lists."""
+    facts, data, recommended, beyond = (
+        read_json(folder / name, f"publish a finished run in {folder}")
+        for name in ("run.json", "results/data.json", "results/recommended.json", "results/beyond.json")
+    )
+    seen = {name: read_table(folder / "tables" / f"{name}.csv") for name in ("table_5_1", "table_recommended")}
+    caption = read_table(folder / "tables" / "table_against.csv")[1]
+    metrics, against = recommended["metrics"], pd.DataFrame(beyond["against"])
+    low, high = (percent(limit) for limit in metrics["test_interval"])
+    split = " / ".join(f"{count:,}" for count in data["photos_by_split"].values())
+    blocks = [
+        f"{data['source_photos']:,} photos of {data['source_categories']} parts; {data['photos']:,} of "
+        f"{data['categories']} after cleaning, split {split}, seed {data['seed']}. Finished {facts['finished']} on "
+        f"{data['processor']}, {facts['threads']} threads, {facts['precision']}, torch {facts['versions']['torch']}, "
+        f"commit {str(facts['commit'])[:10]}; [the report](reports/{folder.name}/index.html) has all settings. "
+        "This text is written by `make results`.",
+        f"**{seen['table_5_1'][1]}**; its rows are different tasks:",
+        markdown(seen["table_5_1"][0][TABLE_5_1]),
+        f"**{seen['table_recommended'][1]}**; intervals are 95 %:",
+        markdown(seen["table_recommended"][0][EVERY]),
+        f"{recommended['title']} ({recommended['backbone'] or 'from scratch'}, {recommended['epochs']} epochs), "
+        f"{recommended['task']}: test accuracy {percent(metrics['test_accuracy'])} ({low} to {high}), "
+        f"n = {metrics['n_test']:,}.",
+        f"Chapter 6, one change at a time. {caption}; in points, judged by whether its paired "
+        "95 % interval leaves out zero:",
+        "\n".join(
+            f"- **{judged}**: {listed(against[against['judged'] == judged])}"
+            for judged in ("better", "worse", "not to be told apart")
+        ),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def listed(rows: pd.DataFrame) -> str:
+    """Name rows of chapter 6 with their differences, the largest first."""
+    rows = rows.sort_values("difference", ascending=False)
+    named = zip(rows["variant"], rows["difference"], strict=True)
+    return "; ".join(f"{variant} ({100 * difference:+.1f})" for variant, difference in named) or "none"
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Write a table in Markdown, its cells as the report shows them."""
+    rows = [[*frame.columns], ["---"] * len(frame.columns)]
+    rows += [[cell(name, row[name]) for name in frame.columns] for row in frame.to_dict("records")]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def cell(name: str, value: object) -> str:
+    """Write one value as the report does, with the README's space before a percent sign."""
+    if value is None or value != value:
+        return "–"
+    shown = (
+        FORMATS.get(name, "{:,}".format)(value) if isinstance(value, int | float) else str(value).replace("|", "\\|")
+    )
+    return re.sub(r"(?<=\d)%", " %", shown)
+
+
+def percent(share: float) -> str:
+    """Write a share in percent."""
+    return cell("accuracy", float(share))
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    try:
+        text = written(readme.read_text("utf-8"))
+    except UserError as error:
+        raise SystemExit(f"results: {error}") from None
+    with whole_file(readme) as unfinished:
+        unfinished.write_text(text, "utf-8")
