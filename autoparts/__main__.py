@@ -1,22 +1,19 @@
 """The command `autoparts`: run the study, check and render its report, name parts in photos, write a catalogue."""
 
 import argparse
-import json
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from autoparts.errors import FailedError, UserError
 
-if TYPE_CHECKING:
-    from autoparts.finder.finder import Answer
-
 DATA_HELP = "synthetic (default), synthetic:thesis, a folder with one sub-folder per category, or a CSV manifest"
 RUN_HELP = "name of the run folder under reports/, or a path"
+FINDER_HELP = "run folder under reports/, or the path of one or of its finder"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,11 +62,20 @@ def _parser() -> argparse.ArgumentParser:
     option("run", help=RUN_HELP)
     option = _command("identify", _identify, "name the parts in photos, with what a run has learned")
     option("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
-    option("--run", default="demo", help="run folder under reports/, or the path of one or of its finder")
+    option("--run", default="demo", help=FINDER_HELP)
     option("--top", type=int, default=5, help="how many names for each photo (default: 5)")
     option("--json", action="store_true", help="write one line of JSON for each photo")
+    option("--csv", action="store_true", help="write a CSV table with a line for each photo")
+    option = _command("teach", _teach, "teach the finder of a run names from a few photos, without training")
+    option("photos", nargs="+", metavar="PHOTO", help="with --name photos, or folders; without, a CSV: path,category")
+    option("--name", help="what all these photos show; a new part name, or one that the finder knows")
+    option("--run", default="demo", help=FINDER_HELP)
+    option("--allow-outside", action="store_true", help="let the CSV name photos outside its own folder")
+    option = _command("forget", _forget, "have the finder of a run forget a part name")
+    option("--name", required=True, help="as the finder gives it")
+    option("--run", default="demo", help=FINDER_HELP)
     option = _command("serve", _serve, "open a page to drop photos on, which names the parts in them")
-    option("--run", default="demo", help="run folder under reports/, or the path of one or of its finder")
+    option("--run", default="demo", help=FINDER_HELP)
     option("--feedback", type=Path, metavar="DIR", help="where photos go that may be kept (default: RUN/feedback)")
     option("--host", default="127.0.0.1", help="address to listen at; another than 127.0.0.1 needs --password")
     option("--port", type=int, help="default: the first free one from 7860")
@@ -136,18 +142,66 @@ def _render(chosen: argparse.Namespace) -> None:
 def _identify(chosen: argparse.Namespace) -> None:
     if chosen.top < 1:
         raise UserError(f"--top is {chosen.top}; it has to be at least 1")
-    paths = [path for photo in chosen.photos for path in _photos_of(photo)]
-    if not paths:
-        raise UserError(f"there is no file in {', '.join(chosen.photos)}; give photos, or a folder of them")
+    if chosen.json and chosen.csv:
+        raise UserError("--json and --csv are two forms of the same answers; give one of them")
+    paths = _photos_of(chosen.photos)
+    from autoparts.finder import answers
     from autoparts.finder.finder import load_finder, printable
 
     width = min(40, max(len(printable(path)) for path in paths))
-    read = False
-    for path, answer in load_finder(_finder_file(chosen.run)).identify_files(paths, chosen.top):
-        print(_json_line(path, answer) if chosen.json else _table_rows(path, answer, width), flush=True)
+    finder, read = load_finder(_taught_finder(chosen.run)), False
+    if chosen.csv:
+        print(answers.csv_header(chosen.top))
+    for path, answer in finder.identify_files(paths, chosen.top):
+        if chosen.json:
+            print(answers.json_line(path, answer), flush=True)
+        elif chosen.csv:
+            print(answers.csv_line(path, answer, chosen.top), flush=True)
+        else:
+            print(answers.table_rows(path, answer, width), flush=True)
         read |= not isinstance(answer, str)
     if not read:
         raise FailedError(f"none of {len(paths)} files could be read as a photo")
+
+
+def _teach(chosen: argparse.Namespace) -> None:
+    if chosen.name is None and len(chosen.photos) > 1:
+        raise UserError(
+            "--name is missing: give it with photos, or give one CSV file with the columns path and category"
+        )
+    from autoparts.finder import teach
+    from autoparts.finder.finder import load_finder
+
+    if chosen.name is None:
+        photos = teach.listed(chosen.photos[0], chosen.allow_outside)
+    else:
+        photos = {chosen.name: _photos_of(chosen.photos)}
+    finder = load_finder(_taught_finder(chosen.run))
+    _keep(teach.learn(finder, photos), chosen.run)
+
+
+def _forget(chosen: argparse.Namespace) -> None:
+    from autoparts.finder.finder import load_finder
+
+    _keep(load_finder(_taught_finder(chosen.run)).forget(chosen.name), chosen.run)
+
+
+def _keep(finder: Any, run: str) -> None:
+    """Write a taught finder beside the run's, which stays as the notebooks made it, and say where."""
+    from autoparts.finder.teach import taught_file
+
+    made = _finder_file(run)
+    finder.save(taught := taught_file(made))
+    print(f"{finder!r} is kept as {taught}; {made.name} stays as it was")
+
+
+def _taught_finder(run: str) -> Path:
+    """Return the finder of a run: the file that was taught, if there is one for it, else that of the notebooks."""
+    from autoparts.finder.teach import taught_file
+
+    made = _finder_file(run)
+    taught = taught_file(made)
+    return taught if taught.is_file() else made
 
 
 def _finder_file(run: str) -> Path:
@@ -158,38 +212,16 @@ def _finder_file(run: str) -> Path:
     return Path(os.environ.get("AUTOPARTS_REPORTS", reports)) / Path(run).expanduser() / "models" / "finder.pt"
 
 
-def _photos_of(photo: str) -> list[str]:
-    """Return the files in a folder and its folders, hidden ones left out; or the photo itself."""
-    if not Path(photo).is_dir():
-        return [photo]
-    inside = [path for path in sorted(Path(photo).rglob("*")) if path.is_file()]
-    return [str(path) for path in inside if not any(part.startswith(".") for part in path.relative_to(photo).parts)]
-
-
-def _json_line(path: str, answer: "Answer | str") -> str:
-    if isinstance(answer, str):
-        return json.dumps({"photo": path, "error": answer})
-    nearest = [{"category": near.category, "distance": round(near.distance, 4)} for near in answer.nearest]
-    names = [{"category": name.category, "confidence": round(name.confidence, 4)} for name in answer.names]
-    told = {"photo": path, "known": answer.known, "name": names[0]["category"] if answer.known else None}
-    return json.dumps(told | {"names": names, "nearest": nearest, "warning": answer.warning})
-
-
-def _table_rows(path: str, answer: "Answer | str", width: int) -> str:
-    """One row for each name; the photo is named in the first one, by the end of its path if that is long."""
-    from autoparts.finder.finder import printable
-
-    photo = printable(path)
-    photo = photo if len(photo) <= width else "…" + photo[1 - width :]
-    if isinstance(answer, str):
-        rows = [f"cannot be read: {answer}"]
-    elif answer.known:
-        rows = [f"{name.confidence:7.1%}  {name.category}" for name in answer.names] + [answer.warning]
-    else:
-        likeliest = f"likeliest: {answer.names[0].category}, distance {answer.distance:.2f}"
-        rows = [f"nothing like it in the catalogue ({likeliest})", answer.warning]
-    rows = [printable(row) for row in rows if row]
-    return "\n".join(f"{photo if place == 0 else '':{width}}  {row}" for place, row in enumerate(rows))
+def _photos_of(photos: Sequence[str]) -> list[str]:
+    """Return the photos, and the files in the folders among them and in their folders; hidden ones are left out."""
+    paths = []
+    for photo in photos:
+        inside = [path for path in sorted(Path(photo).rglob("*")) if path.is_file()] if Path(photo).is_dir() else []
+        seen = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(photo).parts)]
+        paths += map(str, seen) if Path(photo).is_dir() else [photo]
+    if not paths:
+        raise UserError(f"there is no file in {', '.join(photos)}; give photos, or a folder of them")
+    return paths
 
 
 def _serve(chosen: argparse.Namespace) -> None:
@@ -198,7 +230,7 @@ def _serve(chosen: argparse.Namespace) -> None:
 
     file = _finder_file(chosen.run)
     folder = file.parent.parent if file.parent.name == "models" else file.parent
-    serve(load_finder(file), chosen.feedback or folder / "feedback", chosen.host, chosen.port, chosen.password)
+    serve(load_finder(_taught_finder(chosen.run)), chosen.feedback or folder / "feedback", chosen.host, chosen.port, chosen.password)
 
 
 def _synthesize(chosen: argparse.Namespace) -> None:

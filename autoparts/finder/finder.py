@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from autoparts.catalogue import printable
 from autoparts.errors import UserError
 from autoparts.finder import file
+from autoparts.finder.teach import Teachable
 from autoparts.models import Recogniser, photo_input
 from autoparts.photos import FORMATS, decode, prepare_file, prepare_photo, shape_of
 
@@ -55,8 +56,8 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Finder:
-    """A loaded finder file."""
+class Finder(Teachable):
+    """A loaded finder file; see also what it can be taught: `add`, `forget` and `save`."""
 
     network: Recogniser
     categories: list[str]

@@ -1,0 +1,231 @@
+"""Teach a finder names from a few photos: at once, without training; and have it forget names."""
+
+import copy
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from autoparts.catalogue import _tidy as tidy
+from autoparts.catalogue import printable, read_catalogue
+from autoparts.errors import UserError
+from autoparts.finder import file
+from autoparts.models import SCALE, Recogniser
+from autoparts.photos import PREPARATION_VERSION
+
+SAME = 0.9999  # cosine of embeddings from which on two photos are one
+BLOCK = 256  # photos at a time
+MOST = 5000  # photos that are compared
+PRIOR = 3  # pairs of a new name's photos that outweigh what other names' pairs say of how alike they should be
+TAUGHT = 0.0  # bias in the head of a name that was taught; no training ends at this number
+
+
+class Teachable:
+    """What a `Finder` can learn after its training. Nothing changes in place: each method returns another finder."""
+
+    network: Recogniser
+    categories: list[str]
+    gallery: Tensor
+    labels: Tensor
+    thumbnails: bytes
+    offsets: list[int]
+
+    def add(self, name: str, photos: Sequence[str | Path | bytes | Image.Image]) -> Self:
+        """Learn photos, as `identify` takes them, of a new part name or more of a known one.
+
+        A photo that is in the gallery already gets the new name. A UserError tells of a photo that cannot be read, of
+        no photos, and of a name that is too long or has nothing to be seen.
+        """
+        return self.add_prepared(name, [self.prepare(photo) for photo in photos])
+
+    def add_prepared(self, name: str, photos: Sequence[np.ndarray]) -> Self:
+        """As `add`, for photos as `prepare` returns them: (size, size[, 3]) uint8 each."""
+        from autoparts.study.pictures import small_jpeg  # seconds, which naming a photo should not cost
+
+        category = tidy(name)
+        if not 0 < len(category) <= file.LONGEST_TEXT or not photos:
+            raise UserError(
+                f"'{printable(name)[:200]}' with {len(photos)} photos cannot be learned: give a name of 1 to "
+                f"{file.LONGEST_TEXT} visible characters, and at least one photo"
+            )
+        unit = self.embed(torch.from_numpy(np.stack(photos))).half().float()  # as the file keeps them
+        same = [(block @ unit.T).amax(dim=1) > SAME for block in self.gallery.split(BLOCK)]
+        grown, known = self._with_photos(~torch.cat(same)), category in self.categories
+        label = self.categories.index(category) if known else len(self.categories)
+        side = Image.open(io.BytesIO(self.thumbnails[: self.offsets[1]])).width
+        jpegs = [small_jpeg(photo, side) for photo in photos]
+        grown = replace(
+            grown,
+            categories=self.categories if known else [*self.categories, category],
+            gallery=torch.cat([grown.gallery, unit]),
+            labels=torch.cat([grown.labels, torch.full((len(unit),), label)]),
+            thumbnails=grown.thumbnails + b"".join(jpegs),
+            offsets=[*grown.offsets, *(grown.offsets[-1] + np.cumsum([*map(len, jpegs)])).tolist()],
+        )
+        if known and self.network.head.bias[label] != TAUGHT:
+            return grown  # the head was trained to name it
+        more = len(grown.categories) - len(self.categories)
+        weight, bias = F.pad(self.network.head.weight, (0, 0, 0, more)), F.pad(self.network.head.bias, (0, more))
+        weight[label] = imprinted(self, grown.gallery[grown.labels == label]) / SCALE
+        bias[label] = TAUGHT
+        return replace(grown, network=with_head(self.network, weight, bias))
+
+    def forget(self, name: str) -> Self:
+        """Drop a part name with its photos. A UserError tells that there is no such name, or no other with photos."""
+        category, told = tidy(name), f"the part name '{printable(name)[:200]}' cannot be forgotten: "
+        if category not in self.categories:
+            raise UserError(f"{told}the finder does not know it")
+        label = self.categories.index(category)
+        if bool((self.labels == label).all()):
+            raise UserError(f"{told}no other has photos, and a finder needs some")
+        rest = torch.arange(len(self.categories)) != label
+        return replace(
+            others := self._with_photos(self.labels != label),
+            network=with_head(self.network, self.network.head.weight[rest], self.network.head.bias[rest]),
+            labels=others.labels - (others.labels > label).long(),
+            categories=[other for other in self.categories if other != category],
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write a file that `load_finder` reads."""
+        from autoparts.training import save_tensors  # as above
+
+        weights = {name: value.contiguous() for name, value in self.network.state_dict().items()}
+        state: dict[str, Any] = {name: getattr(self, name) for name in file.VALUES}
+        state |= {"format": file.FORMAT, "preparation": PREPARATION_VERSION, "weights": weights}
+        state |= {"architecture": self.network.architecture, "gallery": self.gallery.half()}
+        state |= {"labels": self.labels.clone(), "offsets": torch.tensor(self.offsets)}
+        state["thumbnails"] = torch.frombuffer(bytearray(self.thumbnails), dtype=torch.uint8)
+        save_tensors(state, Path(path))
+
+    def _with_photos(self, kept: Tensor) -> Self:
+        """The finder with some photos of its gallery, (G,) bool."""
+        places = kept.nonzero().flatten().tolist()
+        jpegs = [self.thumbnails[self.offsets[place] : self.offsets[place + 1]] for place in places]
+        offsets = np.cumsum([0, *map(len, jpegs)]).tolist()
+        photos = {"gallery": self.gallery[kept], "labels": self.labels[kept]}
+        return replace(self, **photos, thumbnails=b"".join(jpegs), offsets=offsets)
+
+
+def imprinted(finder: Teachable, unit: Tensor) -> Tensor:
+    """Make the row of logits by which a head names a new category, without training it: (n, D) embeddings to (D,).
+
+    It points to the mean of the category's embeddings (Qi, Brown and Lowe 2018), and is so long that one more photo of
+    it may expect the logit which the gallery's photos get on average for their own names.
+    """
+    own = finder.network.logits(finder.gallery).gather(1, finder.labels[:, None])
+    n, alike = len(unit), alikeness(finder, unit)
+    expected = alike * (n / (1 + (n - 1) * alike)) ** 0.5  # cosine of one more photo to the mean
+    return own.mean() / expected * F.normalize(unit.sum(dim=0), dim=0)
+
+
+def alikeness(finder: Teachable, unit: Tensor) -> float:
+    """Estimate the cosine of two photos of a new category, from its (n, D) embeddings and from the gallery's.
+
+    Few photos say little of it, one says nothing: what those of the gallery's categories have in common counts as much
+    as `PRIOR` pairs.
+    """
+    counts = finder.labels.bincount(minlength=len(finder.categories))
+    sums = torch.zeros(len(counts), unit.shape[1]).index_add_(0, finder.labels, finder.gallery)
+    pairs = counts * (counts - 1) / 2
+    several = pairs > 0
+    usual = ((sums.square().sum(dim=1) - counts) / 2)[several] / pairs[several]
+    usual = float(usual.mean()) if several.any() else 0.5
+    own = len(unit) * (len(unit) - 1) / 2
+    alike = float((unit.sum(dim=0).square().sum() - len(unit)) / 2)
+    return max(0.05, (alike + PRIOR * usual) / (own + PRIOR))
+
+
+def with_head(network: Recogniser, weight: Tensor, bias: Tensor) -> Recogniser:
+    """Copy a network, with another head: (C, D) and (C,)."""
+    made = copy.deepcopy(network)
+    made.head = torch.nn.Linear(weight.shape[1], len(weight), device="meta")
+    made.head.load_state_dict({"weight": weight, "bias": bias}, assign=True)
+    return made.eval().requires_grad_(False)
+
+
+@torch.inference_mode()
+def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
+    """Whether photos of the gallery get their own name from the others: places (M,) in it to (M,) bool.
+
+    Neither the nearest photo nor a taught name's row in the head knows the photo itself. A head that was trained does,
+    which flatters these names: compare their shares before and after a change, and do not take them for accuracies.
+    """
+    right = []
+    for block in rows.split(BLOCK):
+        unit, truth = finder.gallery[block], finder.labels[block]
+        cosines = unit @ finder.gallery.T
+        cosines[torch.arange(len(block)), block] = -1
+        nearest = torch.full((len(block), len(finder.categories)), -1.0)
+        nearest.scatter_reduce_(1, finder.labels.expand(len(block), -1), cosines, "amax")
+        logits = finder.network.logits(unit)
+        for place in (finder.network.head.bias[truth] == TAUGHT).nonzero().flatten().tolist():
+            others = finder.labels == truth[place]
+            others[block[place]] = False
+            kept = finder.gallery[others]
+            logits[place, truth[place]] = imprinted(finder, kept) @ unit[place] if len(kept) else 0.0
+        right.append((finder.by_head * logits + finder.by_photo * nearest).argmax(dim=1) == truth)
+    return torch.cat(right)
+
+
+def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[[str], None] = print) -> Teachable:
+    """Teach photos, paths by part name, and say what became of them and of the names known before.
+
+    What cannot be read as a photo is told and left out; that nothing could be read, in a UserError.
+    """
+    taught, names = finder, []
+    for name, paths in photos.items():
+        prepared = []
+        for path in paths:
+            try:
+                prepared.append(finder.prepare(path))
+            except UserError as error:
+                say(f"left out: {error}")
+        if prepared:
+            taught = taught.add_prepared(name, prepared)
+            names.append(tidy(name))
+            kind = "more of a known name" if names[-1] in finder.categories else "a new name"
+            say(f"{printable(names[-1])}: {len(prepared)} photos, {kind}")
+    if not names:
+        raise UserError(f"none of {sum(map(len, photos.values()))} files could be read as a photo; nothing was learned")
+    _compare(finder, taught, say)
+    return taught
+
+
+def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) -> None:
+    """Say how many photos get their name from the others, before and after: of all names before, and of new ones."""
+    shares = []
+    for finder in (before, after):
+        old = (finder.labels < len(before.categories)).nonzero().flatten()
+        old = old[:: -(-len(old) // MOST)]
+        shares.append(f"{float(named_by_others(finder, old).double().mean()):.1%}")
+    say(f"photos that get their own name from the others, of names known before: {shares[0]}, now {shares[1]}")
+    for label in range(len(before.categories), len(after.categories)):
+        right = named_by_others(after, (after.labels == label).nonzero().flatten())
+        if len(right) > 1:
+            say(f"of {printable(after.categories[label])}: {int(right.sum())} of {len(right)}")
+
+
+def listed(table: str, allow_outside: bool = False) -> dict[str, list[str]]:
+    """Read which photos show what, by part name, from a CSV or a folder as `read_catalogue` describes them."""
+    found = read_catalogue(table, allow_outside=allow_outside)
+    return {name: paths.tolist() for name, paths in found.groupby("category")["path"]}
+
+
+def taught_file(path: Path) -> Path:
+    """Return where what a finder file is taught is kept: beside it, as `finder-taught-<hash of the file>.pt`.
+
+    The file itself stays as its notebook wrote it, else the next `autoparts run` would make it again; and a finder that
+    was trained anew does not meet what another was taught.
+    """
+    if "-taught-" in path.stem or not path.is_file():
+        return path
+    return path.with_name(f"{path.stem}-taught-{blake2b(path.read_bytes(), digest_size=4).hexdigest()}{path.suffix}")
