@@ -230,7 +230,8 @@ def _serve(chosen: argparse.Namespace) -> None:
 
     file = _finder_file(chosen.run)
     folder = file.parent.parent if file.parent.name == "models" else file.parent
-    serve(load_finder(_taught_finder(chosen.run)), chosen.feedback or folder / "feedback", chosen.host, chosen.port, chosen.password)
+    feedback = chosen.feedback or folder / "feedback"
+    serve(load_finder(_taught_finder(chosen.run)), feedback, chosen.host, chosen.port, chosen.password)
 
 
 def _synthesize(chosen: argparse.Namespace) -> None:
