@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     option("--host", default="127.0.0.1", help="address to listen at; another than 127.0.0.1 needs --password")
     option("--port", type=int, help="default: the first free one from 7860")
     option("--password", help="what one has to know to use the page")
+    option = _command("export", _export, "write the finder's network for other programs")
+    option("--run", default="demo", help=FINDER_HELP)
+    option("--onnx", nargs="?", const="", required=True, metavar="FILE", help="as ONNX (default: beside the finder)")
     option = _command("synthesize", _synthesize, "write the generated catalogue as JPEG files")
     option("folder", type=Path, help="folder to write to; it has to be empty or new")
     option("--scale", default="demo", choices=("demo", "thesis"), help="default: demo")
@@ -193,6 +196,17 @@ def _keep(finder: Any, run: str) -> None:
     made = _finder_file(run)
     finder.save(taught := taught_file(made))
     print(f"{finder!r} is kept as {taught}; {made.name} stays as it was")
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from autoparts.finder.export import to_onnx
+    from autoparts.finder.finder import load_finder
+
+    file = _taught_finder(chosen.run)
+    target = Path(chosen.onnx) if chosen.onnx else file.with_suffix(".onnx")
+    differences = to_onnx(load_finder(file), target)
+    told = " and ".join(f"{name} at most {difference:.1g}" for name, difference in differences.items())
+    print(f"{target}: it differs from torch in {told}")
 
 
 def _taught_finder(run: str) -> Path:

@@ -102,7 +102,10 @@ def test_the_last_line_is_the_path_of_the_report(place, monkeypatch, capsys):
     assert main(["check", "toy"]) == 1
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["check"], ["compare"], ["render"], ["identify"], ["synthesize"]])
+COMMANDS = ("run", "check", "compare", "render", "identify", "teach", "forget", "serve", "export", "synthesize")
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
 def test_help_is_there_for_every_command(command, capsys):
     with pytest.raises(SystemExit) as found:
         main([*command, "--help"])

@@ -1,0 +1,73 @@
+"""The finder's network as ONNX, for programs without Python."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from autoparts.errors import FailedError, UserError, whole_file
+from autoparts.finder.finder import Finder
+from autoparts.models import Recogniser, photo_input
+
+TRIED = 64  # photos that torch and ONNX have to agree on
+LARGEST_DIFFERENCE = 1e-3  # of a logit or of an embedding's number
+
+
+class Prepared(nn.Module):
+    """A recogniser that takes photos as they are stored: (B, S, S[, 3]) uint8 to (B, D) and (B, C)."""
+
+    def __init__(self, network: Recogniser) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings of length one, and logits of the categories."""
+        unit = self.network(photo_input(photos))
+        return unit, self.network.logits(unit)
+
+
+def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
+    """Write a finder's network as ONNX, any number of photos at a time; scaling, views and centring are in the graph.
+
+    Photos go in padded with white to a square, as `Finder.prepare` returns them; the categories' names are in the
+    file's metadata as JSON. ONNX Runtime has to agree with torch on photos of the gallery, enlarged thumbnails: returns
+    the largest differences of embedding and logits. A UserError tells that the libraries for it are missing.
+    """
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch needs it)
+    except ImportError as error:
+        raise UserError(f"{error.name} is missing; install it with: pip install 'autoparts[export]'") from None
+    network, photos = Prepared(finder.network).eval(), gallery_photos(finder)
+    batch = {"photos": {0: torch.export.Dim("batch", min=1)}}
+    names = {"input_names": ["photos"], "output_names": ["embedding", "logits"]}
+    program = torch.onnx.export(network, (photos[:2],), dynamic_shapes=batch, dynamo=True, verbose=False, **names)
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {"categories": json.dumps(finder.categories)})
+    content = model.SerializeToString()
+    found = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
+        None, {"photos": photos.numpy()}
+    )
+    with torch.inference_mode():
+        expected = network(photos)
+    pairs = zip(names["output_names"], expected, found, strict=True)
+    differences = {name: float(np.abs(ours.numpy() - theirs).max()) for name, ours, theirs in pairs}
+    if not max(differences.values()) <= LARGEST_DIFFERENCE:
+        raise FailedError(f"ONNX Runtime and torch differ, by {differences}; {path} was not written")
+    with whole_file(path) as unfinished:
+        unfinished.write_bytes(content)
+    return differences
+
+
+def gallery_photos(finder: Finder) -> Tensor:
+    """Enlarge thumbnails from all over the gallery to photos as the network takes them: (M, S, S[, 3]) uint8."""
+    places = np.linspace(0, len(finder.gallery) - 1, TRIED).astype(int)
+    jpegs = [finder.thumbnails[finder.offsets[place] : finder.offsets[place + 1]] for place in places]
+    mode, size = "RGB" if finder.colour else "L", (finder.size, finder.size)
+    images = [Image.open(io.BytesIO(jpeg)).convert(mode).resize(size) for jpeg in jpegs]
+    return torch.from_numpy(np.stack([np.asarray(image) for image in images]))

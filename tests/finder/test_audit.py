@@ -1,0 +1,62 @@
+"""Labels that look wrong."""
+
+import pandas as pd
+import pytest
+import torch
+from torch.nn import functional as F
+
+from autoparts import models
+from autoparts.finder import audit
+from autoparts.finder.audit import suspicious_labels
+
+pytest_plugins = "finder_files"
+COLUMNS = {name: pd.Series(dtype=int) for name in ("photo", "label", "likelier", "probability")}
+
+
+@pytest.fixture
+def vectors():
+    """Embeddings of 240 photos around six centres, and their labels; three photos of a seventh."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.cat([torch.arange(240) % 6, torch.full((3,), 6)])
+    centres = torch.randn(7, 16, generator=generator)
+    return F.normalize(centres[labels] + 0.2 * torch.randn(243, 16, generator=generator), dim=1), labels
+
+
+def test_planted_errors_are_found_with_their_true_label(vectors):
+    unit, labels = vectors
+    planted = [3, 50, 77, 120, 200]
+    wrong = labels.clone()
+    wrong[planted] = (labels[planted] + 2) % 6
+    found = suspicious_labels(unit, wrong)
+    assert sorted(found["photo"][:5]) == planted and len(found) <= 7
+    first = found.set_index("photo").loc[planted]
+    assert first["likelier"].tolist() == labels[planted].tolist() and first["label"].tolist() == wrong[planted].tolist()
+    assert (first["probability"] > 0.5).all()
+    pd.testing.assert_frame_equal(found, suspicious_labels(unit, wrong))
+
+
+def test_clean_labels_and_rare_ones_are_left_alone(vectors):
+    assert len(suspicious_labels(*vectors)) <= 2
+
+
+def test_suspicious_photos_are_training_photos_of_the_study(study, run, network, colour, monkeypatch):
+    found = pd.DataFrame({"photo": [5, 0], "label": [1, 0], "likelier": [2, 3], "probability": [0.9, 0.6]})
+    seen = []
+    monkeypatch.setattr(audit, "suspicious_labels", lambda *given: seen.extend(given) or found)
+    told = audit.suspicious_photos(run, network, colour)
+    train = study.subset("train")
+    assert told["photo"].tolist() == ["/".join(train["path"].iloc[place].split("/")[-2:]) for place in (5, 0)]
+    assert told["row"].tolist() == train["row"].iloc[[5, 0]].tolist()
+    assert told["name"].tolist() == ["Mirror", "Clutch"] and told["likelier"].tolist() == ["Pump", "Wheel"]
+    assert seen[0].shape == (len(train), 128) and seen[1].equal(colour.labels["train"]) and seen[2] == study.seed
+
+
+def test_a_tuned_backbone_is_not_asked_but_the_one_it_began_with(study, run, colour, monkeypatch):
+    pretrained = models.initialised(1, models.Recogniser, 4, "test_efficientnet", 3, views=(1.0,)).eval()
+    monkeypatch.setattr(audit, "pretrained_weights", lambda _: pretrained.trunk.state_dict())
+    seen = []
+    monkeypatch.setattr(audit, "suspicious_labels", lambda *given: seen.extend(given) or pd.DataFrame(COLUMNS))
+    tuned = models.initialised(0, models.Recogniser, 4, "test_efficientnet", 3, views=(1.0, 1.25)).eval()
+    assert audit.suspicious_photos(run, tuned, colour).empty
+    features = run.features(pretrained, colour)[colour.rows["train"]]
+    assert torch.allclose(seen[0], F.normalize(features - features.mean(dim=0), dim=1), atol=1e-5)

@@ -1,0 +1,59 @@
+"""The network as ONNX: ONNX Runtime names photos as torch does."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import autoparts
+from autoparts import models
+from autoparts.__main__ import main
+from autoparts.errors import FailedError
+from autoparts.finder import calibration, export
+from autoparts.study.run import Run
+
+pytest_plugins = "finder_files"
+
+
+def test_onnx_runtime_names_photos_as_torch_does(path, colour, tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    written = tmp_path / "net.onnx"
+    assert main(["export", "--run", str(path), "--onnx", str(written)]) == 0
+    assert "at most" in capsys.readouterr().out
+    here, session = autoparts.load_finder(path), onnxruntime.InferenceSession(written)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["categories"]) == here.categories
+    for photos in (colour.pixels[:1], colour.pixels[3:8]):
+        unit, logits = session.run(["embedding", "logits"], {"photos": photos.numpy()})
+        expected = here.embed(photos)
+        assert np.abs(unit - expected.numpy()).max() < 1e-4
+        assert np.abs(logits - here.network.logits(expected).numpy()).max() < 1e-3
+
+
+def test_a_backbone_with_several_views_is_exported_too(study, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    network = models.initialised(0, models.Recogniser, 4, "test_efficientnet", 3, views=(1.0, 1.25)).eval()
+    here = autoparts.load_finder(calibration.build(Run(tmp_path, study), network, study.prepared(40))[0])
+    differences = export.to_onnx(here, tmp_path / "net.onnx")
+    assert differences.keys() == {"embedding", "logits"} and max(differences.values()) < 1e-4
+    monkeypatch.setattr(export, "LARGEST_DIFFERENCE", -1.0)
+    with pytest.raises(FailedError, match="differ"):
+        export.to_onnx(here, tmp_path / "other.onnx")
+    assert not (tmp_path / "other.onnx").exists()
+
+
+def test_photos_to_compare_are_the_gallerys(path):
+    here = autoparts.load_finder(path)
+    photos = export.gallery_photos(here)
+    assert photos.shape == (64, 48, 48, 3) and photos.dtype == torch.uint8
+    cosines = here.embed(photos[[0, -1]]) @ here.gallery.T
+    assert cosines.argmax(dim=1).tolist() == [0, len(here.gallery) - 1]
+
+
+def test_missing_libraries_are_told(path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    assert main(["export", "--run", str(path), "--onnx"]) == 2
+    assert "pip install 'autoparts[export]'" in capsys.readouterr().err
