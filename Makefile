@@ -18,7 +18,7 @@ serve: $(READY)
 
 test: $(READY)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@.venv/bin/pytest -n 2 --dist loadfile
+	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY)
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks
@@ -36,11 +36,20 @@ lint: $(READY)
 clean:
 	rm -rf .venv
 
-# The stamp is written last, so an interrupted installation is done again.
+# The stamp is written last, so an interrupted installation is done again. Without an NVIDIA GPU torch is fetched without
+# the libraries for one, unless the index of such builds does not answer.
+INSTALL := .venv/bin/uv pip install --python .venv/bin/python
 $(READY): pyproject.toml
-	@echo "Setting up .venv, once: torch and JupyterLab are fetched, up to 3 GB (6 GB on disk, most of it torch for GPUs) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoparts needs Python 3.11 or newer; call make PYTHON=python3.12")'
+	@echo "Setting up .venv, once: torch, JupyterLab and more are fetched ..."
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-	@.venv/bin/uv pip install --quiet --python .venv/bin/python --editable '.[dev]'
+	@backend=; \
+	if test "$$(uname)" = Linux -a -z "$$UV_TORCH_BACKEND" -a ! -e /dev/nvidia0 && ! nvidia-smi -L > /dev/null 2>&1; then \
+		if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=0 $(INSTALL) --dry-run --no-deps --torch-backend=cpu torch > /dev/null 2>&1; \
+		then backend=--torch-backend=cpu; echo "There is no NVIDIA GPU: torch comes without the libraries for one."; \
+		else echo "There is no NVIDIA GPU, but torch without the libraries for one cannot be had here: 3 GB are fetched, 6 GB on disk."; \
+		fi; \
+	fi; \
+	$(INSTALL) $$backend --editable '.[dev]'
 	@touch $@
