@@ -22,7 +22,7 @@ TABLES = {  # which notebooks' parameters decide what stands in them
     "table_beyond": "06",
     "table_against": "06",
 }
-FREE = ("seed", "show_photos", "photo", "upload", "top")  # parameters that may differ within a mean
+FREE = ("seed", "show_photos", "photo", "top")  # parameters that may differ within a mean
 SAID = (
     "Mean and spread (largest minus smallest) stand below runs of the same photos, split and settings, which differ in "
     "the seed alone. Other runs stand beside each other only: a mean over them would be of nothing."
