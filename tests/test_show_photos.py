@@ -24,7 +24,7 @@ OF_PHOTOS = {  # what each notebook leaves out, on generated photos that nothing
     "03": "drawing_siamese fig_pairs fig_6_3",
     "04": "drawing_triplet fig_triplets",
     "05": "",
-    "07": "fig_occlusion fig_nearest",
+    "07": "fig_occlusion fig_nearest fig_labels",
 }
 
 

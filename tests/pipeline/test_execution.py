@@ -164,7 +164,9 @@ def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys):
     toys.run(only=["01"])
     monkeypatch.setattr(execution, "_execute", toys.by_kernel)
     toy_notebooks.write(toys.notebooks, "02_second", "import time\ntime.sleep(120)", SECOND)
-    log, here, handler = toys.place / "log", psutil.Process(), signal.getsignal(signal.SIGTERM)
+    log, here = toys.place / "log", psutil.Process()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 
     def interrupt(kernel, number):
         while "02_second" not in log.read_text():
@@ -179,7 +181,8 @@ def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys):
         assert log.read_text() == "02_second " and not here.children()
         left = {path.name for path in (toys.folder / "notebooks").iterdir() if ".failed." not in path.name}
         assert left == {"01_first.ipynb"}
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     toy_notebooks.write(toys.notebooks, "02_second", SECOND)
     assert toys.run() == "02"
 
