@@ -37,7 +37,7 @@ clean:
 	rm -rf .venv
 
 # The stamp is written last, so an interrupted installation is done again. Without an NVIDIA GPU torch is fetched without
-# the libraries for one, unless the index of such builds does not answer.
+# the libraries for one, unless the index of such builds does not answer; --reinstall asks it though torch is there.
 INSTALL := .venv/bin/uv pip install --python .venv/bin/python
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoparts needs Python 3.11 or newer; call make PYTHON=python3.12")'
@@ -46,9 +46,9 @@ $(READY): pyproject.toml
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check uv
 	@backend=; \
 	if test "$$(uname)" = Linux -a -z "$$UV_TORCH_BACKEND" -a ! -e /dev/nvidia0 && ! nvidia-smi -L > /dev/null 2>&1; then \
-		if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=0 $(INSTALL) --dry-run --no-deps --torch-backend=cpu torch > /dev/null 2>&1; \
+		if UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=0 $(INSTALL) --dry-run --no-deps --reinstall --torch-backend=cpu torch > /dev/null 2>&1; \
 		then backend=--torch-backend=cpu; echo "There is no NVIDIA GPU: torch comes without the libraries for one."; \
-		else echo "There is no NVIDIA GPU, but torch without the libraries for one cannot be had here: 3 GB are fetched, 6 GB on disk."; \
+		else echo "There is no NVIDIA GPU, but torch without the libraries for one cannot be had here: its ordinary build is 3 GB to fetch, 6 GB on disk."; \
 		fi; \
 	fi; \
 	$(INSTALL) $$backend --editable '.[dev]'
