@@ -29,7 +29,8 @@ def test_torch_is_the_one_for_the_machine(tmp_path, system, gpu, index, asked, s
         "bin/uname": f"echo {system}",
         "bin/nvidia-smi": f"exit {0 if gpu else 9}",
         ".venv/bin/python": "exit 0",
-        ".venv/bin/uv": f'echo "$@" >> uv.log; case "$*" in *--dry-run*--reinstall*) exit {0 if index else 2};; esac',  # else it is installed
+        # Without --reinstall it would find torch installed, and ask no index.
+        ".venv/bin/uv": f'echo "$@" >> uv.log; case "$*" in *--dry-run*--reinstall*) exit {0 if index else 2};; esac',
     }
     for name, script in programs.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
