@@ -258,7 +258,8 @@ def test_executed_notebooks_say_nothing_to_wonder_about(run):
 def poisoned(study):
     """The same study with noise for test photos, and their labels shuffled."""
     pixels, tests = study.photos.pixels.clone(), study.photos.rows["test"]
-    pixels[tests] = torch.randint(0, 256, pixels[tests].shape, dtype=torch.uint8)
+    noise = torch.Generator().manual_seed(0)
+    pixels[tests] = torch.randint(0, 256, pixels[tests].shape, dtype=torch.uint8, generator=noise)
     labels = study.photos.labels | {"test": study.photos.labels["test"].flip(0)}
     assert not labels["test"].equal(study.photos.labels["test"])
     return replace(study, photos=replace(study.photos, pixels=pixels, labels=labels))
@@ -280,6 +281,7 @@ def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, mon
     for source in rest:
         exec(source, names)
     torch.set_num_threads(threads)
+    assert names["study"] is opened  # its measures on 13 test photos may be the same by chance
 
     short = {"02": "cnn", "03": "contrastive", "04": "triplet"}[path.name[:2]]
     clean, dirty = (torch.load(folder / "models" / f"{short}.pt") for folder in (run, tmp_path / "poisoned"))
@@ -290,11 +292,6 @@ def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, mon
         assert before.get(kept) == after.get(kept)
     for split in ("training", "validation"):
         assert before["metrics"][f"{split}_accuracy"] == after["metrics"][f"{split}_accuracy"]
-    tables = {path.name for path in (tmp_path / "poisoned" / "tables").glob("*.csv")}
-    assert any(
-        (run / "tables" / name).read_bytes() != (tmp_path / "poisoned" / "tables" / name).read_bytes()
-        for name in tables
-    ), "the noise has reached no test photo"  # one accuracy may be the same by chance
 
 
 def test_plain_papermill_works_from_any_folder(tmp_path, make_photos):
