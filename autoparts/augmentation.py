@@ -16,8 +16,8 @@ def augment(
 
     One affine map per photo does all the moving, so that a photo is resampled once (as RandomAffine of torchvision
     does for a whole batch alike). What enters at the edges is white, like the padding. Takes (B, C, S, S) float, 0
-    white to 1 black, a generator on the CPU, the side of the result in pixels (None keeps S), the bounds of the natural
-    logarithm of what a side shows of a photo's (below 0 a crop), and by how much of half a side it shifts.
+    white to 1 black, a generator on the CPU, the side of the result in pixels (None keeps S), the bounds of ln s
+    where the result shows s times the photo's side (a crop below 0), and the largest shift in half sides.
     """
     count, side = len(inputs), size or inputs.shape[-1]
 

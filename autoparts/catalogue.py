@@ -198,8 +198,8 @@ def clean(
     edge = r"\b" if whole_word else ""
     patterns = {word: re.compile(edge + re.escape(word) + edge, re.IGNORECASE) for word in words if word}
     table = catalogue["category"].value_counts().rename("photos").reset_index()
-    words = [next((word for word, p in patterns.items() if p.search(name)), "") for name in table["category"]]
-    table = table.assign(rule=["excluded word" if word else "too few photos" for word in words], word=words)
+    matched = [next((word for word, p in patterns.items() if p.search(name)), "") for name in table["category"]]
+    table = table.assign(rule=["excluded word" if word else "too few photos" for word in matched], word=matched)
     removed = table[(table["word"] != "") | (table["photos"] < smallest)]
     removed = removed.sort_values(["rule", "photos", "category"], ascending=[True, False, True], ignore_index=True)
     if (kept := len(table) - len(removed)) < 2:
@@ -238,16 +238,20 @@ def split_catalogue(catalogue: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _apportion(sizes: np.ndarray, smallest: int, share: float = 0.1) -> np.ndarray:
-    """Divide `share` of all units among the categories: one each from `smallest` units on, the rest in proportion."""
+    """Divide `share` of all units among the categories by largest remainders, with a floor of one.
+
+    Categories of at least `smallest` units get one, or their proportional portion if that is more; those whose portion
+    is below one are fixed at one and the rest is divided again, until none falls below.
+    """
     eligible = sizes >= smallest
     total = max(round(share * sizes.sum()), eligible.sum())
-    free = eligible.copy()  # those whose proportional portion is one or more
+    proportional = eligible.copy()
     while True:
-        portion = (total - (eligible & ~free).sum()) * sizes / max(sizes[free].sum(), 1)
-        if (portion[free] >= 1).all():
+        portion = (total - (eligible & ~proportional).sum()) * sizes / max(sizes[proportional].sum(), 1)
+        if (portion[proportional] >= 1).all():
             break
-        free &= portion >= 1
-    quota = np.where(free, portion, eligible)
+        proportional &= portion >= 1
+    quota = np.where(proportional, portion, eligible)
     counts = np.floor(quota + 1e-9).astype(int)
     largest = np.lexsort((-sizes, counts - quota))
     counts[largest[: total - counts.sum()]] += 1
@@ -257,8 +261,9 @@ def _apportion(sizes: np.ndarray, smallest: int, share: float = 0.1) -> np.ndarr
 def size_groups(counts: pd.Series) -> pd.Series:
     """Put categories into head, middle and tail, each holding about a third of the training photos.
 
-    Groups of equal weight give accuracies of similar precision at any scale. A category belongs to the third that the
-    middle of its block falls into, from large to small; those of equal size are one block (all "middle" if all are).
+    Groups of equal weight give accuracies of similar precision at any scale. Training photos lie on a line, those of
+    the largest categories first; categories of equal size are one block, and belong to the third of the line that the
+    middle of their block falls into (all are "middle" if all are equal).
     Takes training photos by category, and returns "head", "middle" or "tail" for each, in the same order.
     """
     blocks = counts.groupby(counts).sum().sort_index(ascending=False)

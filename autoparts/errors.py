@@ -89,12 +89,12 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
     return content
 
 
-def read_json_again(path: Path) -> dict[str, Any]:
+def read_json_or_empty(path: Path) -> dict[str, Any]:
     """Read a JSON object that the caller writes anew: empty if it is missing, or damaged, which is told on stderr."""
     try:
         return read_json(path, "it is written again") if path.exists() else {}
     except UserError as error:
-        if path.exists():  # it may not be read, and is not damaged
+        if path.exists():  # so it may not be read; a damaged one was moved away
             raise
         print(error, file=sys.stderr)
         return {}

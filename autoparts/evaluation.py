@@ -49,7 +49,7 @@ def values_of(
     """
     blocks = []
     for batch in batches:
-        outputs = embed(network, pixels, batch.photos).to(pixels.device)
+        outputs = embed(network, pixels, batch.rows).to(pixels.device)
         blocks.append(values(outputs, *(target.to(pixels.device) for target in batch.target)))
     return {name: torch.cat([block[name].cpu() for block in blocks]) for name in (blocks[0] if blocks else {})}
 
@@ -57,25 +57,25 @@ def values_of(
 def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.DataFrame:
     """Accuracy, precision, recall and F1 of calling a pair similar when its distance is below a threshold (Fig 4.4).
 
-    Similar is the positive class. Precision is the positive predictive value (which the thesis calls specificity);
-    it is 1 where nothing is called similar. Takes (P,) float distances, (P,) bool `same` and (T,) float thresholds;
-    returns one row per threshold: it, the four measures, and the counts true_positive to false_negative.
+    Similar is the positive class. Precision is the positive predictive value (which the thesis calls specificity),
+    1 where nothing is called similar; recall is the sensitivity. Takes (P,) float distances, (P,) bool `same` and (T,)
+    float thresholds; returns one row per threshold: it, the four measures, the counts true_positive to false_negative.
     """
     cuts = thresholds.double()  # a threshold between two neighbouring float32 distances is neither of them
     similar, dissimilar = (distances[kind].double().sort().values for kind in (same, ~same))
-    hits, alarms = (torch.searchsorted(ordered, cuts).numpy() for ordered in (similar, dissimilar))
-    misses, rejections = len(similar) - hits, len(dissimilar) - alarms
+    true_positive, false_positive = (torch.searchsorted(ordered, cuts).numpy() for ordered in (similar, dissimilar))
+    called, right = true_positive + false_positive, true_positive + len(dissimilar) - false_positive
     return pd.DataFrame(
         {
             "threshold": thresholds.numpy(),
-            "accuracy": (hits + rejections) / len(distances),
-            "precision": np.divide(hits, hits + alarms, out=np.ones(len(cuts)), where=hits + alarms > 0),
-            "recall": hits / max(len(similar), 1),
-            "f1": 2 * hits / np.maximum(2 * hits + alarms + misses, 1),
-            "true_positive": hits,
-            "false_positive": alarms,
-            "true_negative": rejections,
-            "false_negative": misses,
+            "accuracy": right / len(distances),
+            "precision": np.divide(true_positive, called, out=np.ones(len(cuts)), where=called > 0),
+            "recall": true_positive / max(len(similar), 1),
+            "f1": 2 * true_positive / np.maximum(called + len(similar), 1),
+            "true_positive": true_positive,
+            "false_positive": false_positive,
+            "true_negative": len(dissimilar) - false_positive,
+            "false_negative": len(similar) - true_positive,
         }
     )
 
@@ -92,7 +92,7 @@ def choose_threshold(distances: Tensor, same: Tensor) -> float:
     return float(cuts[best[len(best) // 2]])  # of equally good ones the middle one
 
 
-def verified(distances: Tensor, same: Tensor, threshold: float) -> Tensor:
+def pair_hits(distances: Tensor, same: Tensor, threshold: float) -> Tensor:
     """Whether each pair is judged rightly at a threshold. (P,) float and (P,) bool to (P,) bool."""
     return (distances.double() < threshold) == same
 

@@ -1,5 +1,7 @@
 """Distances between embeddings, the losses made of them, and triplets chosen by distance: pure functions of tensors.
 
+Numbers in brackets are the thesis's equations, here and elsewhere sections and figures too, unless a paper is named.
+
 Each loss returns one value per pair, triplet, quadruplet or anchor; the mean is taken by who trains. B is the number of
 photos in a batch, D the embedding size, P, T and Q the number of pairs, triplets and quadruplets.
 """
@@ -120,27 +122,21 @@ def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature:
     return -summed / positive.sum(dim=1).clamp(min=1)  # an anchor without a positive gives 0 and not 0/0
 
 
-def partners(labels: Tensor, photos: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Say who is whose positive and negative in a batch: two (B, B) bool.
-
-    Takes (B,) int64 labels, and the photo at each place: a repeated photo is never its own positive (None: all differ).
-    """
+def partners(labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Say who is whose positive and negative in a batch of different photos with (B,) int64 labels: two (B, B) bool."""
     same = labels[:, None] == labels[None, :]
-    photos = torch.arange(len(labels), device=labels.device) if photos is None else photos
-    return same & (photos[:, None] != photos[None, :]), ~same
+    return same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device), ~same
 
 
-def mine(
-    distances: Tensor, labels: Tensor, kind: str, margin: float, photos: Tensor | None = None
-) -> tuple[Tensor, Tensor, Tensor]:
+def mine(distances: Tensor, labels: Tensor, kind: str, margin: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return all triplets of one kind, one of `KINDS`, in a batch; the margin is in units of the distance.
 
-    Takes (B, B) float distances and (B,) int64 labels; for photos see `partners`. Returns
-    anchor, positive, negative: (T,) int64 each, places in the batch; T is 0 where there is none of that kind.
+    Takes (B, B) float distances and (B,) int64 labels. Returns anchor, positive, negative: (T,) int64
+    each, places in the batch; T is 0 where there is none of that kind.
     """
     if kind not in KINDS:
         raise ValueError(f"kind is {kind!r}; choose one of {', '.join(KINDS)}")
-    is_positive, is_negative = partners(labels, photos)
+    is_positive, is_negative = partners(labels)
     anchor, positive = is_positive.nonzero(as_tuple=True)  # (M,)
     # How much farther each negative is, (M, B); NaN where there is none, since it is in no bounds.
     gap = distances.detach().masked_fill(~is_negative, torch.nan).index_select(0, anchor)  # faster than [anchor]
@@ -149,12 +145,12 @@ def mine(
     return anchor.index_select(0, pair), positive.index_select(0, pair), negative
 
 
-def hardest(distances: Tensor, labels: Tensor, photos: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+def hardest(distances: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return for each anchor its farthest positive and nearest negative ("batch hard", Hermans et al. 2017).
 
     Takes what `mine` takes, and returns anchor, positive, negative: (T,) int64 each, one triplet per anchor with both.
     """
-    is_positive, is_negative = partners(labels, photos)
+    is_positive, is_negative = partners(labels)
     anchor = (is_positive.any(dim=1) & is_negative.any(dim=1)).nonzero().flatten()
     farthest = distances.masked_fill(~is_positive, -torch.inf).argmax(dim=1)
     nearest = distances.masked_fill(~is_negative, torch.inf).argmin(dim=1)

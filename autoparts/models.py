@@ -68,8 +68,7 @@ def thesis_network(
 
     With one output per category it is the classifier (its outputs are the logits; the log-softmax is part of
     the cross-entropy). With `outputs` equal to the embedding size it is the tower G_W of the Siamese networks
-    (2.6), whose embeddings are not normalised. The number of filters is not stated in the thesis; a UserError tells of
-    so many blocks that nothing is left of a photo.
+    (2.6), whose embeddings are not normalised. A UserError tells of so many blocks that nothing is left of a photo.
     """
     return initialised(seed, ThesisNetwork, outputs, tuple(filters), side)
 
@@ -132,7 +131,8 @@ def timm_trunk(backbone: str) -> nn.Module:
 class Recogniser(nn.Module):
     """Recommended model: a trunk to features, brought to unit embeddings, and a linear head that names them.
 
-    (B, C, S, S) to (B, F) embeddings of length one: features minus their mean over the training photos (`centre`). In
+    (B, C, S, S) to (B, F). The trunk's layers turn a photo into F numbers, its features; the embedding is these minus
+    their mean over the training photos (`centre`), scaled to length one; the head is a linear classifier on it. In
     evaluation mode features are the mean of those of some views: the photo, copies enlarged by the factors `views`, and
     the mirror images of all. The trunk is our residual one, with a projection to `embedding_size`, or timm's network
     called `backbone`, with random weights until `load_pretrained`.
@@ -158,7 +158,7 @@ class Recogniser(nn.Module):
             project = nn.Linear(filters[-1], embedding_size, bias=False)
             norm = nn.BatchNorm1d(embedding_size)
             self.trunk = nn.Sequential(residual_trunk(tuple(filters), channels=channels), project, norm)
-            size, standard = embedding_size, torch.tensor([[1.0] * channels, [-1.0] * channels])  # ink stays ink
+            size, standard = embedding_size, torch.tensor([[1.0] * channels, [-1.0] * channels])  # (1 - x - 1) / -1 = x
         self.register_buffer("standard", standard)  # mean and deviation that the trunk's inputs are brought to
         self.register_buffer("centre", torch.zeros(size))
         self.head = nn.Linear(size, categories)
@@ -237,7 +237,7 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether training is at least 1.2 times faster in bfloat16: tried once on each processor."""
+    """Whether training is at least 1.2 times faster in bfloat16: measured once on a processor, told by CUDA."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() and _gain_of_bfloat16() >= 1.2

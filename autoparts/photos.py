@@ -35,7 +35,7 @@ BLOCK, MOST_BLOCKS = 2**20, 512  # bytes of an entry's pixels in a block, and ho
 _one_at_a_time = threading.RLock()
 Image.core.set_block_size(4 * MAX_PIXELS)  # memory in one piece returns to the system, in small ones to its thread
 
-with suppress(ImportError):  # optional: pip install 'autoparts[heic]'
+with suppress(ImportError):  # optional: pip install pillow-heif
     import pillow_heif
 
     pillow_heif.register_heif_opener()
@@ -76,10 +76,8 @@ def decode(data: bytes, fit: int | None = None, colour: bool = False) -> Image.I
     pixels, box = image.width * image.height, None
     if fit and image.format in ("JPEG", "MPO"):
         fitted = _fit(image.size, fit)
-        _, box = image.draft("RGB" if colour else "L", fitted) or (
-            None,
-            None,
-        )  # `box`: the photo without a last, half-filled pixel
+        drafted = image.draft("RGB" if colour else "L", fitted)
+        box = drafted and drafted[1]  # the photo without a last, half-filled pixel
         if "progressive" not in image.info:  # else it is held whole in memory while it is decoded
             pixels = image.width * image.height
     if pixels > MAX_PIXELS:

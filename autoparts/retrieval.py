@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
 from autoparts.evaluation import PAIR_MEASURES, choose_threshold, embed, threshold_curve
@@ -26,7 +26,8 @@ def retrieve(
     """Rank a gallery for each query, and measure how high its own category comes.
 
     With R photos of the query's category in the gallery: R-precision is the share of right photos among the R
-    nearest; MAP@R averages over the R nearest the precision at each right one, counting the others as zero.
+    nearest; MAP@R averages over the R nearest the precision at each right one, counting the others as zero. Class top-1
+    and top-5 say whether one of the nearest category means, of embeddings, is the right one.
 
     Takes (Q, D) float queries and a (G, D) gallery with their int64 labels, a distance of `losses.DISTANCES`, and how
     many queries to rank at a time (fewer where the gallery is large, so that they take at most 512 MiB). Returns one
@@ -40,17 +41,17 @@ def retrieve(
     to_gallery, to_means = _ranking(gallery, kind), _ranking(means, kind)
     blocks = []
     for places in kept.split(max(1, min(block, 2**24 // len(gallery)))):
-        truth, own = labels[places], sizes[labels[places]]
-        depth = min(max(int(own.max()), 10), len(gallery))
+        truth, relevant = labels[places], sizes[labels[places]]  # (block,), and the R of each query
+        depth = min(max(int(relevant.max()), 10), len(gallery))
         hits = gallery_labels.take(smallest(to_gallery(queries[places]), depth)) == truth[:, None]  # (block, depth)
-        of_class = present.take(smallest(to_means(queries[places]), min(5, len(present)))) == truth[:, None]
+        mean_hits = present.take(smallest(to_means(queries[places]), min(5, len(present)))) == truth[:, None]
         rank = torch.arange(1, depth + 1)
-        right = hits & (rank <= own[:, None])  # among the R nearest
+        hits_within_r = hits & (rank <= relevant[:, None])
         measures = [
             *(hits[:, :k].any(dim=1) for k in (1, 5, 10)),
-            right.sum(dim=1) / own,
-            (hits.cumsum(dim=1) / rank * right).sum(dim=1) / own,
-            *(of_class[:, :k].any(dim=1) for k in (1, 5)),
+            hits_within_r.sum(dim=1) / relevant,
+            (hits.cumsum(dim=1) / rank * hits_within_r).sum(dim=1) / relevant,
+            *(mean_hits[:, :k].any(dim=1) for k in (1, 5)),
         ]
         blocks.append(torch.stack([measure.double() for measure in measures], dim=1))
     return pd.DataFrame(torch.cat(blocks).numpy(), columns=list(NAMING), index=kept.numpy()).sort_index()
@@ -59,8 +60,8 @@ def retrieve(
 def smallest(values: Tensor, count: int) -> Tensor:
     """Return the places of the `count` smallest values of each row of (M, G) float32, in order: (M, count) int64.
 
-    Of equal ones the first place comes first. The bits of a value and its place become one integer, since numpy sorts
-    integers with vector instructions, which `topk` does not.
+    Of equal ones the first place comes first, which `topk` does not promise: the bits of a value and its place become
+    one integer, which numpy also sorts with vector instructions.
     """
     bits = values.numpy().view(np.int32)
     keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)  # the bits of negative floats run the other way
@@ -83,14 +84,12 @@ def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, valida
     """Measure a verifier on test pairs, (P,) float and (P,) bool; its threshold is chosen on validation pairs.
 
     Returns ROC AUC, equal error rate, accuracy, precision, recall and F1 at the threshold, and the false non-match rate
-    where 1 % and 10 % of the dissimilar pairs match.
+    (false negative rate) where the false match rate (false positive rate) is 1 % and 10 %.
     """
     threshold = choose_threshold(validation_distances, validation_same)
     at = threshold_curve(distances.double(), same, torch.tensor([threshold], dtype=torch.float64)).iloc[0]
-    cuts = torch.cat([distances.double().unique(), distances.double().max()[None] + 1])
-    curve = threshold_curve(distances.double(), same, cuts)
-    false_match = curve["false_positive"].to_numpy() / max(int((~same).sum()), 1)
-    false_non_match = 1 - curve["recall"].to_numpy()
+    false_match, match, _ = roc_curve(same.numpy(), -distances.numpy(), drop_intermediate=False)
+    false_non_match = 1 - match
     crossing = np.abs(false_match - false_non_match).argmin()
     return {
         "ROC AUC": float(roc_auc_score(same.numpy(), -distances.numpy())),
@@ -128,13 +127,19 @@ def weights_of(columns: Sequence[Tensor], photos: Photos, weights: np.ndarray) -
 
 
 def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos, draws: int = 500) -> tuple[float, float]:
-    """Return the 95 % interval of the accuracy on test samples, (P,) bool, over other categories and photos.
+    """Return the 95 % interval of the accuracy on test samples, (P,) bool, by a bootstrap of categories, then photos.
 
     Samples that share photos are not independent, so the photos are drawn anew; for the columns see `weights_of`.
     """
     generator = np.random.default_rng(photos.seed)
     weights = weights_of(columns, photos, resampled_weights(photos.labels["test"], draws, generator))
     return weighted_interval(hits.numpy(), weights, generator)
+
+
+def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
+    """Return what holds the middle 95 % of bootstrap draws, those without a value (NaN) left out."""
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return float(low), float(high)
 
 
 def resampled_means(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -150,23 +155,17 @@ def resampled_means(values: np.ndarray, weights: np.ndarray, generator: np.rando
 
 def weighted_interval(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> tuple[float, float]:
     """Return the 95 % percentile interval of `resampled_means`."""
-    low, high = np.nanquantile(resampled_means(values, weights, generator), [0.025, 0.975])
-    return float(low), float(high)
+    return percentile_interval(resampled_means(values, weights, generator))
 
 
 def auc_interval(distances: np.ndarray, same: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Return the 95 % percentile interval of the ROC AUC of (P,) pairs under (draws, P) weights, ties apart."""
+    """Return the 95 % percentile interval of the ROC AUC of (P,) pairs under (draws, P) weights; ties are in order."""
     order = np.argsort(distances, kind="stable")
     positive = weights[:, order] * same[order]
     negative = weights[:, order] * ~same[order]
     farther = negative.sum(axis=1, keepdims=True) - np.cumsum(negative, axis=1)
-    return _interval((positive * farther).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1))
-
-
-def _interval(sums: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """95 % percentile interval of the means over bootstrap samples; one without any count says nothing."""
-    low, high = np.quantile(sums[counts > 0] / counts[counts > 0], [0.025, 0.975])
-    return float(low), float(high)
+    sums, counts = (positive * farther).sum(axis=1), positive.sum(axis=1) * negative.sum(axis=1)
+    return percentile_interval(sums / np.where(counts > 0, counts, np.nan))
 
 
 @dataclass(frozen=True)

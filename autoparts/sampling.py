@@ -1,4 +1,4 @@
-"""Which photos meet in a batch: seeded index samplers for photos, pairs, triplets and P×K batches.
+"""Which photos meet in a batch: seeded samplers of photos, pairs, triplets, and P categories with K photos each.
 
 No pixel is read here. A photo is named by its row in `Photos.pixels`, everywhere. All draws are vectorised and take the
 same time for any category size: none tries again until a draw fits, so none can hang on a tiny category, and no photo
@@ -31,8 +31,8 @@ def derived_seed(seed: int, purpose: str) -> int:
 class Batch(NamedTuple):
     """One step of training: the photos that go through the network, each once, and what the loss is told of them."""
 
-    photos: Tensor  # (U,) int64, rows of `Photos.pixels`, without repetition
-    target: tuple[Tensor, ...]  # labels, or positions among `photos`
+    rows: Tensor  # (U,) int64, of `Photos.pixels`, without repetition
+    target: tuple[Tensor, ...]  # labels, or positions among `rows`
 
 
 class LabelledPairs(NamedTuple):
@@ -45,7 +45,10 @@ class LabelledPairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Photos:
-    """Prepared photos and their split: what networks are trained on, and the fixed lists that all are judged on."""
+    """The prepared photos of a study on the training device, with the rows and labels of each split.
+
+    `study.open_study` makes one of `photos.Prepared`. Networks are trained on it, and judged on its fixed lists.
+    """
 
     pixels: Tensor  # (N, S, S) uint8, or (N, S, S, 3) in colour, on the training device
     rows: Mapping[str, Tensor]  # split to (M,) int64, places in `pixels`
@@ -150,11 +153,12 @@ def draw_negatives(groups: Groups, anchor: Tensor, generator: torch.Generator) -
 
 
 def random_pairs(labels: Tensor, count: int, generator: torch.Generator, draw_by: str = "photo") -> Columns:
-    """Draw pairs as in section 3.3: similar and dissimilar in turn, each dissimilar one reusing a photo of the last.
+    """Draw pairs as in the thesis (section 3.3): similar and dissimilar in turn.
 
-    Takes the (N,) int64 labels of the candidates, the number of pairs (of an odd one the last is similar), and what is
-    equally likely to begin a similar pair, "photo" or "category" (not stated in the thesis). Returns left and right,
-    (count,) int64 positions among the candidates, and same, (count,) bool.
+    A dissimilar pair keeps a photo of the similar one before it. Takes the (N,) int64 labels of the candidates, the
+    number of pairs (of an odd one the last is similar), and what is equally likely to begin a similar pair, "photo" or
+    "category" (not stated in the thesis). Returns left and right, (count,) int64 positions among the candidates, and
+    same, (count,) bool.
     """
     groups = group(labels)
     half = (count + 1) // 2
@@ -178,7 +182,7 @@ def random_triplets(labels: Tensor, count: int, generator: torch.Generator, draw
     return groups.order[anchor], groups.order[positive], groups.order[negative]
 
 
-def fixed_batches(rows: Sequence[Tensor], *extra: Tensor, size: int | None = None) -> list[Batch]:
+def tuple_batches(rows: Sequence[Tensor], *extra: Tensor, size: int | None = None) -> list[Batch]:
     """Cut pairs or triplets into batches in which each photo goes through the network once.
 
     Takes rows of `Photos.pixels`, each (M,) int64: left and right, or anchor, positive, negative; further (M,) tensors

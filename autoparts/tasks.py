@@ -15,22 +15,30 @@ from torch.nn import functional as F
 
 from autoparts import losses, sampling
 from autoparts.catalogue import SPLITS
-from autoparts.evaluation import choose_threshold, embed, pair_distances, verified
+from autoparts.evaluation import choose_threshold, pair_distances, pair_hits, values_of
 from autoparts.losses import distance, distance_matrix
 from autoparts.sampling import Batch, Photos
 
 
 @dataclass(frozen=True)
 class Task:
-    """The parts that tasks have in common; a task overrides those in which it differs."""
+    """What `fit` needs of a task: `batches` of an epoch, `values` of each sample, among them "loss", and what follows.
+
+    The thesis's three also say which `samples` their accuracy on test photos is of.
+    """
 
     title: ClassVar[str] = ""  # of a model trained for it
     question: ClassVar[str] = ""  # what its accuracy answers
-    distance = "euclidean"  # by which its embeddings are compared; annotated, it would be the first of all fields
+    distance = "euclidean"  # of embeddings; not annotated, or it would come first where a task makes it a field
 
-    def validation(self, photos: Photos) -> list[Batch]:
-        """Return the batches that the validation loss is taken on, the same after every epoch."""
+    def listed(self, photos: Photos, split: str) -> list[Batch]:
+        """Return the fixed batches that networks are judged on in a split; none if they are not."""
         return []
+
+    def judge(self, network: nn.Module, photos: Photos, measure: str = "accuracy") -> dict[str, Tensor]:
+        """Return whether each sample of the fixed batches is answered rightly: split to (M,) bool."""
+        lists = {split: self.listed(photos, split) for split in SPLITS}
+        return {split: values_of(network, photos.pixels, lists[split], self.values)[measure] for split in SPLITS}
 
     def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
         """Return further columns of the history, taken after every epoch."""
@@ -61,9 +69,9 @@ class Naming(Task):
         loss = F.cross_entropy(logits, labels, reduction="none")
         return {"loss": loss, "accuracy": logits.argmax(dim=1) == labels}
 
-    def validation(self, photos: Photos) -> list[Batch]:
-        """Return all validation photos."""
-        return sampling.photo_batches(photos.rows["validation"], photos.labels["validation"], 256)
+    def listed(self, photos: Photos, split: str) -> list[Batch]:
+        """Return all photos of a split."""
+        return sampling.photo_batches(photos.rows[split], photos.labels[split], 256)
 
     def chance(self, photos: Photos) -> float:
         """One name drawn among all."""
@@ -72,11 +80,6 @@ class Naming(Task):
     def samples(self, photos: Photos) -> tuple[Tensor, ...]:
         """Return the rows of the test photos."""
         return (photos.rows["test"],)
-
-    def judge(self, network: nn.Module, photos: Photos) -> dict[str, Tensor]:
-        """Return whether each photo is named rightly: split to (M,) bool."""
-        outputs = {split: embed(network, photos.pixels, photos.rows[split]) for split in SPLITS}
-        return {split: outputs[split].argmax(dim=1) == photos.labels[split] for split in SPLITS}
 
 
 @dataclass(frozen=True)
@@ -94,17 +97,17 @@ class Pairs(Task):
         """Draw one epoch: as many random pairs as there are training photos."""
         rows, labels = photos.rows["train"], photos.labels["train"]
         left, right, same = sampling.random_pairs(labels, len(rows), generator, self.draw_by)
-        return sampling.fixed_batches((rows[left], rows[right]), same, size=size)
+        return sampling.tuple_batches((rows[left], rows[right]), same, size=size)
 
     def values(self, embeddings: Tensor, left: Tensor, right: Tensor, same: Tensor) -> dict[str, Tensor]:
         """Contrastive loss (2.9). (U, D) embeddings, (B,) positions and truth to (B,) values."""
         distances = distance(embeddings.index_select(0, left), embeddings.index_select(0, right))
         return {"loss": losses.contrastive_loss(distances, same, self.margin)}
 
-    def validation(self, photos: Photos) -> list[Batch]:
-        """Return the fixed validation pairs."""
-        pairs = photos.pairs("validation")
-        return sampling.fixed_batches(pairs[:2], pairs.same)
+    def listed(self, photos: Photos, split: str) -> list[Batch]:
+        """Return the fixed pairs of a split."""
+        pairs = photos.pairs(split)
+        return sampling.tuple_batches(pairs[:2], pairs.same)
 
     def lists(self, photos: Photos, splits: Sequence[str] = SPLITS) -> dict[str, sampling.LabelledPairs]:
         """Return the fixed pairs of each split."""
@@ -132,7 +135,7 @@ class Pairs(Task):
         pairs = self.lists(photos, splits)
         distances = {split: pair_distances(network, photos.pixels, pairs[split]) for split in splits}
         threshold = choose_threshold(distances["validation"], pairs["validation"].same)
-        return threshold, {split: verified(distances[split], pairs[split].same, threshold) for split in splits}
+        return threshold, {split: pair_hits(distances[split], pairs[split].same, threshold) for split in splits}
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ class Triplets(Task):
         """Draw one epoch: as many random triplets as there are training photos."""
         rows, labels = photos.rows["train"], photos.labels["train"]
         triplets = sampling.random_triplets(labels, len(rows), generator, self.draw_by)
-        return sampling.fixed_batches([rows[column] for column in triplets], size=size)
+        return sampling.tuple_batches([rows[column] for column in triplets], size=size)
 
     def values(self, embeddings: Tensor, anchor: Tensor, positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
         """Triplet loss (2.11), and how triplets fare. (U, D), three (B,) positions to (B,) values.
@@ -163,32 +166,24 @@ class Triplets(Task):
         facts = {"accuracy": near + self.margin < far, "ranked": near < far, "active": loss > 0}
         return {"loss": loss} | facts | {"positive_distance": near, "negative_distance": far}
 
-    def validation(self, photos: Photos) -> list[Batch]:
-        """Return the fixed validation triplets."""
-        return sampling.fixed_batches(photos.triplets("validation"))
+    def listed(self, photos: Photos, split: str) -> list[Batch]:
+        """Return the fixed triplets of a split."""
+        return sampling.tuple_batches(photos.triplets(split))
 
     def samples(self, photos: Photos) -> tuple[Tensor, ...]:
         """Return the rows of the fixed test triplets: anchors, positives, negatives."""
         return tuple(photos.triplets("test"))
 
-    def judge(self, network: nn.Module, photos: Photos, measure: str = "accuracy") -> dict[str, Tensor]:
-        """Return whether each fixed triplet is ranked rightly, with the margin or ("ranked") without."""
-        lists = {split: sampling.fixed_batches(photos.triplets(split)) for split in SPLITS}
-        return {
-            split: self.values(embed(network, photos.pixels, batch.photos), *batch.target)[measure]
-            for split, (batch,) in lists.items()
-        }
-
 
 @dataclass(frozen=True)
 class Grouped(Task):
-    """Losses on P×K batches: several photos of each of their categories, compared all with all."""
+    """Losses on batches of P categories with K photos each, compared all with all."""
 
     loss: str = "triplet"  # "triplet" (of the mined kind), "soft margin", "all pairs" or "supervised contrastive"
     mined: str = "semi-hard"  # which triplets, one of `losses.KINDS`
     distance: str = "squared"
     margin: float | None = 1.0  # in units of the distance; None where the loss has none
-    each: int = 4  # photos of a category that come together, K
+    each: int = 4  # photos of a category that come together: the K of P×K batches
 
     def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
         """Draw one epoch: every training photo at most once."""
@@ -221,4 +216,4 @@ def balanced_pairs(distances: Tensor, labels: Tensor, margin: float) -> Tensor:
     each = losses.contrastive_loss(distances[first, second], same, margin)
     # At least 1, since a batch may hold no pair of one kind.
     weights = torch.where(same, 0.5 / same.sum().clamp(min=1), 0.5 / (~same).sum().clamp(min=1))
-    return each * weights * len(each)
+    return each * weights * len(each)  # whose plain mean is half the mean of similar and half that of dissimilar pairs

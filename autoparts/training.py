@@ -21,7 +21,7 @@ from autoparts.models import half_precision, photo_input
 from autoparts.sampling import Photos, seeded
 from autoparts.tasks import Task
 
-Augment = Callable[[Tensor, Tensor, torch.Generator, float], Tensor]
+Augment = Callable[[Tensor, Tensor, torch.Generator, float], Tensor]  # see `fit`
 
 
 def adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
@@ -77,14 +77,15 @@ def fit(
         schedule: from the share of the training that is done, 0 to 1, to a factor of the learning rate.
         augment: from (B, 1, S, S) inputs, the rows (B,) of their photos, a generator and the share of the training
             that is done to inputs; for training batches only.
-        validate: whether to take the task's validation batches and measures after each epoch.
+        validate: whether to take the task's listed validation batches and measures after each epoch.
         checkpoint: file for the state after each epoch, and under "best" the weights of the lowest `task.score`.
         key: fingerprint of all that determines this training (`Run.fit` makes one); a checkpoint with another key is
             started over, and a damaged one is set aside.
         say: gets one line per epoch.
 
     Returns:
-        History, one row per epoch: epoch, training_* and validation_* means of the task's values, then its measures.
+        History, one row per epoch: epoch, then means of the task's values, training_* over the epoch's batches while
+        the weights change, validation_* with the weights at its end; then its measures, taken at the end too.
 
     Raises:
         UserError: if the loss becomes NaN or infinite; the checkpoint of the epoch before is kept.
@@ -95,14 +96,14 @@ def fit(
         )
     _keep_memory()
     network.to(photos.device)
-    run = _Run(network, optimiser(network, learning_rate), seeded(seed))
-    run.resume(checkpoint, key, say)
-    if run.history:
-        say(f"going on after epoch {len(run.history)} of {epochs}")
-    for epoch in range(len(run.history) + 1, epochs + 1):
+    state = _State(network, optimiser(network, learning_rate), seeded(seed))
+    state.resume(checkpoint, key, say)
+    if state.history:
+        say(f"going on after epoch {len(state.history)} of {epochs}")
+    for epoch in range(len(state.history) + 1, epochs + 1):
         started = time.perf_counter()
-        batches = task.batches(photos, batch_size, run.generator)
-        means = train_epoch(run, photos, task, batches, (epoch - 1, epochs), learning_rate, schedule, augment)
+        batches = task.batches(photos, batch_size, state.generator)
+        means = train_epoch(state, photos, task, batches, epoch - 1, epochs, learning_rate, schedule, augment)
         if not math.isfinite(means["loss"]):
             raise UserError(
                 f"the training loss became {means['loss']} in epoch {epoch}; likely causes are a learning rate (it is "
@@ -111,18 +112,18 @@ def fit(
             )
         row = {"epoch": epoch} | {f"training_{name}": value for name, value in means.items()}
         if validate:
-            held_out = values_of(network, photos.pixels, task.validation(photos), task.values)
+            held_out = values_of(network, photos.pixels, task.listed(photos, "validation"), task.values)
             row |= {f"validation_{name}": float(values.double().mean()) for name, values in held_out.items()}
             row |= task.measure(network, photos)
-        run.record(row, task.score(row))
-        run.save(checkpoint, key, finished=epoch == epochs)
+        state.record(row, task.score(row))
+        state.save(checkpoint, key, finished=epoch == epochs)
         say(progress_line(row, epochs, time.perf_counter() - started))
     network.eval()
-    return pd.DataFrame(run.history)
+    return pd.DataFrame(state.history)
 
 
 @dataclass
-class _Run:
+class _State:
     """All that changes during a training, to be saved and restored together."""
 
     network: nn.Module
@@ -169,32 +170,33 @@ class _Run:
 
 
 def train_epoch(
-    run: _Run,
+    state: _State,
     photos: Photos,
     task: Task,
     batches: list,
-    place: tuple[int, int],
+    before: int,
+    epochs: int,
     learning_rate: float,
     schedule: Callable[[float], float],
     augment: Augment | None,
 ) -> dict[str, float]:
-    """Take one optimiser step per batch; return the mean of each value over all samples."""
-    run.network.train()
+    """Take one optimiser step per batch, after so many epochs; return the mean of each value over all samples."""
+    state.network.train()
     totals: dict[str, Tensor] = {}  # kept on the device, so that no step waits for the processor
     samples = 0
     for step, batch in enumerate(batches):
-        done = (place[0] + step / len(batches)) / place[1]  # share of the whole training
-        for group in run.optimiser.param_groups:
+        done = (before + step / len(batches)) / epochs  # share of the whole training
+        for group in state.optimiser.param_groups:
             group["lr"] = learning_rate * schedule(done) * group.get("lr_scale", 1.0)
-        inputs = photo_input(photos.pixels[batch.photos.to(photos.device)])
-        inputs = augment(inputs, batch.photos, run.generator, done) if augment else inputs
+        inputs = photo_input(photos.pixels[batch.rows.to(photos.device)])
+        inputs = augment(inputs, batch.rows, state.generator, done) if augment else inputs
         with half_precision(inputs.device):
-            outputs = run.network(inputs)
+            outputs = state.network(inputs)
         # Losses subtract close numbers, so they are computed in float32 whatever the network ran in.
         values = task.values(outputs.float(), *(target.to(inputs.device) for target in batch.target))
-        run.optimiser.zero_grad()
+        state.optimiser.zero_grad()
         values["loss"].mean().backward()
-        run.optimiser.step()
+        state.optimiser.step()
         samples += len(values["loss"])
         for name, value in values.items():
             totals[name] = totals.get(name, 0) + value.detach().sum(dtype=torch.float64)

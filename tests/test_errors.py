@@ -5,7 +5,7 @@ import os
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_again, set_aside, whole_file
+from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 
 
 def test_a_notebook_shows_the_message_alone(capsys):
@@ -90,8 +90,8 @@ def test_a_whole_json_file_is_read_and_a_folder_in_its_place_set_aside(tmp_path)
 
 def test_a_file_that_is_written_again_is_read_if_it_is_whole(tmp_path, capsys):
     path = tmp_path / "a.json"
-    assert read_json_again(path) == {}
+    assert read_json_or_empty(path) == {}
     path.write_text("{")
-    assert read_json_again(path) == {} and not path.exists() and capsys.readouterr().err.count("set aside") == 1
+    assert read_json_or_empty(path) == {} and not path.exists() and capsys.readouterr().err.count("set aside") == 1
     path.write_text('{"seed": 1}')
-    assert read_json_again(path) == {"seed": 1}
+    assert read_json_or_empty(path) == {"seed": 1}

@@ -31,7 +31,7 @@ def test_the_threshold_curve_is_that_of_scikit_learn(judged, threshold):
         assert row[name] == pytest.approx(getattr(metrics, f"{name}_score")(truth, called, **zero))
     counts = metrics.confusion_matrix(truth, called, labels=[False, True]).ravel()
     assert row[["true_negative", "false_positive", "false_negative", "true_positive"]].tolist() == counts.tolist()
-    assert evaluation.verified(distances, same, threshold).sum() == counts[0] + counts[3]
+    assert evaluation.pair_hits(distances, same, threshold).sum() == counts[0] + counts[3]
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -41,7 +41,7 @@ def test_the_chosen_threshold_is_as_good_as_any(seed, scale):
     distances = (torch.rand(30, generator=seeded(seed + 100)) + torch.where(same, 0, 0.4)) * scale
     distances[::7] = distances[0]
     threshold = evaluation.choose_threshold(distances, same)
-    right = evaluation.verified(distances, same, threshold).sum()
+    right = evaluation.pair_hits(distances, same, threshold).sum()
     assert right == max(((distances <= cut) == same).sum() for cut in [-math.inf, *distances])
     assert threshold not in distances.tolist()
 
@@ -51,7 +51,7 @@ def test_the_chosen_threshold_is_as_good_as_any(seed, scale):
 def test_a_threshold_can_lie_beyond_all_distances(value, kind):
     """Distances above 16 are farther apart in float32 than the step by which the last threshold lies beyond them."""
     distances, same = torch.full((4,), value), torch.full((4,), kind)
-    assert evaluation.verified(distances, same, evaluation.choose_threshold(distances, same)).all()
+    assert evaluation.pair_hits(distances, same, evaluation.choose_threshold(distances, same)).all()
     assert np.isfinite(evaluation.threshold_curve(distances, same, torch.tensor([0.0, 0.5, 2.0])).to_numpy()).all()
 
 
@@ -60,7 +60,7 @@ def test_a_threshold_between_neighbouring_numbers_separates_them():
     for _ in range(6):
         distances, same = torch.stack([low, low.nextafter(torch.tensor(9.0))]), torch.tensor([True, False])
         threshold = evaluation.choose_threshold(distances, same)
-        assert evaluation.verified(distances, same, threshold).all()
+        assert evaluation.pair_hits(distances, same, threshold).all()
         curve = evaluation.threshold_curve(distances, same, torch.tensor([threshold], dtype=torch.float64))
         assert curve["accuracy"].tolist() == [1]
         low = distances[1]

@@ -139,17 +139,17 @@ def test_what_cannot_be_drawn_from_is_refused(draw, labels):
 
 
 @pytest.mark.parametrize("size", [1, 7, 256])
-def test_fixed_batches_hold_each_photo_once_and_map_back(size):
+def test_tuple_batches_hold_each_photo_once_and_map_back(size):
     rows = torch.arange(100, 121)[torch.randperm(21, generator=seeded(0))]
     left, right, same = sampling.random_pairs(LABELS, 50, seeded(1))
     pairs = (rows[left], rows[right])
-    batches = sampling.fixed_batches(pairs, same, size=size)
+    batches = sampling.tuple_batches(pairs, same, size=size)
     assert [len(batch.target[0]) for batch in batches] == [size] * (50 // size) + [50 % size] * (50 % size > 0)
     for batch in batches:
-        assert len(batch.photos.unique()) == len(batch.photos)
-        assert set(torch.cat(batch.target[:2]).tolist()) == set(range(len(batch.photos)))
+        assert len(batch.rows.unique()) == len(batch.rows)
+        assert set(torch.cat(batch.target[:2]).tolist()) == set(range(len(batch.rows)))
     for column in range(2):
-        assert torch.cat([batch.photos[batch.target[column]] for batch in batches]).equal(pairs[column])
+        assert torch.cat([batch.rows[batch.target[column]] for batch in batches]).equal(pairs[column])
     assert torch.cat([batch.target[2] for batch in batches]).equal(same)
 
 
@@ -157,11 +157,11 @@ def test_photo_batches_hold_every_photo_once_with_its_label():
     rows = torch.arange(50, 71)
     for generator in (None, seeded(3)):
         batches = sampling.photo_batches(rows, LABELS, 8, generator)
-        photos = torch.cat([batch.photos for batch in batches])
+        photos = torch.cat([batch.rows for batch in batches])
         assert sorted(photos.tolist()) == rows.tolist()
         assert photos.equal(rows) == (generator is None)
         assert torch.cat([batch.target[0] for batch in batches]).equal(LABELS[photos - 50])
-        assert [len(batch.photos) for batch in batches] == [8, 8, 5]
+        assert [len(batch.rows) for batch in batches] == [8, 8, 5]
 
 
 def test_category_batches_hold_groups_of_a_category_and_no_photo_twice():
@@ -169,8 +169,8 @@ def test_category_batches_hold_groups_of_a_category_and_no_photo_twice():
     missed = set(range(200, 221))
     for seed in SEEDS:
         batches = sampling.category_batches(rows, LABELS, 8, 3, seeded(seed))
-        assert [len(batch.photos) for batch in batches] == [8, 8]
-        photos = torch.cat([batch.photos for batch in batches])
+        assert [len(batch.rows) for batch in batches] == [8, 8]
+        photos = torch.cat([batch.rows for batch in batches])
         assert len(photos.unique()) == 16
         labels = torch.cat([batch.target[0] for batch in batches])
         assert labels.equal(LABELS[photos - 200])
@@ -179,4 +179,4 @@ def test_category_batches_hold_groups_of_a_category_and_no_photo_twice():
         missed -= set(photos.tolist())
     assert not missed  # what an epoch leaves out, another one takes
     few = sampling.category_batches(rows[:5], LABELS[:5], 8, 3, seeded(0))
-    assert len(few) == 1 and sorted(few[0].photos.tolist()) == rows[:5].tolist()
+    assert len(few) == 1 and sorted(few[0].rows.tolist()) == rows[:5].tolist()

@@ -43,7 +43,7 @@ def same_batches(found, expected):
     """Whether two lists of batches are the same, tensor by tensor."""
 
     def plain(batches):
-        return [[tensor.tolist() for tensor in (batch.photos, *batch.target)] for batch in batches]
+        return [[tensor.tolist() for tensor in (batch.rows, *batch.target)] for batch in batches]
 
     return plain(found) == plain(expected) != []
 
@@ -56,18 +56,20 @@ def test_an_epoch_is_drawn_from_all_training_photos_by_the_generator(photos, dra
     for task, drawn in (
         (tasks.Naming(), sampling.photo_batches(rows, labels, 8, seeded(0))),
         (tasks.Grouped(each=3), sampling.category_batches(rows, labels, 8, 3, seeded(0))),
-        (tasks.Pairs(draw_by=draw_by), sampling.fixed_batches((rows[left], rows[right]), same, size=8)),
-        (tasks.Triplets(draw_by=draw_by), sampling.fixed_batches([rows[column] for column in triplets], size=8)),
+        (tasks.Pairs(draw_by=draw_by), sampling.tuple_batches((rows[left], rows[right]), same, size=8)),
+        (tasks.Triplets(draw_by=draw_by), sampling.tuple_batches([rows[column] for column in triplets], size=8)),
     ):
         assert same_batches(task.batches(photos, 8, seeded(0)), drawn), task
 
 
 def test_the_validation_loss_is_taken_on_the_fixed_lists(photos):
     rows, labels, pairs = photos.rows["validation"], photos.labels["validation"], photos.pairs("validation")
-    assert same_batches(tasks.Naming().validation(photos), [sampling.Batch(rows, (labels,))])
-    assert same_batches(tasks.Pairs().validation(photos), sampling.fixed_batches(pairs[:2], pairs.same))
-    assert same_batches(tasks.Triplets().validation(photos), sampling.fixed_batches(photos.triplets("validation")))
-    assert tasks.Grouped().validation(photos) == []
+    assert same_batches(tasks.Naming().listed(photos, "validation"), [sampling.Batch(rows, (labels,))])
+    assert same_batches(tasks.Pairs().listed(photos, "validation"), sampling.tuple_batches(pairs[:2], pairs.same))
+    assert same_batches(
+        tasks.Triplets().listed(photos, "validation"), sampling.tuple_batches(photos.triplets("validation"))
+    )
+    assert tasks.Grouped().listed(photos, "validation") == []
 
 
 # Values
@@ -125,7 +127,7 @@ def test_mined_triplets_cost_what_those_of_a_loop_cost(kind):
     for seed in range(20):
         embeddings, labels = batch(seed)
         distances = losses.distance_matrix(embeddings, embeddings, "squared")
-        triplets = naive_triplets(distances, labels, torch.arange(12), WANTED[kind])
+        triplets = naive_triplets(distances, labels, WANTED[kind])
         expected = sorted(max(0.0, float(distances[a, p] - distances[a, n]) + 1) for a, p, n in triplets)
         found = tasks.Grouped("triplet", kind).values(embeddings, labels)["loss"]
         assert sorted(found.tolist()) == pytest.approx(expected or [0.0] * 12)

@@ -99,9 +99,7 @@ def softmax_row(logits: Embedded, photos: Photos, draws: int) -> pd.Series:
     truth, outputs = photos.labels["test"], logits.vectors[photos.rows["test"]]  # (M,), (M, categories)
     hits = outputs.topk(min(5, outputs.shape[1])).indices == truth[:, None]
     right = pd.Series(hits[:, 0].double().numpy())
-    generator = np.random.default_rng(photos.seed)
-    weights = retrieval.resampled_weights(truth, draws, generator)
-    low, high = retrieval.weighted_interval(right.to_numpy(), weights, generator)
+    low, high = retrieval.accuracy_interval(hits[:, 0], (photos.rows["test"],), photos, draws)
     first = {"precision@1": right.mean(), "precision@1 low": low, "precision@1 high": high, "class top-1": right.mean()}
     macro, five = right.groupby(truth.numpy()).mean().mean(), float(hits.any(dim=1).double().mean())
     return pd.Series(first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)})
@@ -129,7 +127,7 @@ def paired_differences(queries: Queries, photos: Photos, against: str, draws: in
     }
     for name, frame in queries.items():
         gain = float(frame[["precision@1"]].mean().mean() - queries[against][["precision@1"]].mean().mean())
-        low, high = np.nanquantile(means[name] - means[against], [0.025, 0.975])
+        low, high = retrieval.percentile_interval(means[name] - means[against])
         judged = "better" if low > 0 else "worse" if high < 0 else "not to be told apart"
         rows[name] = {"difference": gain, "difference low": low, "difference high": high, "judged": judged}
     return pd.DataFrame(rows).T.drop(against).infer_objects().rename_axis(f"compared with: {against}")

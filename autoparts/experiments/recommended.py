@@ -36,7 +36,7 @@ class CosineNaming(Task):
 
     distance: ClassVar[str] = "cosine"
     batches = Grouped.batches
-    validation = Naming.validation
+    listed = Naming.listed
 
     network: models.Recogniser  # holds the head
     smoothing: float = 0.1  # share of the probability for all names alike: part names are never quite certain

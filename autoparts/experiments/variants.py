@@ -32,7 +32,7 @@ class Quadruplets(Triplets):
         for near in (low, high):  # leap over the nearer category, then over the farther one
             place = torch.where(place >= start[near], place + count[near], place)
         second = order[torch.where(free > 0, place, place_of[positive])]
-        return sampling.fixed_batches([rows[column] for column in (anchor, positive, first, second)], size=size)
+        return sampling.tuple_batches([rows[column] for column in (anchor, positive, first, second)], size=size)
 
     def values(self, embeddings: Tensor, *columns: Tensor) -> dict[str, Tensor]:
         """Quadruplet loss, the second margin half of the first. (U, D) embeddings, four (B,) positions to (B,)."""
@@ -55,7 +55,7 @@ class OfflineTriplets(Triplets):
         gap = distance(anchor, negative) - distance(anchor, positive)
         kept = ((gap >= gap.quantile(0.25)) & (gap <= gap.quantile(0.75))).nonzero().flatten().cpu()
         kept = kept[torch.randperm(len(kept), generator=generator)[: len(kept) // 2]]
-        return sampling.fixed_batches(rows[drawn[:, kept]], size=size)
+        return sampling.tuple_batches(rows[drawn[:, kept]], size=size)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class CountedTriplets(Grouped):
         rows, labels, generator = photos.rows["train"], photos.labels["train"], sampling.seeded(photos.seed)
         counts = []
         for batch in sampling.category_batches(rows, labels, self.batch_size, self.each, generator)[:5]:
-            vectors = embed(network, photos.pixels, batch.photos)
+            vectors = embed(network, photos.pixels, batch.rows)
             distances = distance_matrix(vectors, vectors, self.distance)
             counts.append(losses.count_kinds(distances, batch.target[0], self.margin))
         total = pd.DataFrame(counts).sum()
@@ -95,11 +95,11 @@ class Budgeted(Task):
         batches, left, last = [], self.photos, size
         while left > 0 and last >= min(8, size):  # a step on fewer would be mostly chance
             for batch in self.task.batches(photos, last, generator):
-                if len(batch.photos) > left:
-                    last = last * left // len(batch.photos)
+                if len(batch.rows) > left:
+                    last = last * left // len(batch.rows)
                     break
                 batches.append(batch)
-                left -= len(batch.photos)
+                left -= len(batch.rows)
         return batches or self.task.batches(photos, size, generator)[:1]
 
     def values(self, outputs: Tensor, *target: Tensor) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ from nbformat import NotebookNode, writes
 from tqdm import tqdm
 
 from autoparts.catalogue import printable
-from autoparts.errors import FailedError, UserError, disk_errors, read_json_again, set_aside, whole_file
+from autoparts.errors import FailedError, UserError, disk_errors, read_json_or_empty, set_aside, whole_file
 from autoparts.models import fast_bfloat16
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
@@ -88,7 +88,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     """Bring notebooks up to date in a run folder that is locked; see `run`."""
     if restart:
         _empty(folder)
-    read_json_again(folder / "run.json")  # a damaged one is set aside, not overwritten
+    read_json_or_empty(folder / "run.json")  # a damaged one is set aside, not overwritten
     open_run(name, study)
     _say(f"{len(study.catalogue):,} photos in {len(study.categories)} categories")
     for rule, gone in study.removed.groupby("rule"):

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from autoparts.catalogue import SPLITS, below_root
-from autoparts.evaluation import verified
+from autoparts.evaluation import pair_hits
 from autoparts.models import count_parameters
 from autoparts.photos import open_photo, prepare_photo
 from autoparts.sampling import LabelledPairs
@@ -175,7 +175,7 @@ def extreme_pairs(pairs: LabelledPairs, distances: Tensor, threshold: float, eac
         "hardest dissimilar": dissimilar[:each],
         "easiest dissimilar": dissimilar[-each:],
     }
-    right, titles = verified(distances, pairs.same, threshold), []
+    right, titles = pair_hits(distances, pairs.same, threshold), []
     for kind, chosen in kinds.items():
         for place in chosen.tolist():
             titles += [kind, f"{distances[place]:.2f} {'✓' if right[place] else '✗ wrong'}"]

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from autoparts import catalogue, evaluation, models, retrieval, training
-from autoparts.errors import UserError, disk_errors, read_json, read_json_again, set_aside, whole_file
+from autoparts.errors import UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import code_fingerprint, fingerprint
@@ -105,7 +105,7 @@ class Run:
             [CORE, torch.__version__, torch.get_num_threads(), str(photos.device), models.fast_bfloat16(photos.device)],
         )
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
-        history.attrs = settings
+        history.attrs = settings  # for `save`
         return history
 
     def features(self, network: models.Recogniser, photos: Photos) -> Tensor:
@@ -191,7 +191,7 @@ def open_run(name: str, study: Study) -> Run:
         "split_file": blake2b(split.encode(), digest_size=16).hexdigest(),
     }
     with disk_errors(path):  # the name may be too long to be looked for
-        there = read_json_again(path)
+        there = read_json_or_empty(path)
     if there and any(there.get(key) != facts[key] for key in ("version", *IDENTITY)):
         raise UserError(
             f"run folder {folder} belongs to another study: it holds {_told(there)}, and this is {_told(facts)}. "
@@ -238,11 +238,11 @@ def _told(facts: dict[str, Any]) -> str:
 
 
 def _write_json(path: Path, content: dict[str, Any], photos: bool = True) -> None:
-    text = json.dumps(content, indent=1, default=_plain, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, default=_for_json, allow_nan=False) + "\n"
     tables.write_text(path, text if photos else PHOTO.sub('""', text))
 
 
-def _plain(value: Any) -> Any:
+def _for_json(value: Any) -> Any:
     """Turn what NumPy, pandas and torch return into what JSON knows."""
     if isinstance(value, pd.DataFrame):
         return value.astype(object).where(value.notna(), None).to_dict(orient="list")

@@ -20,7 +20,7 @@ from autoparts.models import choose_device
 from autoparts.sampling import Photos, derived_seed
 
 CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on own data what no model can learn
-    "auto": {"words": ()},
+    "auto": {"words": ()},  # on own data; on generated photos it is "substring"
     "substring": {},
     "word": {"whole_word": True},
     "none": {"words": (), "smallest": 1},

@@ -41,7 +41,7 @@ def batches(photos: Listed, repeats: int, temporary: Path) -> list[Row]:
 
     def ours() -> None:
         for batch in sampling.photo_batches(torch.arange(len(photos.pixels)), photos.labels, BATCH, sampling.seeded(0)):
-            models.photo_input(photos.pixels[batch.photos]).contiguous(memory_format=torch.channels_last)
+            models.photo_input(photos.pixels[batch.rows]).contiguous(memory_format=torch.channels_last)
 
     loaders = {name: loader(files, workers) for name, workers in WORKERS.items()}
     usual = {name: partial(_exhaust, read) for name, read in loaders.items()}
@@ -102,7 +102,7 @@ def contrastive(photos: Listed, repeats: int, temporary: Path, count: int = 10 *
 
     def draw(_: sampling.Photos, size: int, generator: torch.Generator) -> list[sampling.Batch]:
         left, right, same = sampling.random_pairs(photos.labels, count, generator)
-        return sampling.fixed_batches((left, right), same, size=size)
+        return sampling.tuple_batches((left, right), same, size=size)
 
     left, right, same = sampling.random_pairs(photos.labels, count, sampling.seeded(0))
     task, pairs = Drawn(draw, tasks.Pairs().values), Tuples(photos.paths, [left, right], same)
@@ -113,7 +113,7 @@ def triplet(photos: Listed, repeats: int, temporary: Path, count: int = 10 * BAT
     """One epoch of random triplets with `fit`, and the same triplets the usual way."""
 
     def draw(_: sampling.Photos, size: int, generator: torch.Generator) -> list[sampling.Batch]:
-        return sampling.fixed_batches(sampling.random_triplets(photos.labels, count, generator), size=size)
+        return sampling.tuple_batches(sampling.random_triplets(photos.labels, count, generator), size=size)
 
     task = Drawn(draw, tasks.Triplets().values)
     triplets = Tuples(photos.paths, sampling.random_triplets(photos.labels, count, sampling.seeded(0)))
@@ -184,7 +184,7 @@ def step(photos: Listed, repeats: int, temporary: Path, steps: int = 10) -> list
     recogniser = models.initialised(0, models.Recogniser, categories)
     size = recommended.BATCH
     return [
-        _rate("thesis network", thesis, adam(thesis, 1e-3), photos.pixels[batch.photos],
+        _rate("thesis network", thesis, adam(thesis, 1e-3), photos.pixels[batch.rows],
               _mean(tasks.Pairs(), *batch.target), repeats, steps),
         _rate("recommended network", recogniser, Muon(recogniser, 1e-3), photos.pixels[:size],
               _mean(recommended.CosineNaming(recogniser), photos.labels[:size]), repeats, steps),

@@ -77,7 +77,8 @@ def test_the_comparison_has_a_row_per_model_and_one_of_chance(photos):
 def test_the_softmax_row_names_by_the_largest_logit():
     logits = torch.tensor([[3.0, 1, 0, 0, 0, 0], [9, 8, 0, 0, 0, -1], [0, 3, 5, 0, 0, 0], [6, 5, 4, 3, 2, 1]])
     truth = torch.tensor([0, 0, 1, 5])
-    photos = SimpleNamespace(labels={"test": truth}, rows={"test": torch.arange(4)}, seed=0)
+    of_test = {"test": torch.arange(4)}
+    photos = SimpleNamespace(labels={"test": truth}, rows=of_test, pixels=torch.zeros(4, 1, 1), seed=0)
     row = comparison.softmax_row(retrieval.Embedded(logits), photos, 50)
     assert row["precision@1"] == row["class top-1"] == 0.5 and row["queries"] == 4
     assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)

@@ -160,7 +160,7 @@ def test_every_row_gets_as_many_photos(patterns):
     for row in (row for row in variants.ROWS if row.trained):
         for size in (64, 16, 5):
             batches = variants.Budgeted(row.task, 800).batches(photos, size, seeded(0))
-            assert sum(len(batch.photos) for batch in batches) == pytest.approx(800, abs=24), row.name
+            assert sum(len(batch.rows) for batch in batches) == pytest.approx(800, abs=24), row.name
     assert len(variants.Budgeted(tasks.Naming(), 3).batches(photos, 64, seeded(0))) == 1  # never none at all
 
 

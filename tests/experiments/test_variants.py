@@ -25,10 +25,10 @@ def test_rows_have_names_of_their_own_and_a_margin_in_units_of_their_distance():
 def test_quadruplets_are_triplets_with_a_negative_of_a_third_category(patterns, sizes):
     photos = patterns(*sizes)
     (batch,) = Quadruplets().batches(photos, 1000, seeded(0))
-    columns = [batch.photos[column] for column in batch.target]
+    columns = [batch.rows[column] for column in batch.target]
     kinds = torch.stack([photos.labels["train"][column] for column in columns])
     (same,) = tasks.Triplets().batches(photos, 1000, seeded(0))
-    assert all(mine.equal(same.photos[theirs]) for mine, theirs in zip(columns, same.target, strict=False))
+    assert all(mine.equal(same.rows[theirs]) for mine, theirs in zip(columns, same.target, strict=False))
     assert kinds[0].equal(kinds[1]) and (kinds[0] != kinds[2]).all() and (kinds[3] != kinds[2]).all()
     assert (kinds[3] != kinds[0]).all() if len(sizes) > 2 else kinds[3].equal(kinds[0])
 
@@ -54,7 +54,7 @@ def test_offline_triplets_leave_out_the_easiest_and_the_hardest(patterns):
     taken = []
     for seed in range(30):  # each epoch takes half of the same triplets
         (batch,) = OfflineTriplets().batches(photos, 10_000, seeded(seed))
-        a, p, n = (batch.photos[column] for column in batch.target)
+        a, p, n = (batch.rows[column] for column in batch.target)
         assert labels[a].equal(labels[p]) and (a != p).all() and (labels[a] != labels[n]).all()
         assert len(a) == pytest.approx(len(labels), abs=1)
         taken.append(gaps(a, p, n))
