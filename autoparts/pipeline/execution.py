@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from autoparts.catalogue import printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json_again, set_aside, whole_file
-from autoparts.models import fast_bfloat16
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
 from autoparts.pipeline.progress import Progress
@@ -234,7 +233,7 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
         "parameters": {name: value for values in wanted.values() for name, value in values.items()},
         "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
         "threads": torch.get_num_threads(),
-        "precision": "bfloat16" if fast_bfloat16(study.photos.device) else "float32",
+        "precision": stamps.precision(study),
         "versions": stamps.versions(),
         "commit": commit,
         "clean_tree": None if changes is None else changes == "",
