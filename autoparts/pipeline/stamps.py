@@ -42,11 +42,10 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
     texts = sorted(text for text in PACKAGE.rglob("*") if text.suffix in (".csv", ".txt"))
     photo = parameters.get("photo")
     read = {kind: [digest(folder / name) for name in declared.reads if name.startswith(kind)] for kind in FOLDERS}
-    photos = {"photos": study.fingerprint} if study else {}
-    computed = {"precision": f"{precision(study)} on {study.photos.device}"} if study else {}
+    known = {"photos": study.fingerprint, "precision": f"{precision(study)}, {study.photos.device}"} if study else {}
     if study and declared.shows_left_out:
-        photos["photos left out"] = study.source_fingerprint
-    return photos | {
+        known["photos left out"] = study.source_fingerprint
+    return known | {
         "code": _hash([code_fingerprint(PACKAGE), *map(digest, texts)]),
         "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
         "parameters": _hash(parameters),
@@ -55,7 +54,6 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
         "weights": _hash(read["models"]),
         "libraries": _hash(versions()),
         "threads": str(torch.get_num_threads()),
-        **computed,
     }
 
 
