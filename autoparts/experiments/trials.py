@@ -22,7 +22,7 @@ from autoparts.experiments import subsets
 from autoparts.experiments.recommended import train_recommended
 from autoparts.experiments.variants import Budgeted, Row
 from autoparts.sampling import Photos, derived_seed
-from autoparts.study.fingerprint import fingerprint
+from autoparts.study.fingerprint import fingerprint, replaced
 from autoparts.study.run import Run
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
@@ -133,7 +133,8 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device
     """Call a function with each job, in a process for each core, or one by one on a GPU; results come in order."""
     # joblib replaces a process that has kept much memory, which torch does on purpose; no job is lost by it.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-    workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" else 1
+    # New processes have the core as it is in its files.
+    workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" and not replaced() else 1
     return joblib.Parallel(workers, return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
 
 

@@ -25,7 +25,6 @@ from tqdm import tqdm
 
 from autoparts.catalogue import printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json_or_empty, set_aside, whole_file
-from autoparts.models import fast_bfloat16
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
 from autoparts.pipeline.progress import Progress
@@ -132,11 +131,12 @@ def _record(executed: Path) -> dict[str, Any] | None:
 
 
 def _empty(folder: Path) -> None:
-    """Remove what a run writes, and nothing else; nothing at all from a folder that holds no run."""
+    """Remove what a run writes, and nothing of its users; nothing at all from a folder that holds no run."""
     names = [*stamps.FOLDERS, "notebooks", "run.json", "index.html", *(f"{stem}.html" for stem in TABLE)]
     if any((folder / name).exists() for name in ("run.json", "results/data.json")):
-        _say(f"{folder} is emptied")
-        for path in (folder / name for name in names):
+        _say(f"{folder} is emptied, but for feedback and what its finder was taught")
+        weights = [path for path in folder.glob("models/*") if "-taught-" not in path.name]  # as `teach.taught_file`
+        for path in [*weights, *(folder / name for name in names if name != "models")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
@@ -233,7 +233,7 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
         "parameters": {name: value for values in wanted.values() for name, value in values.items()},
         "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
         "threads": torch.get_num_threads(),
-        "precision": "bfloat16" if fast_bfloat16(study.photos.device) else "float32",
+        "precision": stamps.precision(study),
         "versions": stamps.versions(),
         "commit": commit,
         "clean_tree": None if changes is None else changes == "",

@@ -88,7 +88,10 @@ def plan(only: Sequence[str], profile: str, given: Mapping[str, Any]) -> Plan:
     selected, values = select(only), read_profile(profile)
     declared = {path: declared_parameters(path) for path in select()}
     check(values, ChainMap(*declared.values()), f"profile {profile}: no notebook has a")
-    check(given, ChainMap(*(declared[path] for path in selected)), "no notebook has a")
+    check(given, ChainMap(*declared.values()), "no notebook has a")
+    for name in given.keys() - ChainMap(*(declared[path] for path in selected)):
+        owners = ", ".join(path.stem[:2] for path in declared if name in declared[path])
+        raise UserError(f"parameter {name} is of notebook {owners}, which --only {','.join(only)} leaves out")
     if option := next((name for name in ("data", "name") if name in values or name in given), None):
         raise UserError(f"{option} is given with --{option}, not as a parameter")
     return {path: complete(declared[path], {**values, **given}) for path in selected}

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from autoparts.errors import FailedError
+from autoparts.models import fast_bfloat16
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, read_notebook
 from autoparts.study.fingerprint import code_fingerprint
 from autoparts.study.study import Study
 
-LIBRARIES = ("torch", "timm", "numpy", "pandas", "scikit-learn", "pillow", "matplotlib", "papermill")
+LIBRARIES = ("torch", "timm", "numpy", "scipy", "pandas", "scikit-learn", "cleanlab", "pillow", "matplotlib", "seaborn")
+LIBRARIES += ("papermill",)
 FOLDERS = ("tables", "figures", "results", "models")  # which notebooks write to
 RECORD = {"stamp": dict, "outputs": dict, "parameters": dict, "seconds": float}
 Records = Mapping[str, Mapping[str, Any]]  # of executed notebooks, by stem; see `read_record`
@@ -26,19 +28,25 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
+def precision(study: Study) -> str:
+    """Name the numbers that trainings of a study compute with, on its device and this machine."""
+    return "bfloat16" if fast_bfloat16(study.photos.device) else "float32"
+
+
 def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study | None) -> dict[str, str]:
     """Return a hash of each thing that a notebook's result depends on, among them the files of `folder` that it reads.
 
-    Parameters are values of all that it declares; the photos are left out without a study.
+    Parameters are values of all that it declares; photos and precision are left out without a study.
     """
     declared = TABLE[path.stem]
+    texts = sorted(text for text in PACKAGE.rglob("*") if text.suffix in (".csv", ".txt"))
     photo = parameters.get("photo")
     read = {kind: [digest(folder / name) for name in declared.reads if name.startswith(kind)] for kind in FOLDERS}
-    photos = {"photos": study.fingerprint} if study else {}
+    known = {"photos": study.fingerprint, "precision": f"{precision(study)}, {study.photos.device}"} if study else {}
     if study and declared.shows_left_out:
-        photos["photos left out"] = study.source_fingerprint
-    return photos | {
-        "code": code_fingerprint(PACKAGE),
+        known["photos left out"] = study.source_fingerprint
+    return known | {
+        "code": _hash([code_fingerprint(PACKAGE), *map(digest, texts)]),
         "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
         "parameters": _hash(parameters),
         "photo": digest(Path(photo).expanduser()) if photo else "",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 PLAIN = (bool, int, float, complex, str, bytes, range, type(None), Path, np.generic, torch.device, torch.dtype)
 CONTAINERS = (Mapping, list, tuple, set, frozenset)
+PACKAGE = Path(__file__).parents[1]
 
 
 def fingerprint(*values: Any) -> str:
@@ -137,3 +140,25 @@ def _syntax(source: bytes) -> str:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
     return ast.dump(tree)
+
+
+def _core() -> dict[tuple[str, ...], Any]:
+    """What the core's modules hold now, and their classes and dictionaries, by name; and the functions of torch."""
+    found: dict[tuple[str, ...], Any] = {("torch", name): value for name, value in vars(functional).items()}
+    for path in PACKAGE.glob("[!_]*.py"):
+        module = import_module(f"autoparts.{path.stem}")
+        for name, value in vars(module).items():
+            own = isinstance(value, type) and value.__module__ == module.__name__
+            inner = vars(value) if own else value if isinstance(value, dict) and name != "__builtins__" else {}
+            found[path.stem, name] = value
+            found |= {(path.stem, name, key): each for key, each in inner.items()}
+    return found
+
+
+CORE_AS_MADE = _core()
+
+
+def replaced() -> list[tuple[tuple[str, ...], Any]]:
+    """Return names and values of what a notebook has put in place of the core's own functions, classes and values."""
+    now = _core()
+    return [(name, now.get(name)) for name, value in CORE_AS_MADE.items() if now.get(name) is not value]

@@ -28,7 +28,7 @@ from autoparts import catalogue, evaluation, models, retrieval, training
 from autoparts.errors import UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
-from autoparts.study.fingerprint import code_fingerprint, fingerprint
+from autoparts.study.fingerprint import code_fingerprint, fingerprint, replaced
 from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
@@ -91,8 +91,9 @@ class Run:
         """Train a network, unless `models/<name>.pt` holds the result of this very training; see `training.fit`.
 
         What counts as this very training: the photos, the task and its fields, the network and its initial weights,
-        all settings, the code of the package's core and of functions and classes that the notebook itself defines,
-        torch's version, the device and the number of threads. Of a training that was interrupted the rest is done.
+        all settings, the code of the package's core and of functions and classes that the notebook itself defines, what
+        it puts in place of the core's own (`losses.contrastive_loss = ...`), torch's version, the device and the number
+        of threads. Of a training that was interrupted the rest is done.
         Photos and seed are those of the study, if none are given.
         """
         settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
@@ -103,6 +104,7 @@ class Run:
             None if photos.pixels is self.study.photos.pixels else photos.pixels,
             [network, task, *settings.values(), {name: value for name, value in options.items() if name != "say"}],
             [CORE, torch.__version__, torch.get_num_threads(), str(photos.device), models.fast_bfloat16(photos.device)],
+            *replaced(),
         )
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
         history.attrs = settings  # for `save`
@@ -116,7 +118,7 @@ class Run:
         """
         seen = [network.trunk, network.standard, network.architecture["views"]]
         shape, device = photos.pixels.shape, str(photos.device)
-        key = fingerprint(self.study.fingerprint, shape, seen, CORE, torch.__version__, device)
+        key = fingerprint(self.study.fingerprint, shape, seen, CORE, torch.__version__, device, *replaced())
         path, rows = self.weights(f"features/{key[:16]}"), torch.cat([*photos.rows.values()])
         with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
             return torch.load(path, weights_only=True)[key]

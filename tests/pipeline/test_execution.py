@@ -19,6 +19,7 @@ from tools import kill_runs, opened
 
 from autoparts.__main__ import main
 from autoparts.errors import FailedError, UserError
+from autoparts.finder.teach import taught_file
 from autoparts.pipeline import execution
 from autoparts.pipeline.notebooks import Notebook
 
@@ -245,15 +246,20 @@ def test_wrong_input_is_told_before_anything_is_written(toys, options, message):
 def test_another_study_is_refused_or_takes_the_emptied_folder(toys, capsys):
     toys.run()
     (toys.folder / "notes.txt").write_text("mine")
+    (toys.folder / "feedback").mkdir()
+    (toys.folder / "feedback" / "feedback.csv").write_text("path,category\n")
+    (finder := toys.folder / "models" / "finder.pt").write_bytes(b"a finder")
+    (taught := taught_file(finder)).write_bytes(b"which has learned")
     before = toys.files()
     with pytest.raises(UserError, match=r"18 photos .*seed 0.*seed 1.*--name.*--restart"):
         toys.run(only=["02"], parameters={"seed": 1})
     assert toys.files() == before
     assert toys.run(only=["01"], parameters={"seed": 1}, restart=True) == "01"
-    assert f"{toys.folder} is emptied" in capsys.readouterr().err
+    assert f"{toys.folder} is emptied, but for feedback and what its finder was taught" in capsys.readouterr().err
     assert toys.facts()["seed"] == 1 and toys.facts()["executed"].keys() == {"01_first"}
     kept = toys.files().keys()
-    assert "notes.txt" in kept and not [name for name in kept if "second" in name]
+    assert kept >= {"notes.txt", "feedback/feedback.csv", f"models/{taught.name}"}
+    assert not [name for name in kept if "second" in name] and not finder.exists()
     no_run = toys.place / "no run" / "models" / "mine.pt"
     no_run.parent.mkdir(parents=True)
     no_run.touch()

@@ -103,6 +103,7 @@ CHANGES = {
     "a removed photo that is unreadable now": (unreadable, "01 07"),
     "code": (code('"""A module."""\n\nanswer = 2\n'), ALL),
     "a docstring and a comment": (code('"""The module."""\n\nanswer = 1  # of course\n'), ""),
+    "a text of the package": (lambda toys: toys.code.with_name("words.csv").write_text("a,b"), ALL),
     "another module": (lambda toys: toys.code.with_name("more.py").write_text("x = 1"), ALL),
     "a cell": (cell, "05"),
     "a result, gone": (gone("results/cnn.json"), "02"),
@@ -190,12 +191,20 @@ def test_the_photo_to_name_is_looked_at(toys):
     assert run(toys, parameters={"photo": str(me)}) == ""
 
 
-def test_other_libraries_or_threads_run_everything_again(toys, monkeypatch):
-    monkeypatch.setattr(stamps, "versions", lambda: {"torch": "9.9"})
-    assert run(toys) == ALL
-    monkeypatch.setattr(stamps.torch, "get_num_threads", lambda: 77)
+MACHINES = {  # by what they differ in: run.json calls it so, too
+    "versions": ("versions", lambda: {"torch": "9.9"}),
+    "threads": ("torch.get_num_threads", lambda: 77),
+    "precision": ("precision", lambda study: "float8"),
+}
+
+
+@pytest.mark.parametrize("what", MACHINES)
+def test_other_libraries_threads_or_precision_run_everything_again(toys, monkeypatch, what):
+    name, other = MACHINES[what]
+    monkeypatch.setattr(f"autoparts.pipeline.stamps.{name}", other)
     assert run(toys) == ALL and run(toys) == ""
-    assert toys.facts()["threads"] == 77
+    assert toys.facts()[what] in ({"torch": "9.9"}, 77, "float8")
+    assert {"scipy", "torch", "scikit-learn"} <= {*stamps.LIBRARIES}
 
 
 def test_force_forgets_what_was_learned_and_says_so(toys, capsys):

@@ -9,7 +9,7 @@ import torch
 from bs4 import BeautifulSoup
 from PIL import Image
 
-from autoparts import augmentation, losses, models, tasks, training
+from autoparts import augmentation, losses, models, sampling, tasks, training
 from autoparts.errors import UserError
 from autoparts.study import run as runs
 from autoparts.study import tables
@@ -298,6 +298,34 @@ def test_a_task_replaced_in_a_notebook_never_brings_the_old_model_back(run, monk
     monkeypatch.undo()
     again, trained = fit(run)
     assert trained == 2
+    pd.testing.assert_frame_equal(again, history, check_exact=True)
+
+
+PUT_IN_PLACE = [  # of what, by what
+    (losses, "contrastive_loss", lambda distances, same, margin: distances * 0 + 7),
+    (losses.DISTANCES, "euclidean", lambda left, right: (left - right).abs().sum(dim=1)),
+    (sampling.Photos, "pairs", lambda self, split, count=None: PAIRS(self, split, 30)),
+    (tasks, "SPLITS", ("train", "validation", "test", "more")),
+    (torch.nn.functional, "relu", lambda inputs, inplace=False: inputs.tanh()),
+    (augmentation, "augment", lambda inputs, *given: inputs),
+]
+PAIRS = sampling.Photos.pairs
+
+
+@pytest.mark.parametrize(("owner", "name", "value"), PUT_IN_PLACE)
+def test_what_a_notebook_puts_in_place_of_the_packages_own_makes_another_training(run, monkeypatch, owner, name, value):
+    task, set_in = tasks.Pairs(threshold_pairs=30), monkeypatch.setitem if type(owner) is dict else monkeypatch.setattr
+    history, _ = fit(run, task)
+    assert fit(run, task)[1] == 0
+    set_in(owner, name, value)
+    changed, trained = fit(run, task)
+    assert (
+        trained == 2 and runs.replaced() and (name != "contrastive_loss" or changed["training_loss"].tolist() == [7, 7])
+    )
+    assert fit(run, task)[1] == 0
+    monkeypatch.undo()
+    again, trained = fit(run, task)
+    assert trained == 2 and not runs.replaced()
     pd.testing.assert_frame_equal(again, history, check_exact=True)
 
 
