@@ -64,6 +64,26 @@ def test_the_index_shows_figures_tables_results_and_facts(run):
     assert page(run, "03_siamese_contrastive").select_one("figure#fig_4_4 + section.threshold")
 
 
+def test_the_index_answers_first_from_results(run):
+    html = page(run)
+    name = " ".join(example_run.CATEGORIES[1:])
+    assert html.h2["id"] == "answers"
+    said = [" ".join(item.text.split()) for item in html.select("#answers + ul > li")]
+    assert f"baselines, {name}: the nearest training photo names 62.5% of the test" in said[0]
+    assert "worse: CNN; better: none; not to be told apart: none." in said[0]
+    assert "names 61.2% of 410 test photos rightly (95% interval 56.0% to 66.0%)" in said[1]
+    assert "right for 93.8% of 410 test photos. It refuses to name 5.0% of 410 photos (known; " in said[2]
+    assert f"Of 2 rows of chapter 6, these are not to be told apart from the thesis’s triplets: {name}." in said[3]
+    assert said[3].endswith(f"left out: {name} 68.8% (60.0% to 80.0%).")
+
+
+def test_tables_and_notebooks_can_be_taken_along(run):
+    assert page(run).select_one("main > .table + p a[href='tables/table_5_1.csv']").text == "CSV"
+    links = [link["href"] for link in page(run, "03_siamese_contrastive").select("main a[download]")]
+    assert links == ["notebooks/03_siamese_contrastive.ipynb", "tables/table_5_1.csv"]
+    assert "autoparts run --like run.json." in page(run, "01_eda_pca").text
+
+
 def test_a_run_without_anything_still_has_an_index_and_a_missing_one_is_named(tmp_path):
     html = BeautifulSoup(render(tmp_path).read_text("utf-8"), "html.parser")
     assert not html.select(".note, figure, table, .interactive")
@@ -95,7 +115,7 @@ def test_no_damaged_file_keeps_a_run_from_its_report(names, content, tmp_path, c
     assert ".damaged" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["cnn", "recommended", "threshold", "lookalikes"])
+@pytest.mark.parametrize("name", ["cnn", "recommended", "threshold", "lookalikes", "finder"])
 def test_a_result_without_its_parts_is_set_aside(name, tmp_path, capsys):
     folder = example_run.write(tmp_path / "tiny")
     path = folder / "results" / f"{name}.json"
@@ -122,5 +142,5 @@ def test_results_of_another_version_are_left_out_with_one_message(tmp_path, caps
         path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 1}))
     html = BeautifulSoup(render(folder).read_text("utf-8"), "html.parser")
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "cnn, contrastive" in message and "--name tiny --restart" in message
+    assert message.count("\n") == 1 and "cnn, comparison, contrastive" in message and "--name tiny --restart" in message
     assert not html.select(".card, .interactive") and html.select("figure") and (folder / "results/cnn.json").exists()
