@@ -5,7 +5,7 @@ The alternative text is the figure's label: one sentence that says what the figu
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from itertools import cycle
 from typing import Any
 
@@ -29,21 +29,26 @@ GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # how a photo is drawn
 LOOKS = plt.cycler(color=PALETTE * 4, linestyle=LINE_STYLES * 7)  # 28 lines that differ in colour, style or both
 STYLE = sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | {"axes.prop_cycle": LOOKS}
 STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "font.family": ["sans-serif"]}
+TEXTS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+ON_ANY = STYLE | dict.fromkeys(TEXTS, "#7a7a7a")  # beside photos there is the page, which may be light or dark
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[..., Figure], style: Mapping[str, Any] = STYLE) -> Callable[..., Figure]:
     """Have a function draw in the study's style, without changing that of anybody else's figures."""
 
     @wraps(draw)
     def drawn(*arguments: Any, **options: Any) -> Figure:
         """Draw in the style."""
-        with plt.rc_context(STYLE), warnings.catch_warnings():
+        with plt.rc_context(style), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a name may hold what the font has not, such as an emoji
             figure = draw(*arguments, **options)
             figure.draw_without_rendering()  # ticks are made when they are first drawn, in the style of that moment
         return figure
 
     return drawn
+
+
+beside_photos = partial(styled, style=ON_ANY)
 
 
 def told(figure: Figure, sentence: str) -> Figure:

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from autoparts.study.figures import GREY, WIDTH, plain, styled, told
+from autoparts.study.figures import GREY, WIDTH, beside_photos, plain, told
 
 
-@styled
+@beside_photos
 def photo_grid(
     photos: Sequence[np.ndarray], titles: Sequence[str] | None = None, columns: int = 8, *, shows: str
 ) -> Figure:
@@ -36,7 +36,7 @@ def thumbnail_grid(thumbnails: Sequence[bytes], titles: Sequence[str]) -> Figure
     return photo_grid(photos, titles, 5, shows=", ".join(titles).replace("\n", " at "))
 
 
-@styled
+@beside_photos
 def contact_sheet(photos: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> Figure:
     """One row of photos per category, (S, S) uint8 each, with its name on the left."""
     columns = max(len(row) for row in photos)
@@ -55,7 +55,7 @@ def contact_sheet(photos: Sequence[Sequence[np.ndarray]], names: Sequence[str]) 
     )
 
 
-@styled
+@beside_photos
 def component_grid(components: np.ndarray, shares: np.ndarray, columns: int = 10) -> Figure:
     """Principal components as images, dark where a weight is negative and light where it is positive (Fig 3.6).
 
@@ -72,7 +72,7 @@ def component_grid(components: np.ndarray, shares: np.ndarray, columns: int = 10
     return photo_grid(images, [str(number + 1) for number in range(len(images))], columns, shows=shows)
 
 
-@styled
+@beside_photos
 def occlusion_map(photo: np.ndarray, influence: np.ndarray) -> Figure:
     """A photo as the network sees it, and beside it which regions decided. (S, S) uint8 and (S, S) float."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 0.8, 2.8), layout="constrained")
