@@ -133,7 +133,7 @@ def _record(executed: Path) -> dict[str, Any] | None:
 
 def _empty(folder: Path) -> None:
     """Remove what a run writes, and nothing else; nothing at all from a folder that holds no run."""
-    names = [*stamps.FOLDERS, "notebooks", "run.json", "index.html", *(f"{stem}.html" for stem in TABLE)]
+    names = [*stamps.FOLDERS, "notebooks", "run.json", "index.html", "report.pdf", *(f"{stem}.html" for stem in TABLE)]
     if any((folder / name).exists() for name in ("run.json", "results/data.json")):
         _say(f"{folder} is emptied")
         for path in (folder / name for name in names):
