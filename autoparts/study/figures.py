@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from autoparts.evaluation import PAIR_MEASURES
 
 WIDTH = 7.2  # inches, the width of the report's text
+CHART = 5.6  # inches: on a phone's 3.5, labels are still large enough to read
 # Okabe and Ito (2008): eight colours that readers with any colour vision tell apart; the yellow is too pale for lines.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 PALETTE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "black")
@@ -143,8 +144,10 @@ def _curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if percent:
         _in_percent(axes, "y")
-    aside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(lines) > 4 else {}  # beside the curves, not on them
-    axes.legend(**aside)
+    axes.legend()
+    if len(lines) > 4:  # below the curves, not on them
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+        axes.figure.set_figheight(4.2)
     return f"{named[:1].upper()}{named[1:]} over {len(history)} epochs: {'; '.join(paths)}."
 
 
@@ -226,7 +229,7 @@ def confidence_bars(confidences: Mapping[str, float]) -> Figure:
 
 def _canvas(height: float, percent: str = "") -> tuple[Figure, Axes]:
     """A figure of one plot, of whose axes those named in `percent` show shares."""
-    figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+    figure, axes = plt.subplots(figsize=(CHART, height), layout="constrained")
     for name in percent:
         _in_percent(axes, name)
     return figure, axes

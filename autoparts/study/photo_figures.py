@@ -49,7 +49,7 @@ def contact_sheet(photos: Sequence[Sequence[np.ndarray]], names: Sequence[str]) 
         for axes, photo in zip(cells, row, strict=False):
             axes.imshow(photo, **GREY)
         label = "\n".join(plain(name, 60).split(" ", 1))
-        cells[0].text(-0.08, 0.5, label, transform=cells[0].transAxes, ha="right", va="center", fontsize=7)
+        cells[0].text(-0.08, 0.5, label, transform=cells[0].transAxes, ha="right", va="center", fontsize=8)
     return told(
         figure, f"Contact sheet of {len(names)} categories, a row of photos each, from {names[0]} to {names[-1]}."
     )

@@ -62,11 +62,11 @@ def shows_photos(figure: Figure) -> bool:
 def figure_html(png: bytes, name: str) -> str:
     """Wrap a PNG of `figure_png` in a `<figure>` with its caption, alternative text, size and `name` as anchor.
 
-    Its class tells charts, which pages may turn to their own colours, from photos.
+    Its class tells charts, which pages may turn to their own colours, from photos, and what is too wide for a phone.
     """
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         width, height = (side // DENSITY for side in image.size)
-        kind = "photos" if image.has_transparency_data else "chart"
+        kind = ("photos" if image.has_transparency_data else "chart") + (" wide" if width > 600 else "")
         texts = image.text  # reads the whole file, so that a damaged one is noticed here
     caption, alternative = (escape(texts.get(chunk, "")) for chunk in ("Title", "Description"))
     source = base64.b64encode(png).decode("ascii")

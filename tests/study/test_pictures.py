@@ -37,7 +37,7 @@ def test_a_chart_is_on_white_and_said_to_be_a_chart():
     figure.set_label("A line")
     drawn = figure_png(figure, "A caption")
     assert BeautifulSoup(figure_html(drawn, "f"), "html.parser").figure["class"] == ["chart"]
-    assert BeautifulSoup(figure_html(png(), "f"), "html.parser").figure["class"] == ["photos"]
+    assert BeautifulSoup(figure_html(png(), "f"), "html.parser").figure["class"] == ["photos", "wide"]
     with Image.open(io.BytesIO(drawn)) as image:
         assert not image.has_transparency_data and image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
