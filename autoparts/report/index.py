@@ -102,7 +102,7 @@ def _table(facts: Path, advice: str) -> Markup:
 
 def _advice(run: str, notebooks: list[Path]) -> dict[str, str]:
     """Say how each notebook, and each figure, table and result that its code saves, is made again; "" is any other."""
-    saving = re.compile(r"""\.(?:show|table|save|save_result)\((?:\\n|[\s",\\'])*([a-z]\w*)\\?["']""")
+    saving = re.compile(r"""(?:\.(?:show|table|save|save_result)\(|\(run,)(?:\\n|[\s",\\'])*([a-z]\w*)\\?["']""")
     advice = {"": f"autoparts run --name {run}"}
     for path in reversed(notebooks):
         made = [path.stem, *saving.findall(path.read_text("utf-8", "replace"))]
