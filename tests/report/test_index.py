@@ -83,7 +83,10 @@ def test_tables_and_notebooks_can_be_taken_along(run):
     assert page(run).select_one("main > .table + p a[href='tables/table_5_1.csv']").text == "CSV"
     links = [link["href"] for link in page(run, "03_siamese_contrastive").select("main a[download]")]
     assert links == ["notebooks/03_siamese_contrastive.ipynb", "tables/table_5_1.csv"]
-    assert "autoparts run --like run.json." in page(run, "01_eda_pca").text
+    notebooks = [link["href"] for link in page(run).select(".pages a[download]")]
+    assert notebooks == ["notebooks/01_eda_pca.ipynb", "notebooks/03_siamese_contrastive.ipynb"]
+    for stem in ("index", "01_eda_pca"):
+        assert "autoparts run --like run.json in its folder" in page(run, stem).footer.text
 
 
 def test_a_run_without_anything_still_has_an_index_and_a_missing_one_is_named(tmp_path):
