@@ -60,6 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     option("--to", help="folder to write to (default: compare-RUN-RUN under reports/)")
     option = _command("render", _render, "write the HTML of a run again from its executed notebooks")
     option("run", help=RUN_HELP)
+    option(
+        "--pdf", action="store_true", help="print the whole report to its report.pdf, too, by the installed Chromium"
+    )
     option = _command("identify", _identify, "name the parts in photos, with what a run has learned")
     option("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
     option("--run", default="demo", help=FINDER_HELP)
@@ -139,7 +142,11 @@ def _render(chosen: argparse.Namespace) -> None:
     from autoparts.report.index import render
     from autoparts.study.run import run_folder
 
-    print(render(run_folder(chosen.run)))
+    print(render(folder := run_folder(chosen.run)))
+    if chosen.pdf:
+        from autoparts.report.pdf import print_report
+
+        print(print_report(folder))
 
 
 def _identify(chosen: argparse.Namespace) -> None:

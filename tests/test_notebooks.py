@@ -13,6 +13,7 @@ import nbformat
 import pandas as pd
 import pytest
 import torch
+from IPython.display import HTML
 from PIL import Image
 from tools import opened
 
@@ -271,7 +272,7 @@ def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, mon
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
     opened = poisoned(open_study("synthetic:6x72", side=int(TINY["side"]), device="cpu"))
     monkeypatch.setattr(runs_room, "open_study", lambda *given, **options: opened)
-    monkeypatch.setattr(runs_room.Run, "show", lambda *given: None)
+    monkeypatch.setattr(runs_room.Run, "show", lambda *given: HTML(""))
     first, *rest = code_of(path)
     names = {"display": id}  # which a kernel has among its builtins
     exec(first, names)

@@ -131,4 +131,4 @@ def test_links_and_modules_exist():
     rows = re.findall(r"^    autoparts/(\S+)", house, flags=re.MULTILINE)
     files = {path.name for path in (ROOT / "autoparts").glob("*.py")} - {"__init__.py", "__main__.py"}
     rooms = {f"{path.parent.name}/" for path in (ROOT / "autoparts").glob("*/__init__.py")}
-    assert set(rows) == files | rooms and house.count("\n") <= 24
+    assert set(rows) == files | rooms and house.count("\n") <= 20

@@ -132,7 +132,7 @@ def _record(executed: Path) -> dict[str, Any] | None:
 
 def _empty(folder: Path) -> None:
     """Remove what a run writes, and nothing of its users; nothing at all from a folder that holds no run."""
-    names = [*stamps.FOLDERS, "notebooks", "run.json", "index.html", *(f"{stem}.html" for stem in TABLE)]
+    names = [*stamps.FOLDERS, "notebooks", "run.json", "index.html", "report.pdf", *(f"{stem}.html" for stem in TABLE)]
     if any((folder / name).exists() for name in ("run.json", "results/data.json")):
         _say(f"{folder} is emptied, but for feedback and what its finder was taught")
         weights = [path for path in folder.glob("models/*") if "-taught-" not in path.name]  # as `teach.taught_file`

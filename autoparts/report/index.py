@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -25,6 +27,7 @@ from autoparts.study.tables import read_table, table_html
 
 PIECES = dict.fromkeys(("cnn", "contrastive", "triplet", "recommended"), "card.html.j2")
 PIECES |= {"threshold": "threshold.html.j2", "lookalikes": "lookalikes.html.j2"}  # results, and what shows them
+PIECES |= {name: f"answer_{name}.html.j2" for name in ("comparison", "finder", "beyond")}
 
 
 def render(folder: Path) -> Path:
@@ -39,7 +42,7 @@ def render(folder: Path) -> Path:
     shared = frame | _ingredients(folder, jinja)
     pages, slider = shared["pages"], str(shared["pieces"].get("threshold", ""))
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
-        body = re.sub(r'(?s)<figure id="fig_4_4">.*?</figure>', lambda found: found[0] + slider, page.body)
+        body = re.sub(r'(?s)<figure[^>]* id="fig_4_4"[^>]*>.*?</figure>', lambda found: found[0] + slider, page.body)
         facts = {"page": page, "body": Markup(body), "previous": before, "next": after}
         html = jinja.get_template("page.html.j2").render(shared | facts)
         publish(folder / f"{page.stem}.html", html)
@@ -56,6 +59,7 @@ def templates() -> tuple[Environment, dict[str, Any]]:
     jinja.filters["percent"] = lambda share, digits=1: f"{share:.{digits}%}"
     jinja.filters["thousands"] = "{:,}".format
     jinja.filters["photo"] = lambda source: SAFE["src"].fullmatch(source)[0]  # an address would be asked for
+    jinja.filters["rows"] = lambda columns: pd.DataFrame(columns).to_dict("records")
     style, script = (Markup((TEMPLATE / name).read_text("utf-8")) for name in ("style.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return jinja, {"style": style, "script": script, "script_hash": digest}
@@ -83,15 +87,22 @@ def _ingredients(folder: Path, jinja: Environment) -> dict[str, Any]:
         "failed": failed,
         "run": {"name": folder.name} | results.get("data", {}) | facts,
         "figures": read(figures, lambda path, _: Markup(figure_html(path.read_bytes(), path.stem))),
-        "tables": read(tables, lambda path, advice: Markup(table_html(*read_table(path.with_suffix(".csv"), advice)))),
+        "tables": read(tables, _table),
         "results": {name: results[name] for name in pieces},
         "pieces": pieces,
     }
 
 
+def _table(facts: Path, advice: str) -> Markup:
+    """Read a table by the JSON beside it, with a link to its CSV."""
+    path = facts.with_suffix(".csv")
+    link = f'<p class="byline"><a href="tables/{quote(path.name)}" download>CSV</a></p>'
+    return Markup(table_html(*read_table(path, advice)) + link)
+
+
 def _advice(run: str, notebooks: list[Path]) -> dict[str, str]:
     """Say how each notebook, and each figure, table and result that its code saves, is made again; "" is any other."""
-    saving = re.compile(r"""\.(?:show|table|save|save_result)\((?:\\n|[\s",\\'])*([a-z]\w*)\\?["']""")
+    saving = re.compile(r"""(?:\.(?:show|table|save|save_result)\(|\(run,)(?:\\n|[\s",\\'])*([a-z]\w*)\\?["']""")
     advice = {"": f"autoparts run --name {run}"}
     for path in reversed(notebooks):
         made = [path.stem, *saving.findall(path.read_text("utf-8", "replace"))]

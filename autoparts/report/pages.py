@@ -50,6 +50,7 @@ class Page(NamedTuple):
     summary: str  # its first paragraph
     contents: list[tuple[str, str]]  # anchor and text of each section
     body: str
+    made: list[str] | None = None  # tables that it wrote, in its run folder; None without an executed notebook
 
 
 def harmless(html: str, links: bool = True) -> str:
@@ -158,7 +159,9 @@ def read_page(path: Path, advice: str = "run it again") -> Page:
     first = BeautifulSoup(body, "html.parser").find("p")
     contents = [(slug, text) for slug, (level, text) in headings.items() if level == 2]
     summary = " ".join(first.get_text().split()).removeprefix("Question. ") if first else ""
-    return Page(path.stem, title, summary, contents, body)
+    written = dict(notebook.metadata.get("autoparts", {}).get("outputs", {}))
+    made = [name for name in written if name.endswith(".csv") and (path.parents[1] / name).is_file()]
+    return Page(path.stem, title, summary, contents, body, made)
 
 
 def scrub(html: str, run_folder: Path) -> str:

@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
-from autoparts.study.figures import BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, styled, told
+from autoparts.study.figures import BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, beside_photos, styled, told
 
 Point = tuple[float, float]
 
 
-@styled
+@beside_photos
 def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
     """An (S, S) uint8 photo, a (K, K) kernel, and the feature map that the convolution (2.4) makes of them."""
     windows = np.lib.stride_tricks.sliding_window_view(photo.astype(float), kernel.shape)
@@ -24,7 +24,8 @@ def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
         limit = np.abs(weights).max()
         panel.imshow(weights, cmap="RdBu_r", vmin=-limit, vmax=limit)
     for (row, column), weight in np.ndenumerate(kernel):
-        axes[1].text(column, row, f"{weight:g}", ha="center", va="center")
+        dark = abs(weight) > np.abs(kernel).max() / 2
+        axes[1].text(column, row, f"{weight:g}", ha="center", va="center", color="white" if dark else "black")
     for panel, title in zip(axes, ("photo I", "kernel K", "feature map S = I ∗ K"), strict=True):
         panel.set_title(title, fontsize=9)
         panel.set_axis_off()
@@ -32,7 +33,7 @@ def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
     return told(figure, f"A photo, a {size} kernel, and the feature map, strong where the photo is like it.")
 
 
-@styled
+@beside_photos
 def architecture(layers: Sequence[str], photo: np.ndarray) -> Figure:
     """A network as a row of boxes, each with its text, from an (S, S) uint8 photo to its output."""
     figure, axes = _canvas(2.0, 10, 2.4)
@@ -46,7 +47,7 @@ def architecture(layers: Sequence[str], photo: np.ndarray) -> Figure:
     return told(figure, f"A photo goes through {blocks} and one fully connected layer.")
 
 
-@styled
+@beside_photos
 def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> Figure:
     """Photos through copies of one network with shared weights, to one output: the Siamese architectures.
 
@@ -64,7 +65,7 @@ def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> F
         _box(axes, (6.6, y), 1.3, 0.6, "embedding", ORANGE)
         _arrow(axes, (7.3, y), (8.0, height / 2 + (y - height / 2) * 0.3))
         if place:
-            axes.plot([4.2, 4.2], [y + 0.42, y + 0.78], color="black", linestyle=":", linewidth=1)
+            axes.plot([4.2, 4.2], [y + 0.42, y + 0.78], color="0.5", linestyle=":", linewidth=1)
             axes.text(4.3, y + 0.6, "shared weights", fontsize=7, va="center")
     _box(axes, (9.0, height / 2), 1.9, 1.1, output, GREEN)
     copies = f"{len(photos)} photos go through copies of one network with shared weights"
@@ -122,9 +123,9 @@ def _photo(axes: Axes, photo: np.ndarray, centre: Point, side: float) -> None:
 
 def _box(axes: Axes, centre: Point, width: float, height: float, text: str, colour: str) -> None:
     corner = (centre[0] - width / 2, centre[1] - height / 2)
-    axes.add_patch(FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=0.08", fc=colour + "40", ec=colour))
+    axes.add_patch(FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=0.08", fc="none", ec=colour))
     axes.text(*centre, text, ha="center", va="center", fontsize=8)
 
 
 def _arrow(axes: Axes, start: Point, end: Point) -> None:
-    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color="0.3"))
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=9, color="0.5"))

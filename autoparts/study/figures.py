@@ -5,7 +5,7 @@ The alternative text is the figure's label: one sentence that says what the figu
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from itertools import cycle
 from typing import Any
 
@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from autoparts.evaluation import PAIR_MEASURES
 
 WIDTH = 7.2  # inches, the width of the report's text
+CHART = 5.6  # inches: on a phone's 3.5, labels are still large enough to read
 # Okabe and Ito (2008): eight colours that readers with any colour vision tell apart; the yellow is too pale for lines.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 PALETTE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "black")
@@ -29,21 +30,26 @@ GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # how a photo is drawn
 LOOKS = plt.cycler(color=PALETTE * 4, linestyle=LINE_STYLES * 7)  # 28 lines that differ in colour, style or both
 STYLE = sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | {"axes.prop_cycle": LOOKS}
 STYLE |= {"axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False, "font.family": ["sans-serif"]}
+TEXTS = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+ON_ANY = STYLE | dict.fromkeys(TEXTS, "#7a7a7a")  # beside photos there is the page, which may be light or dark
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def styled(draw: Callable[..., Figure], style: Mapping[str, Any] = STYLE) -> Callable[..., Figure]:
     """Have a function draw in the study's style, without changing that of anybody else's figures."""
 
     @wraps(draw)
     def drawn(*arguments: Any, **options: Any) -> Figure:
         """Draw in the style."""
-        with plt.rc_context(STYLE), warnings.catch_warnings():
+        with plt.rc_context(style), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph")  # a name may hold what the font has not, such as an emoji
             figure = draw(*arguments, **options)
             figure.draw_without_rendering()  # ticks are made when they are first drawn, in the style of that moment
         return figure
 
     return drawn
+
+
+beside_photos = partial(styled, style=ON_ANY)
 
 
 def told(figure: Figure, sentence: str) -> Figure:
@@ -138,8 +144,10 @@ def _curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if percent:
         _in_percent(axes, "y")
-    aside = {"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(lines) > 4 else {}  # beside the curves, not on them
-    axes.legend(**aside)
+    axes.legend()
+    if len(lines) > 4:  # below the curves, not on them
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
+        axes.figure.set_figheight(4.2)
     return f"{named[:1].upper()}{named[1:]} over {len(history)} epochs: {'; '.join(paths)}."
 
 
@@ -221,7 +229,7 @@ def confidence_bars(confidences: Mapping[str, float]) -> Figure:
 
 def _canvas(height: float, percent: str = "") -> tuple[Figure, Axes]:
     """A figure of one plot, of whose axes those named in `percent` show shares."""
-    figure, axes = plt.subplots(figsize=(WIDTH, height), layout="constrained")
+    figure, axes = plt.subplots(figsize=(CHART, height), layout="constrained")
     for name in percent:
         _in_percent(axes, name)
     return figure, axes

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from autoparts.study.figures import GREY, WIDTH, plain, styled, told
+from autoparts.study.figures import GREY, WIDTH, beside_photos, plain, told
 
 
-@styled
+@beside_photos
 def photo_grid(
     photos: Sequence[np.ndarray], titles: Sequence[str] | None = None, columns: int = 8, *, shows: str
 ) -> Figure:
@@ -36,7 +36,7 @@ def thumbnail_grid(thumbnails: Sequence[bytes], titles: Sequence[str]) -> Figure
     return photo_grid(photos, titles, 5, shows=", ".join(titles).replace("\n", " at "))
 
 
-@styled
+@beside_photos
 def contact_sheet(photos: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> Figure:
     """One row of photos per category, (S, S) uint8 each, with its name on the left."""
     columns = max(len(row) for row in photos)
@@ -49,13 +49,13 @@ def contact_sheet(photos: Sequence[Sequence[np.ndarray]], names: Sequence[str]) 
         for axes, photo in zip(cells, row, strict=False):
             axes.imshow(photo, **GREY)
         label = "\n".join(plain(name, 60).split(" ", 1))
-        cells[0].text(-0.08, 0.5, label, transform=cells[0].transAxes, ha="right", va="center", fontsize=7)
+        cells[0].text(-0.08, 0.5, label, transform=cells[0].transAxes, ha="right", va="center", fontsize=8)
     return told(
         figure, f"Contact sheet of {len(names)} categories, a row of photos each, from {names[0]} to {names[-1]}."
     )
 
 
-@styled
+@beside_photos
 def component_grid(components: np.ndarray, shares: np.ndarray, columns: int = 10) -> Figure:
     """Principal components as images, dark where a weight is negative and light where it is positive (Fig 3.6).
 
@@ -72,7 +72,7 @@ def component_grid(components: np.ndarray, shares: np.ndarray, columns: int = 10
     return photo_grid(images, [str(number + 1) for number in range(len(images))], columns, shows=shows)
 
 
-@styled
+@beside_photos
 def occlusion_map(photo: np.ndarray, influence: np.ndarray) -> Figure:
     """A photo as the network sees it, and beside it which regions decided. (S, S) uint8 and (S, S) float."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 0.8, 2.8), layout="constrained")

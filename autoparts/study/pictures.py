@@ -24,22 +24,28 @@ def figure_png(figure: Figure, caption: str) -> bytes:
 
     The PNG carries the caption as the text chunk `Title`, and as `Description` the alternative text: the figure's
     label, set by the function that drew it; without one, a ValueError. It has at most 64 grey levels or 128 colours:
-    no eye sees the difference, and photos take a third less space.
+    no eye sees the difference, and photos take a third less space. A chart is drawn on white, for pages to bring to
+    their own colours, which photos must keep: what is around those is transparent.
     """
     alternative = figure.get_label()
     if not alternative:
         raise ValueError("this figure has no alternative text: have its function call figure.set_label(sentence)")
+    photos = shows_photos(figure)
     drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a name may hold what the font has not, such as an emoji
-        figure.savefig(drawn, format="png", dpi=DENSITY * CSS_PIXELS_PER_INCH, facecolor="white")
+        figure.savefig(drawn, format="png", dpi=DENSITY * CSS_PIXELS_PER_INCH, facecolor="none" if photos else "white")
     plt.close(figure)
-    image = Image.open(drawn).convert("RGB")
+    image = Image.open(drawn)
+    opacity, image = image.getchannel("A"), image.convert("RGB")
     red, green, blue = image.split()
     if red.tobytes() == green.tobytes() == blue.tobytes():
         image = red.point([round(round(level * 63 / 255) * 255 / 63) for level in range(256)])
     else:
         image = image.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    if photos:
+        image = image if image.mode == "L" else image.convert("RGB")
+        image.putalpha(opacity)
     texts = PngInfo()
     texts.add_itxt("Title", caption)
     texts.add_itxt("Description", alternative)
@@ -54,14 +60,18 @@ def shows_photos(figure: Figure) -> bool:
 
 
 def figure_html(png: bytes, name: str) -> str:
-    """Wrap a PNG of `figure_png` in a `<figure>` with its caption, alternative text, size and `name` as anchor."""
+    """Wrap a PNG of `figure_png` in a `<figure>` with its caption, alternative text, size and `name` as anchor.
+
+    Its class tells charts, which pages may turn to their own colours, from photos, and what is too wide for a phone.
+    """
     with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
         width, height = (side // DENSITY for side in image.size)
+        kind = ("photos" if image.has_transparency_data else "chart") + (" wide" if width > 600 else "")
         texts = image.text  # reads the whole file, so that a damaged one is noticed here
     caption, alternative = (escape(texts.get(chunk, "")) for chunk in ("Title", "Description"))
     source = base64.b64encode(png).decode("ascii")
     return (
-        f'<figure id="{escape(name)}"><img src="data:image/png;base64,{source}" alt="{alternative}" '
+        f'<figure id="{escape(name)}" class="{kind}"><img src="data:image/png;base64,{source}" alt="{alternative}" '
         f'width="{width}" height="{height}"><figcaption>{caption}</figcaption></figure>'
     )
 

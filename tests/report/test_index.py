@@ -64,6 +64,31 @@ def test_the_index_shows_figures_tables_results_and_facts(run):
     assert page(run, "03_siamese_contrastive").select_one("figure#fig_4_4 + section.threshold")
 
 
+def test_the_index_answers_first_from_results(run):
+    html = page(run)
+    name = " ".join(example_run.CATEGORIES[1:])
+    assert html.h2["id"] == "answers"
+    said = [" ".join(item.text.split()) for item in html.select("#answers + ul > li")]
+    assert len(said) == 3
+    assert f"{name} or Triplet, which this run cannot tell apart: with {name}, the nearest training photo" in said[0]
+    assert "names 62.5% of the test photos rightly (95% interval 5% to 7%)" in said[0]
+    assert said[0].endswith("behind it, by paired intervals without zero: CNN.")
+    assert "right for 93.8% of 410 test photos (95% interval 91.0% to 96.0%); it refuses to name 5.0%" in said[1]
+    assert "5.0% (3.0% to 7.0%) of 410 photos (known) and 87.5%" in said[1]
+    assert "; what other initial weights would change, since each network was trained once" in said[2]
+    assert "; whether 1 of 2 rows of chapter 6 are better or worse than the thesis’s triplets" in said[2]
+
+
+def test_tables_and_notebooks_can_be_taken_along(run):
+    assert page(run).select_one("main > .table + p a[href='tables/table_5_1.csv']").text == "CSV"
+    links = [link["href"] for link in page(run, "03_siamese_contrastive").select("main a[download]")]
+    assert links == ["notebooks/03_siamese_contrastive.ipynb", "tables/table_5_1.csv"]
+    notebooks = [link["href"] for link in page(run).select(".pages a[download]")]
+    assert notebooks == ["notebooks/01_eda_pca.ipynb", "notebooks/03_siamese_contrastive.ipynb"]
+    for stem in ("index", "01_eda_pca"):
+        assert "autoparts run --like run.json in its folder" in page(run, stem).footer.text
+
+
 def test_a_run_without_anything_still_has_an_index_and_a_missing_one_is_named(tmp_path):
     html = BeautifulSoup(render(tmp_path).read_text("utf-8"), "html.parser")
     assert not html.select(".note, figure, table, .interactive")
@@ -95,7 +120,7 @@ def test_no_damaged_file_keeps_a_run_from_its_report(names, content, tmp_path, c
     assert ".damaged" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["cnn", "recommended", "threshold", "lookalikes"])
+@pytest.mark.parametrize("name", ["cnn", "recommended", "threshold", "lookalikes", "finder"])
 def test_a_result_without_its_parts_is_set_aside(name, tmp_path, capsys):
     folder = example_run.write(tmp_path / "tiny")
     path = folder / "results" / f"{name}.json"
@@ -122,5 +147,5 @@ def test_results_of_another_version_are_left_out_with_one_message(tmp_path, caps
         path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 1}))
     html = BeautifulSoup(render(folder).read_text("utf-8"), "html.parser")
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "cnn, contrastive" in message and "--name tiny --restart" in message
+    assert message.count("\n") == 1 and "cnn, comparison, contrastive" in message and "--name tiny --restart" in message
     assert not html.select(".card, .interactive") and html.select("figure") and (folder / "results/cnn.json").exists()

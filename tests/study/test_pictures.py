@@ -25,9 +25,21 @@ def test_a_figure_is_sharp_small_and_keeps_its_texts():
     assert (html.img["width"], html.img["height"]) == ("720", "200") and len(html.select("img")) == 1
     assert html.figure["id"] == html.img["alt"] == html.figcaption.text == HOSTILE
     with Image.open(io.BytesIO(png())) as image:
-        assert image.size == (1440, 400) and image.mode == "L"
+        assert image.size == (1440, 400) and image.mode == "LA"
+        assert image.getpixel((0, 0))[1] == 0 and image.getpixel((720, 200))[1] == 255  # beside the photo, and in it
         assert image.text == {"Title": "A caption", "Description": "What it shows"}
     assert not plt.get_fignums() and png() == png()
+
+
+def test_a_chart_is_on_white_and_said_to_be_a_chart():
+    figure, axes = plt.subplots()
+    axes.plot([0, 1])
+    figure.set_label("A line")
+    drawn = figure_png(figure, "A caption")
+    assert BeautifulSoup(figure_html(drawn, "f"), "html.parser").figure["class"] == ["chart"]
+    assert BeautifulSoup(figure_html(png(), "f"), "html.parser").figure["class"] == ["photos", "wide"]
+    with Image.open(io.BytesIO(drawn)) as image:
+        assert not image.has_transparency_data and image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_a_figure_without_an_alternative_text_is_refused_and_a_damaged_picture_is_noticed():

@@ -119,6 +119,7 @@ def write_notebook(folder: Path, name: str, intro: str, shown: list[str], said: 
     notebook.metadata = {
         "kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"},
         "language_info": {"name": "python"},
+        "autoparts": {"outputs": {"tables/table_5_1.csv": "x", "tables/gone.csv": "x", "models/a.pt": "x"}},
         "papermill": {"parameters": {"epochs": 5, "name": " ".join(said) or "x"}},
     }
     for number, cell in enumerate(notebook.cells):
@@ -158,6 +159,15 @@ def _results(random: np.random.Generator, names: list[str], text: str) -> dict[s
         {"image": place % 10, "category": name, "neighbours": dict.fromkeys(("CNN", "Triplet", text), found)}
         for place, name in enumerate((names * 3)[: max(10, len(names))])
     ]
+    table = {"model": ["CNN", text], "precision@1": [0.5, 0.625], "95 % interval": ["4% to 6%", "5% to 7%"]}
+    paired = {f"compared with: {text}": ["CNN", "Triplet"], "judged": ["worse", "not to be told apart"]}
+    results["comparison"] = {"table": table, "best": text, "paired": paired}
+    refused = {"photos of": ["known", text], "photos": [410, 1200], "accuracy": [0.05, 0.875]}
+    refused |= {"low": [0.03, 0.85], "high": [0.07, 0.9]}
+    borders = {"test photos": ["white", "all test photos"], "low": [0.5, 0.91], "high": [0.6, 0.96]}
+    results["finder"] = {"accuracy": 0.9375, "n_test": 410, "refused": refused, "borders": borders}
+    against = {"variant": ["hard", text], "judged": ["better", "not to be told apart"]}
+    results["beyond"] = {"against": against}
     models = ["CNN", "Triplet", text]
     results["lookalikes"] = {"models": models, "thumbnails": [photo() for _ in range(20)], "queries": queries}
     return results

@@ -90,9 +90,13 @@ document.querySelectorAll("button.all-code").forEach(foldAll);
 document.querySelectorAll("section.threshold").forEach(thresholdSlider);
 document.querySelectorAll("section.lookalikes").forEach(lookAlikes);
 // What scrolls sideways can be reached by keyboard.
-for (const equation of document.querySelectorAll(".equation")) {
-  if (equation.scrollWidth > equation.clientWidth) equation.tabIndex = 0;
+function reachable() {
+  for (const wide of document.querySelectorAll(".equation, figure")) {
+    if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+  }
 }
+reachable();
+addEventListener("resize", reachable);
 if (matchMedia("(max-width: 75rem)").matches) {
   document.querySelectorAll(".contents details").forEach((contents) => { contents.open = false; });
 }
