@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import joblib
@@ -13,12 +14,11 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
 from autoparts import augmentation, models, retrieval, tasks, training
 from autoparts.errors import UserError
-from autoparts.experiments import subsets
+from autoparts.experiments import subsets, variants
 from autoparts.experiments.recommended import train_recommended
 from autoparts.experiments.variants import Budgeted, Row
 from autoparts.sampling import Photos, derived_seed
@@ -69,20 +69,8 @@ def network_of(row: Row, settings: Settings, photos: Photos, seed: int) -> nn.Mo
     if row.network == "residual":
         return models.initialised(seed, models.residual_network, outputs)
     if row.network == "components":
-        return models.initialised(seed, on_components, outputs, photos)
+        return models.initialised(seed, variants.on_components, outputs, photos)
     return models.thesis_network(outputs, tuple(settings.filters), photos.side, seed=seed)
-
-
-def on_components(outputs: int, photos: Photos) -> nn.Module:
-    """Build a network on 500 principal components of training photos, its first layer; that layer is not trained."""
-    pixels = models.photo_input(photos.pixels[photos.rows["train"]]).flatten(1).cpu().numpy()
-    pca = PCA(min(500, *pixels.shape), svd_solver="randomized", random_state=0).fit(pixels)
-    project = nn.Linear(pixels.shape[1], pca.n_components_).requires_grad_(False)
-    # Brought to unit variance on the whole, so that one learning rate fits this input too.
-    weights = torch.from_numpy(pca.components_) / math.sqrt(pca.explained_variance_.mean())
-    project.weight.data, project.bias.data = weights, -weights @ torch.from_numpy(pca.mean_)
-    hidden = nn.Linear(pca.n_components_, 512)
-    return nn.Sequential(nn.Flatten(), project, hidden, nn.ReLU(), nn.Linear(512, outputs))
 
 
 def augment_of(row: Row, photos: Photos) -> training.Augment | None:
@@ -172,20 +160,17 @@ def cut_at_medians(model: retrieval.Embedded, photos: Photos) -> retrieval.Embed
     return retrieval.Embedded(bits.float(), "manhattan")
 
 
-def compare(
-    run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, judged: Photos | None = None
-) -> Comparison:
-    """Train each row on `photos`, once for each seed, unless that is done, and judge it on them or on `judged`.
+def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> Comparison:
+    """Train each row on the photos, once for each seed, unless that is done, and judge it on them.
 
     The table has group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
     largest minus the smallest precision@1), the learning rate and the margin, and a verdict where a training
     collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
     """
-    judged = judged or photos
-    jobs = [(run, row, settings, photos, judged, seed) for row in rows for seed in _seeds(run, settings)]
+    jobs = [(run, row, settings, photos, photos, seed) for row in rows for seed in _seeds(run, settings)]
     tried = side_by_side(try_row, jobs, photos.device)
-    table, queries, histories, generator = [], {}, {}, np.random.default_rng(judged.seed)
-    weights = retrieval.resampled_weights(judged.labels["test"], settings.draws, generator)
+    table, queries, histories, generator = [], {}, {}, np.random.default_rng(photos.seed)
+    weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, generator)
     for row in rows:
         trials = [next(tried) for _ in range(settings.seeds)]
         print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in trials):.0f} s")
@@ -245,20 +230,28 @@ def unseen(
     over the draws, with the 95 % interval of that of precision@1 by Student's t: two lines per row, `trained on them`
     no, and yes for a training on all; no line where there are too few categories.
     """
-    tables = []
-    for place in range(times):
-        others, judged = subsets.held_out(photos, f"unseen {place}", share)
-        try:
+    draws = [subsets.held_out(photos, f"unseen {place}", share) for place in range(times)]
+    try:
+        for _, judged in draws:
             judged.pairs("validation"), judged.pairs("test")
-        except UserError as error:
-            print(f"no categories are held out: {error}")
-            return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
-        print(f"categories held out, draw {place + 1} of {times}")
-        for known, given in {"no": others, "yes": photos}.items():
-            table = compare(run, rows, settings, given, judged).table
-            tables.append(table.assign(**{"trained on them": known}))
-    groups = pd.concat(tables).groupby(["variant", "trained on them"], sort=False)
-    means, precision = groups[list(MEASURES)].mean(), groups["precision@1"]
+    except UserError as error:
+        print(f"no categories are held out: {error}")
+        return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
+    seeds = _seeds(run, settings)
+    # What all draws judge is trained first, unless that is done, so that no two processes train it.
+    list(side_by_side(validated, [(run, row, settings, photos, seed) for row in rows for seed in seeds], photos.device))
+    jobs = {
+        (row.name, known, place, seed): (run, row, settings, others if known == "no" else photos, judged, seed)
+        for (place, (others, judged)), known, row, seed in product(enumerate(draws), ("no", "yes"), rows, seeds)
+    }
+    scores = {}
+    for job, trial in zip(jobs, side_by_side(try_row, [*jobs.values()], photos.device), strict=True):
+        print(f"held out, draw {job[2] + 1} of {times}: {job[0]}, {trial.seconds:.0f} s")
+        scores[job] = trial.scores
+    table = pd.DataFrame(scores).T.rename_axis(["variant", "trained on them", "draw", "seed"])[list(MEASURES)]
+    of_draws = table.astype(float).groupby(level=[0, 1, 2], sort=False).mean()
+    groups = of_draws.groupby(level=[0, 1], sort=False)
+    means, precision = groups.mean(), groups["precision@1"]
     reach = precision.sem().fillna(0) * stats.t.ppf(0.975, max(times - 1, 1))
     limits = {"low": (means["precision@1"] - reach).clip(0), "high": (means["precision@1"] + reach).clip(upper=1)}
     table = means.assign(**limits, draws=times)[UNSEEN].reset_index()

@@ -1,14 +1,16 @@
-"""The rows of chapter 6's comparison as data, and the tasks that only these rows have."""
+"""The rows of chapter 6's comparison as data, and the tasks and the network that only these rows have."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from autoparts import losses, sampling
+from autoparts import losses, models, sampling
 from autoparts.evaluation import embed
 from autoparts.losses import distance, distance_matrix
 from autoparts.retrieval import retrieve
@@ -115,6 +117,18 @@ class Budgeted(Task):
     def score(self, row: Mapping[str, float]) -> float:
         """The best weights are those of the highest validation precision@1: one rule for all losses."""
         return -row["validation_precision@1"]
+
+
+def on_components(outputs: int, photos: Photos) -> nn.Module:
+    """Build a network on 500 principal components of training photos, its first layer; that layer is not trained."""
+    pixels = models.photo_input(photos.pixels[photos.rows["train"]]).flatten(1).cpu().numpy()
+    pca = PCA(min(500, *pixels.shape), svd_solver="randomized", random_state=0).fit(pixels)
+    project = nn.Linear(pixels.shape[1], pca.n_components_).requires_grad_(False)
+    # Brought to unit variance on the whole, so that one learning rate fits this input too.
+    weights = torch.from_numpy(pca.components_) / math.sqrt(pca.explained_variance_.mean())
+    project.weight.data, project.bias.data = weights, -weights @ torch.from_numpy(pca.mean_)
+    hidden = nn.Linear(pca.n_components_, 512)
+    return nn.Sequential(nn.Flatten(), project, hidden, nn.ReLU(), nn.Linear(512, outputs))
 
 
 @dataclass(frozen=True)
