@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from autoparts import augmentation, models, retrieval, tasks, training
@@ -108,11 +109,12 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have torch compute with one thread, so that sums are the same however many trainings run side by side."""
+    """Have torch and BLAS compute with one thread: sums are the same however many trainings run side by side."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1):
+            yield
     finally:
         torch.set_num_threads(threads)
 
@@ -121,7 +123,6 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device
     """Call a function with each job, in a process for each core, or one by one on a GPU; results come in order."""
     # joblib replaces a process that has kept much memory, which torch does on purpose; no job is lost by it.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-    # New processes have the core as it is in its files.
     workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" and not replaced() else 1
     return joblib.Parallel(workers, return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
 

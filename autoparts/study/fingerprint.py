@@ -159,6 +159,6 @@ CORE_AS_MADE = _core()
 
 
 def replaced() -> list[tuple[tuple[str, ...], Any]]:
-    """Return names and values of what a notebook has put in place of the core's own functions, classes and values."""
+    """Return names and values of what a notebook has put in place of the core's own; other processes lack them."""
     now = _core()
     return [(name, now.get(name)) for name, value in CORE_AS_MADE.items() if now.get(name) is not value]

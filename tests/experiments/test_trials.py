@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from autoparts import losses, models, retrieval, tasks
 from autoparts.catalogue import SPLITS
@@ -99,10 +100,18 @@ def test_a_collapsed_training_is_named():
 
 
 def test_the_same_seed_gives_the_same_table_and_what_is_trained_is_not_trained_again(run, small, tmp_path, monkeypatch):
-    rows = [variants.BASELINE, ROWS["semi-hard triplets"]]
-    table = trials.compare(run, rows, SETTINGS, small).table
-    other = trials.compare(Run(tmp_path / "other", run.study), rows, SETTINGS, small).table
-    pd.testing.assert_frame_equal(table, other, check_exact=True)
+    rows = [variants.BASELINE, ROWS["semi-hard triplets"], ROWS["500 principal components"]]
+    tables, threads = [], torch.get_num_threads()
+    for place, each in enumerate((run, Run(tmp_path / "other", run.study)), 1):  # with one thread, and with two
+        torch.set_num_threads(place)
+        with threadpool_limits(place):
+            tables.append(trials.compare(each, rows, SETTINGS, small).table)
+        assert torch.get_num_threads() == place
+    torch.set_num_threads(threads)
+    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    one, two = (saved(folder) for folder in (run.folder, tmp_path / "other"))
+    assert len(one) == 3 and [each["key"] for each in one] == [each["key"] for each in two]
+    table = tables[0]
     monkeypatch.setattr(torch.Tensor, "backward", None)
     pd.testing.assert_frame_equal(table, trials.compare(run, rows, SETTINGS, small).table, check_exact=True)
     trials.compare(run, rows, replace(SETTINGS, draws=SETTINGS.draws + 1), small)

@@ -21,7 +21,7 @@ import numpy as np
 import psutil
 
 TINY = "{epochs: 2, batch_size: 16, threshold_pairs: 40, filters: [4, 8], embedding_size: 8, side: 24}"
-PATIENCE = 600  # seconds for anything to end
+PATIENCE = 3600  # seconds for anything to end, on a machine that others use too
 ENDED = "the end"  # the run was over before anything was done to it
 
 
