@@ -250,6 +250,7 @@ def test_the_threshold_is_used_unchanged_on_test_pairs(run):
 
 def test_executed_notebooks_say_nothing_to_wonder_about(run):
     for path in sorted((run / "notebooks").glob("*.ipynb")):
+        assert "widget" not in path.read_text("utf-8"), "a still is kept, and no state of a widget"
         for cell in cells(path, "code"):
             for output in cell.outputs:
                 assert output.output_type != "stream" or output.name == "stdout", output.text

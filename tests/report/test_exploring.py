@@ -28,8 +28,8 @@ def moved(monkeypatch):
 
 
 def threshold(run):
-    left, right = torch.arange(30), torch.arange(30).flip(0)
-    pairs = LabelledPairs(left, right, torch.arange(30) % 2 == 0)
+    rows = run.study.photos.rows["train"][:30]
+    pairs = LabelledPairs(rows, rows.flip(0), torch.arange(30) % 2 == 0)
     marks = {"chosen": 0.5, "thesis": 0.25}
     explorer = interactive.threshold_explorer(run.study, pairs, torch.linspace(0, 1, 30), marks)
     return exploring.threshold(run, "fig_4_4", explorer, marks), explorer
