@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from autoparts import augmentation, evaluation, losses, models, training
 from autoparts.errors import UserError
+from autoparts.experiments import comparison
 from autoparts.experiments.muon import Muon
 from autoparts.retrieval import Embedded
 from autoparts.sampling import Photos
@@ -222,7 +223,7 @@ def judged(run: Run, network: models.Recogniser, photos: Photos, history: pd.Dat
     return Trained(network, photos, Embedded(unit.cpu(), "cosine"), history, float(right.double().mean()))
 
 
-def summary(model: Trained, by_head: pd.Series, chance: float) -> dict[str, Any]:
+def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
     """What is saved of the recommended model, given how its head names test photos: `comparison.softmax_row`."""
     interval = [by_head["precision@1 low"], by_head["precision@1 high"]]
     accuracy = {"test_accuracy": by_head["precision@1"], "n_test": int(by_head["queries"]), "test_interval": interval}
@@ -231,7 +232,7 @@ def summary(model: Trained, by_head: pd.Series, chance: float) -> dict[str, Any]
         "reason": REASON,
         "task": f"naming among {model.photos.categories} parts",
         "metrics": accuracy,
-        "chance": chance,
+        "chance": comparison.chance(model.photos),
         "epochs": len(model.history),
         "architecture": model.network.architecture,
         "history": model.history,
