@@ -143,20 +143,37 @@ def from_scratch(run: Run, photos: Photos, epochs: int, seed: int, name: str) ->
     return judged(run, network, photos, run.fit(name, network, CosineNaming(network), *settings, seed=seed, **recipe))
 
 
-def at_once(run: Run, photos: Photos, backbone: str, seed: int) -> Trained:
+def at_once(run: Run, photos: Photos, backbone: str, seed: int, *, pretrained: bool = True) -> Trained:
     """Name photos by a backbone as it comes: a linear head on the features of each photo and its mirror image.
 
-    Features are computed once and kept. The head is a logistic regression on centred features of length one, whose
-    penalty is chosen on validation photos.
+    Features are computed once and kept; they are those of random weights if it is not to be pretrained. The head is a
+    logistic regression on centred features of length one, whose penalty is chosen on validation photos.
     """
     channels = 3 if photos.pixels.dim() == 4 else 1
     network = models.initialised(seed, models.Recogniser, photos.categories, backbone, channels, views=VIEWS[0])
-    network.load_pretrained(pretrained_weights(backbone))
+    if pretrained:
+        network.load_pretrained(pretrained_weights(backbone))
     network.to(photos.device).eval()
     features = run.features(network, photos)
     network.centre.copy_(features[photos.rows["train"]].mean(dim=0))
     fit_head(network, features, photos)
     return judged(run, network, photos, pd.DataFrame())
+
+
+def ablation(run: Run, made: Mapping[str, Trained], seed: int, backbone: str, side: int, colour: bool) -> pd.DataFrame:
+    """Validation accuracy of the models of `train_all`, and of frozen features with one choice changed at a time.
+
+    The choices are colour or grey, the side and what the backbone has learned on ImageNet.
+    """
+    changed = {}
+    if backbone:
+        other = run.study.prepared(side, not colour), run.study.prepared(side // 2, colour)
+        changed["at once, in grey" if colour else "at once, in colour"] = at_once(run, other[0], backbone, seed)
+        changed[f"at once, at {side // 2} pixels"] = at_once(run, other[1], backbone, seed)
+        same = run.study.prepared(side, colour)
+        changed["at once, from random weights"] = at_once(run, same, backbone, seed, pretrained=False)
+    accuracies = {name: model.accuracy for name, model in {**made, **changed}.items()}
+    return pd.Series(accuracies, name="validation accuracy").rename_axis("model").to_frame()
 
 
 def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> None:

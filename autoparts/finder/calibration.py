@@ -161,8 +161,9 @@ def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0
     return torch.tensordot(chances[0] - chances[1:], masks.float(), dims=1) / masks.sum(dim=0)
 
 
-def influence(finder: Finder, pixels: Tensor) -> Tensor:
+def influence(finder: Finder, prepared: np.ndarray) -> Tensor:
     """Map how much each region of a prepared photo adds to its likeliest name. (S, S[, 3]) uint8 to (S, S) float."""
+    pixels = torch.from_numpy(prepared)
     best = int(finder.probabilities(finder.embed(pixels[None])).argmax())
     return occlusion(lambda photos: finder.probabilities(finder.embed(photos))[:, best], pixels)
 

@@ -109,11 +109,11 @@ def test_occlusion_finds_the_patch_that_decides():
 def test_the_influence_is_on_the_likeliest_name(colour, path):
     here = autoparts.load_finder(path)
     pixels = colour.pixels[colour.rows["test"][0]]
-    influence = calibration.influence(here, pixels)
+    influence = calibration.influence(here, pixels.numpy())
     best = here.probabilities(here.embed(pixels[None])).amax()
     assert influence.shape == pixels.shape[:2] and influence.max() <= best
     blank = torch.full_like(pixels, 255)
-    assert calibration.influence(here, blank).abs().max() < 1e-5
+    assert calibration.influence(here, blank.numpy()).abs().max() < 1e-5
 
 
 def test_near_white_borders():
