@@ -1,10 +1,10 @@
 """The short way to a finder: notebooks 1 and 7, and between them the recommended model of notebook 6 alone."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from autoparts.errors import UserError
 from autoparts.experiments import comparison, recommended
 from autoparts.pipeline.execution import carry_out, locked, opened
 from autoparts.pipeline.notebooks import plan
@@ -17,17 +17,18 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None, pro
     """Make a finder of photos and the pages on them and on it; return the path of the index.
 
     Data, name, parameters and profile are those of `execution.run`, which afterwards does the rest of the study in the
-    same folder. A UserError tells of a folder that holds the whole study: its notebook 6 has made its model.
+    same folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
     """
     plans = {path.stem: (path, values) for path, values in plan(("01", "06", "07"), profile, parameters or {}).items()}
     model, values = plans.pop(MODEL)
     first, last = plans.values()
     with locked(run_folder(name)) as folder:
-        if (folder / "notebooks" / model.name).exists():
-            raise UserError(f"run '{name}' holds a whole study: go on with autoparts run, or choose another --name")
         study = opened(data, values)
         carry_out(dict([first]), study, folder, name)
-        make_model(open_run(name, study), values)
+        if (folder / "notebooks" / model.name).exists():
+            print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)
+        else:
+            make_model(open_run(name, study), values)
         return carry_out(dict([first, last]), study, folder, name)
 
 
