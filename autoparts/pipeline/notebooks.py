@@ -91,7 +91,7 @@ def plan(only: Sequence[str], profile: str, given: Mapping[str, Any]) -> Plan:
     check(given, ChainMap(*declared.values()), "no notebook has a")
     for name in given.keys() - ChainMap(*(declared[path] for path in selected)):
         owners = ", ".join(path.stem[:2] for path in declared if name in declared[path])
-        raise UserError(f"parameter {name} is of notebook {owners}, which --only {','.join(only)} leaves out")
+        raise UserError(f"parameter {name} is of notebook {owners}, and {', '.join(only)} are to run")
     if option := next((name for name in ("data", "name") if name in values or name in given), None):
         raise UserError(f"{option} is given with --{option}, not as a parameter")
     return {path: complete(declared[path], {**values, **given}) for path in selected}

@@ -41,7 +41,7 @@ def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos,
     executed.write_text("")
     train(data, "mine")
     assert "the model of its notebook 6 is taken" in capsys.readouterr().err and len(carried) == 5
-    with pytest.raises(UserError, match="no notebook has a parameter 'epochs'"):
+    with pytest.raises(UserError, match="parameter epochs is of notebook 02, 03, 04, and 01, 06, 07 are to run"):
         train(data, "other", {"epochs": 3})
 
 
