@@ -23,7 +23,7 @@ OF_PHOTOS = {  # what each notebook leaves out, on generated photos that nothing
     "02": "drawing_convolution drawing_cnn fig_cnn_wrong",
     "03": "drawing_siamese fig_pairs fig_6_3",
     "04": "drawing_triplet fig_triplets",
-    "05": "",
+    "05": "fig_lookalikes",
     "07": "fig_occlusion fig_nearest fig_labels",
 }
 
@@ -93,5 +93,5 @@ def test_results_and_the_report_hold_none_either(pages):
 def test_every_notebook_that_draws_photos_can_leave_them_out():
     for stem in TABLE:
         code = "\n".join(cells(stem))
-        draws = re.search(r"photo_figures\.|drawings\.|interactive\.|thumbnail", code)
+        draws = re.search(r"photo_figures\.|drawings\.|exploring\.|interactive\.|thumbnail", code)
         assert ("show_photos: bool = True" in code) == bool(draws), stem

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -64,13 +65,13 @@ def threshold(run: Run, name: str, explorer: Mapping[str, Any], marks: Mapping[s
         row = curve.loc[place]
         counts = row.filter(regex="positive$|negative$").astype(int)
         cells = {
-            "called similar": counts[["true_positive", "false_positive"]].to_list(),
-            "called dissimilar": counts[["false_negative", "true_negative"]].to_list(),
+            "similar": counts[["true_positive", "false_positive"]].to_list(),
+            "dissimilar": counts[["false_negative", "true_negative"]].to_list(),
         }
         table = pd.DataFrame(cells, index=["same category", "different categories"])
         here = {} if row["threshold"] in marks.values() else {"here": row["threshold"]}
         caption = f"Figure 4.4 · Accuracy, precision, recall, F1 of {counts.sum():,} validation pairs."
-        below = table_html(table, f"Validation pairs at the threshold {row['threshold']:.2f}")
+        below = table_html(table, f"Pairs called similar and dissimilar at the threshold {row['threshold']:.2f}")
         return figures.threshold_curves(curve, {**marks, **here}), caption, below
 
     labels = [f"{value:.2f}" for value in curve["threshold"]]
@@ -112,7 +113,7 @@ def lookalikes(run: Run, name: str, found: Mapping[str, Any]) -> HTML | None:
         shown, titles = [], []
         for model, nearest in asked["neighbours"].items():
             shown += [photos[each["image"]] for each in (asked, *nearest)]
-            titles += [model] + [f"{each['category']}\n{each['distance']:.2f}" for each in nearest]
+            titles += [fill(model, 16)] + [f"{each['category']}\n{each['distance']:.2f}" for each in nearest]
         columns = 1 + len(nearest)
         grid = photo_figures.photo_grid(shown, titles, columns, shows=f"{asked['category']}, and what looks like it")
         return grid, f"{asked['category']} (left), and the nearest training photos under each model.", ""

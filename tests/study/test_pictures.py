@@ -32,7 +32,7 @@ def test_a_figure_is_sharp_small_and_keeps_its_texts():
 
 
 def test_a_chart_is_on_white_and_said_to_be_a_chart():
-    figure, axes = plt.subplots(figsize=(5, 3))
+    figure, axes = plt.subplots(figsize=(5.6, 3))
     axes.plot([0, 1])
     figure.set_label("A line")
     drawn = figure_png(figure, "A caption")
