@@ -1,9 +1,11 @@
 """The README's results are those of the published runs."""
 
 import json
+import re
 
 import pandas as pd
 import pytest
+from PIL import Image
 from tools.results import MARKED, ROOT, written
 
 from autoparts.errors import UserError
@@ -19,6 +21,24 @@ def test_the_readme_has_the_results_of_the_published_runs():
     if missing := [name for name in published if not (ROOT / "reports" / name / "run.json").is_file()]:
         pytest.skip(f"not published yet: {missing}")
     assert written(README) == README, "the README and the published runs disagree: make results"
+
+
+PUBLISHED = [ROOT / "reports" / found[2] for found in MARKED.finditer(README)]
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+def test_a_published_run_of_real_photos_shows_none_and_is_small(folder):
+    if not folder.is_dir():
+        pytest.skip(f"not published yet: {folder.name}")
+    paths = [path for path in folder.rglob("[!.]*") if path.is_file()]
+    files = [path for path in paths if "models" not in path.relative_to(folder).parts]  # as git ignores them
+    assert sum(path.stat().st_size for path in files) < 6e6
+    for path in files:
+        if path.suffix == ".png":  # charts alone: what shows photos is transparent around them
+            assert not Image.open(path).has_transparency_data, path.name
+        else:
+            shown = re.findall(r"data:image/(?!png)|class=.{0,2}photos", path.read_text("utf-8"))
+            assert not shown, f"{path.name}: {shown}"
 
 
 @pytest.fixture
