@@ -163,15 +163,16 @@ def at_once(run: Run, photos: Photos, backbone: str, seed: int, *, pretrained: b
 def ablation(run: Run, made: Mapping[str, Trained], seed: int, backbone: str, side: int, colour: bool) -> pd.DataFrame:
     """Validation accuracy of the models of `train_all`, and of frozen features with one choice changed at a time.
 
-    The choices are colour or grey, the side and what the backbone has learned on ImageNet.
+    The side is halved first, so that the other choices, colour or grey and what the backbone has learned on ImageNet,
+    take a quarter of the time.
     """
-    changed = {}
+    changed, half = {}, side // 2
     if backbone:
-        other = run.study.prepared(side, not colour), run.study.prepared(side // 2, colour)
-        changed["at once, in grey" if colour else "at once, in colour"] = at_once(run, other[0], backbone, seed)
-        changed[f"at once, at {side // 2} pixels"] = at_once(run, other[1], backbone, seed)
-        same = run.study.prepared(side, colour)
-        changed["at once, from random weights"] = at_once(run, same, backbone, seed, pretrained=False)
+        small, other = run.study.prepared(half, colour), run.study.prepared(half, not colour)
+        changed[""] = at_once(run, small, backbone, seed)
+        changed[", in grey" if colour else ", in colour"] = at_once(run, other, backbone, seed)
+        changed[", from random weights"] = at_once(run, small, backbone, seed, pretrained=False)
+        changed = {f"at once, at {half} pixels{change}": model for change, model in changed.items()}
     accuracies = {name: model.accuracy for name, model in {**made, **changed}.items()}
     return pd.Series(accuracies, name="validation accuracy").rename_axis("model").to_frame()
 

@@ -177,7 +177,7 @@ def test_one_choice_at_a_time_is_changed_on_frozen_features(colours, monkeypatch
     made, weights = recommended.train_all(colours, 0, 0, 1, **recipe), recommended.pretrained_weights
     monkeypatch.setattr(recommended, "pretrained_weights", lambda name: loaded.append(name) or weights(name))
     accuracy = recommended.ablation(colours, made, 1, **recipe)["validation accuracy"]
-    changed = [f"at once, {change}" for change in ("in grey", "at 16 pixels", "from random weights")]
+    changed = [f"at once, at 16 pixels{change}" for change in ("", ", in grey", ", from random weights")]
     assert accuracy.index.tolist() == ["recommended", *changed] and loaded == [models.LITE0] * 2
-    assert accuracy["at once, in grey"] < accuracy["recommended"] == 1.0  # only their colour tells them apart
+    assert accuracy[changed[1]] < accuracy[changed[0]] == accuracy["recommended"] == 1.0  # only colour tells them apart
     assert recommended.ablation(colours, made, 1, "", 32, True).index.tolist() == ["recommended"]
