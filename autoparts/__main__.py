@@ -52,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     option("--restart", action="store_true", help="empty the run folder first, such as for another study")
     option("--allow-outside", action="store_true", help="let a manifest name photos outside its own folder")
     option("--like", type=Path, metavar="RUN.JSON", help="repeat the run of a run.json; say whether the tables agree")
+    option = _command("train", _train, "make a finder of your photos and its pages, without the rest of the study")
+    option("--data", required=True, help=DATA_HELP)
+    option("--name", required=True, help="run folder under reports/, or a path")
+    option("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set one, such as -p seed 1")
+    option("--allow-outside", action="store_true", help="let a manifest name photos outside its own folder")
     option = _command("check", _check, "say whether a run is whole and up to date; run nothing")
     option("run", help=RUN_HELP)
     option("--data", help="the photos of the run, to compare them as well; not needed for generated ones")
@@ -106,11 +111,20 @@ def _run(chosen: argparse.Namespace) -> None:
         return
     from autoparts.pipeline.execution import run
 
-    parameters = {name: _value(name, text) for name, text in chosen.p}
-    parameters |= {"allow_outside": True} if chosen.allow_outside else {}
     only = [number for number in chosen.only.split(",") if number]
     given = {name: getattr(chosen, name) for name in ("data", "name", "profile") if getattr(chosen, name)}
-    print(run(**given, only=only, parameters=parameters, force=chosen.force, restart=chosen.restart))
+    print(run(**given, only=only, parameters=_parameters(chosen), force=chosen.force, restart=chosen.restart))
+
+
+def _train(chosen: argparse.Namespace) -> None:
+    from autoparts.pipeline.train import train
+
+    print(train(chosen.data, chosen.name, _parameters(chosen)))
+
+
+def _parameters(chosen: argparse.Namespace) -> dict[str, Any]:
+    outside = {"allow_outside": True} if chosen.allow_outside else {}
+    return {name: _value(name, text) for name, text in chosen.p} | outside
 
 
 def _value(name: str, text: str) -> Any:

@@ -82,10 +82,14 @@ def fair_comparison(seen: Mapping[str, Embedded], photos: Photos, draws: int) ->
     table, queries = {}, {}
     for name, model in seen.items():
         table[name], queries[name] = retrieval.judge(model, photos, draws)
-    sizes = photos.labels["train"].bincount().double()
-    named = float((sizes[photos.labels["test"]] / sizes.sum()).mean())
-    table["chance"] = {"precision@1": named} | dict.fromkeys(("ROC AUC", "EER", "accuracy", "ranking"), 0.5)
+    table["chance"] = {"precision@1": chance(photos)} | dict.fromkeys(("ROC AUC", "EER", "accuracy", "ranking"), 0.5)
     return pd.DataFrame(table).T.rename_axis("model"), queries
+
+
+def chance(photos: Photos) -> float:
+    """How often a training photo drawn at random has the name of a test photo."""
+    sizes = photos.labels["train"].bincount().double()
+    return float((sizes[photos.labels["test"]] / sizes.sum()).mean())
 
 
 def intervals(table: pd.DataFrame, measure: str) -> pd.Series:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from autoparts import augmentation, evaluation, losses, models, training
 from autoparts.errors import UserError
+from autoparts.experiments import comparison
 from autoparts.experiments.muon import Muon
 from autoparts.retrieval import Embedded
 from autoparts.sampling import Photos
@@ -142,20 +143,37 @@ def from_scratch(run: Run, photos: Photos, epochs: int, seed: int, name: str) ->
     return judged(run, network, photos, run.fit(name, network, CosineNaming(network), *settings, seed=seed, **recipe))
 
 
-def at_once(run: Run, photos: Photos, backbone: str, seed: int) -> Trained:
+def at_once(run: Run, photos: Photos, backbone: str, seed: int, *, pretrained: bool = True) -> Trained:
     """Name photos by a backbone as it comes: a linear head on the features of each photo and its mirror image.
 
-    Features are computed once and kept. The head is a logistic regression on centred features of length one, whose
-    penalty is chosen on validation photos.
+    Features are computed once and kept; they are those of random weights if it is not to be pretrained. The head is a
+    logistic regression on centred features of length one, whose penalty is chosen on validation photos.
     """
     channels = 3 if photos.pixels.dim() == 4 else 1
     network = models.initialised(seed, models.Recogniser, photos.categories, backbone, channels, views=VIEWS[0])
-    network.load_pretrained(pretrained_weights(backbone))
+    if pretrained:
+        network.load_pretrained(pretrained_weights(backbone))
     network.to(photos.device).eval()
     features = run.features(network, photos)
     network.centre.copy_(features[photos.rows["train"]].mean(dim=0))
     fit_head(network, features, photos)
     return judged(run, network, photos, pd.DataFrame())
+
+
+def ablation(run: Run, made: Mapping[str, Trained], seed: int, backbone: str, side: int, colour: bool) -> pd.DataFrame:
+    """Validation accuracy of the models of `train_all`, and of frozen features with one choice changed at a time.
+
+    The choices are colour or grey, the side and what the backbone has learned on ImageNet.
+    """
+    changed = {}
+    if backbone:
+        other = run.study.prepared(side, not colour), run.study.prepared(side // 2, colour)
+        changed["at once, in grey" if colour else "at once, in colour"] = at_once(run, other[0], backbone, seed)
+        changed[f"at once, at {side // 2} pixels"] = at_once(run, other[1], backbone, seed)
+        same = run.study.prepared(side, colour)
+        changed["at once, from random weights"] = at_once(run, same, backbone, seed, pretrained=False)
+    accuracies = {name: model.accuracy for name, model in {**made, **changed}.items()}
+    return pd.Series(accuracies, name="validation accuracy").rename_axis("model").to_frame()
 
 
 def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> None:
@@ -222,7 +240,7 @@ def judged(run: Run, network: models.Recogniser, photos: Photos, history: pd.Dat
     return Trained(network, photos, Embedded(unit.cpu(), "cosine"), history, float(right.double().mean()))
 
 
-def summary(model: Trained, by_head: pd.Series, chance: float) -> dict[str, Any]:
+def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
     """What is saved of the recommended model, given how its head names test photos: `comparison.softmax_row`."""
     interval = [by_head["precision@1 low"], by_head["precision@1 high"]]
     accuracy = {"test_accuracy": by_head["precision@1"], "n_test": int(by_head["queries"]), "test_interval": interval}
@@ -231,7 +249,7 @@ def summary(model: Trained, by_head: pd.Series, chance: float) -> dict[str, Any]
         "reason": REASON,
         "task": f"naming among {model.photos.categories} parts",
         "metrics": accuracy,
-        "chance": chance,
+        "chance": comparison.chance(model.photos),
         "epochs": len(model.history),
         "architecture": model.network.architecture,
         "history": model.history,

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from autoparts.evaluation import accuracy_by_group
 from autoparts.finder import file
-from autoparts.finder.finder import Finder, nearest_distances, nearest_of_each
+from autoparts.finder.finder import Finder, nearest_of_each
 from autoparts.models import Recogniser
 from autoparts.photos import PREPARATION_VERSION
 from autoparts.sampling import Photos
@@ -41,16 +41,20 @@ def recommended(run: Run) -> tuple[Recogniser, Photos]:
 def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -> tuple[Path, pd.DataFrame]:
     """Calibrate on the validation photos, and write the finder file of a run, `models/finder.pt`.
 
-    The training photos, as the network takes them, become the gallery; the threshold of known parts lets the share
-    `accept` of the validation photos pass. Returns the file, and the table of `calibrate`, whose last row is used.
+    The training photos, as the network takes them, become the gallery. The score of the likeliest name, before it
+    becomes a probability, tells known parts from others, as the largest logit does in Hendrycks et al. (2022): its
+    threshold lets the share `accept` of the validation photos pass. Returns the file, and the table of `calibrate`,
+    whose last row is used.
     """
     study, train = run.study, photos.pixels[photos.rows["train"].to(photos.device)].cpu()
     with torch.no_grad():
         unit = network.cpu().unit(run.features(network, photos))
         gallery, labels = unit[photos.rows["train"]].half(), photos.labels["train"].cpu()
         seen = unit[photos.rows["validation"]]
-        scores = network.logits(seen), nearest_of_each(seen, gallery.float(), labels, photos.categories)
-    table = calibrate(*scores, photos.labels["validation"].cpu())
+        by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery.float(), labels, photos.categories)
+    table = calibrate(by_head, by_photo, photos.labels["validation"].cpu())
+    weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
+    best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
     thumbnails = [small_jpeg(pixels, THUMBNAIL) for pixels in train.numpy()]
     state = {
         "format": file.FORMAT,
@@ -63,9 +67,8 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
         "labels": labels.clone(),  # of a view, all that it looks at would be saved
         "thumbnails": torch.frombuffer(bytearray(b"".join(thumbnails)), dtype=torch.uint8),
         "offsets": torch.tensor([0, *map(len, thumbnails)]).cumsum(dim=0),
-        "by_head": float(table.loc["both", "by_head"]),
-        "by_photo": float(table.loc["both", "by_photo"]),
-        "threshold": float(torch.quantile(nearest_distances(seen, gallery.float()), accept)),
+        **weights,
+        "threshold": float(torch.quantile(best, 1 - accept)),
         "facts": {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"},
     }
     save_tensors(state, run.weights("finder"))
@@ -121,14 +124,14 @@ def reliability(confidence: Tensor, hits: Tensor, bins: int = 10) -> tuple[pd.Da
 def refusals(finder: Finder, known: Tensor, unknown: Tensor) -> tuple[pd.DataFrame, float | None]:
     """How many known and unknown photos a finder refuses. Takes their (M, D) and (N, D) embeddings.
 
-    Returns a row for each kind, as of `evaluation.accuracy_by_group`, and the area under the ROC curve of their
-    distances, None if there are no unknown ones.
+    Returns a row for each kind, as of `evaluation.accuracy_by_group`, and the area under the ROC curve of the scores of
+    their likeliest names, None if there are no unknown ones.
     """
-    distances = torch.cat([finder.distances(known), finder.distances(unknown)])
-    strange = torch.arange(len(distances)) >= len(known)
+    best = torch.cat([finder.scores(known), finder.scores(unknown)]).amax(dim=1)
+    strange = torch.arange(len(best)) >= len(known)
     kinds = pd.Series(np.where(strange, "unknown: removed categories", "known: test photos"))
-    auc = float(roc_auc_score(strange, distances)) if len(unknown) else None
-    return accuracy_by_group(distances > finder.threshold, kinds), auc
+    auc = float(roc_auc_score(strange, -best)) if len(unknown) else None
+    return accuracy_by_group(best < finder.threshold, kinds), auc
 
 
 def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0, stride: int = 0) -> Tensor:
@@ -158,8 +161,9 @@ def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0
     return torch.tensordot(chances[0] - chances[1:], masks.float(), dims=1) / masks.sum(dim=0)
 
 
-def influence(finder: Finder, pixels: Tensor) -> Tensor:
+def influence(finder: Finder, prepared: np.ndarray) -> Tensor:
     """Map how much each region of a prepared photo adds to its likeliest name. (S, S[, 3]) uint8 to (S, S) float."""
+    pixels = torch.from_numpy(prepared)
     best = int(finder.probabilities(finder.embed(pixels[None])).argmax())
     return occlusion(lambda photos: finder.probabilities(finder.embed(photos))[:, best], pixels)
 

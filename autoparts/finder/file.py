@@ -11,7 +11,7 @@ from torch import Tensor
 from autoparts.models import Recogniser
 from autoparts.photos import PREPARATION_VERSION
 
-FORMAT = "autoparts finder 3"
+FORMAT = "autoparts finder 4"
 TENSORS = {"gallery": torch.float16, "labels": torch.int64, "thumbnails": torch.uint8, "offsets": torch.int64}
 VALUES = {"by_head": float, "by_photo": float, "threshold": float, "size": int, "categories": list, "facts": dict}
 FACTS = {"run": str, "data": str, "fingerprint": str, "seed": int, "generated": bool}
@@ -96,7 +96,7 @@ def _check_values(fields: dict[str, Any]) -> None:
     _expect(gallery.dim() == 2 and bool((gallery.float().norm(dim=1) - 1).abs().max() < 0.01), "gallery is not unit")
     _expect(32 <= fields["size"] <= 512, "size is absurd")
     _expect(all(0 <= fields[name] <= 1e4 for name in ("by_head", "by_photo")), "the weights of a score are absurd")
-    _expect(-0.001 <= fields["threshold"] <= 2, "threshold is absurd")
+    _expect(abs(fields["threshold"]) <= 1e6, "threshold is absurd")
 
 
 def _network(categories: int, weights: dict[str, Tensor], **architecture: Any) -> Recogniser:

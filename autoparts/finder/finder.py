@@ -48,10 +48,11 @@ class LookAlike:
 class Answer(NamedTuple):
     """What the finder says of one photo."""
 
-    known: bool  # False: nothing in the catalogue is near enough, and the names are not to be trusted
+    known: bool  # False: nothing in the catalogue is like it, and the names are not to be trusted
     names: list[Named]  # likeliest first
     nearest: list[LookAlike]  # nearest first
-    distance: float  # to the nearest training photo: known if it is not above the finder's threshold
+    score: float  # of the likeliest name, before it became a probability
+    threshold: float  # known if the score is not below it
     warning: str  # see `Finder.warning`
 
 
@@ -68,7 +69,7 @@ class Finder(Teachable):
     size: int  # side of prepared photos in pixels
     by_head: float  # weight of the network's logits in a score
     by_photo: float  # weight of the cosine to a category's nearest photo
-    threshold: float  # largest distance of a known part to its nearest training photo
+    threshold: float  # lowest score of a known part's likeliest name
     facts: dict[str, Any]  # about the run: its name, data, fingerprint, seed, and whether its photos were generated
 
     def __repr__(self) -> str:
@@ -131,25 +132,26 @@ class Finder(Teachable):
         return embed(self.network, pixels)
 
     @torch.inference_mode()
+    def scores(self, unit: Tensor) -> Tensor:
+        """What speaks for each category: its logit and its nearest photo's cosine, weighed. (M, D) to (M, C)."""
+        nearest = nearest_of_each(unit, self.gallery, self.labels, len(self.categories))
+        return self.by_head * self.network.logits(unit) + self.by_photo * nearest
+
     def probabilities(self, unit: Tensor) -> Tensor:
         """Calibrated probabilities of the categories. (M, D) to (M, C)."""
-        nearest = nearest_of_each(unit, self.gallery, self.labels, len(self.categories))
-        return F.softmax(self.by_head * self.network.logits(unit) + self.by_photo * nearest, dim=1)
-
-    def distances(self, unit: Tensor) -> Tensor:
-        """Distance to the nearest training photo, one minus its cosine. (M, D) to (M,)."""
-        return nearest_distances(unit, self.gallery)
+        return F.softmax(self.scores(unit), dim=1)
 
     def _answers(self, pixels: Tensor, top: int) -> list[Answer]:
         unit = self.embed(pixels)
-        chances, labels = self.probabilities(unit).topk(min(top, len(self.categories)))
+        scores = self.scores(unit)
+        chances, labels = F.softmax(scores, dim=1).topk(min(top, len(self.categories)))
         cosines, photos = (unit @ self.gallery.T).topk(min(top, len(self.gallery)))
-        columns = (labels, chances, photos, (1 - cosines).clamp(min=0), self.distances(unit))
+        columns = (labels, chances, photos, (1 - cosines).clamp(min=0), scores.amax(dim=1))
         answers = []
-        for named, confidences, near, apart, distance in zip(*(column.tolist() for column in columns), strict=True):
+        for named, confidences, near, apart, best in zip(*(column.tolist() for column in columns), strict=True):
             names = [Named(self.categories[label], chance) for label, chance in zip(named, confidences, strict=True)]
             nearest = [self._look_alike(photo, far) for photo, far in zip(near, apart, strict=True)]
-            answers.append(Answer(distance <= self.threshold, names, nearest, distance, self.warning))
+            answers.append(Answer(best >= self.threshold, names, nearest, best, self.threshold, self.warning))
         return answers
 
     def _look_alike(self, photo: int, distance: float) -> LookAlike:
@@ -172,11 +174,6 @@ def nearest_of_each(unit: Tensor, gallery: Tensor, labels: Tensor, categories: i
     for empty, block in zip(blocks, unit.split(BLOCK), strict=True):
         empty.scatter_reduce_(1, labels.expand(len(block), -1), block @ gallery.T, "amax")
     return torch.cat(blocks)
-
-
-def nearest_distances(unit: Tensor, gallery: Tensor) -> Tensor:
-    """Distance to the nearest photo, one minus the cosine. (M, D) and (G, D) to (M,)."""
-    return torch.cat([(1 - (block @ gallery.T).amax(dim=1)).clamp(min=0) for block in unit.split(BLOCK)])
 
 
 def load_finder(path: str | Path) -> Finder:

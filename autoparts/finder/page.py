@@ -44,8 +44,8 @@ SWEEP, OLDEST = 60, 840  # seconds: how often photos are looked through, and how
 def together(answers: Sequence[Answer], top: int = SHOWN) -> Answer:
     """Join the answers to several photos of one part, each with all categories: the mean probability counts.
 
-    The smallest distance decides whether the part is known: one side that the catalogue shows is enough to know it,
-    and the other photos may well show sides that it lacks.
+    The best score decides whether the part is known: one side that the catalogue shows is enough to know it, and the
+    other photos may well show sides that it lacks.
     """
     chances = Counter()
     for answer in answers:
@@ -56,7 +56,8 @@ def together(answers: Sequence[Answer], top: int = SHOWN) -> Answer:
         any(answer.known for answer in answers),
         [Named(*each) for each in chances.most_common(top)],
         sorted(nearest, key=lambda near: near.distance)[:top],
-        min(answer.distance for answer in answers),
+        max(answer.score for answer in answers),
+        answers[0].threshold,
         answers[0].warning,
     )
 

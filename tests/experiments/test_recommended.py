@@ -168,3 +168,14 @@ def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, 
     assert float(right.double().mean()) == made["recommended"].accuracy
     assert list(recommended.train_all(colours, 0, 0, 1, **recipe)) == ["recommended"]
     assert list(recommended.train_all(colours, 1, 1, 1, **recipe | {"backbone": ""})) == ["recommended"]
+
+
+def test_one_choice_at_a_time_is_changed_on_frozen_features(colours, monkeypatch):
+    recipe, loaded = {"backbone": models.LITE0, "side": 32, "colour": True}, []
+    made, weights = recommended.train_all(colours, 0, 0, 1, **recipe), recommended.pretrained_weights
+    monkeypatch.setattr(recommended, "pretrained_weights", lambda name: loaded.append(name) or weights(name))
+    accuracy = recommended.ablation(colours, made, 1, **recipe)["validation accuracy"]
+    changed = [f"at once, {change}" for change in ("in grey", "at 16 pixels", "from random weights")]
+    assert accuracy.index.tolist() == ["recommended", *changed] and loaded == [models.LITE0] * 2
+    assert accuracy["at once, in grey"] < accuracy["recommended"] == 1.0  # only their colour tells them apart
+    assert recommended.ablation(colours, made, 1, "", 32, True).index.tolist() == ["recommended"]

@@ -10,14 +10,15 @@ from autoparts.finder import answers
 from autoparts.finder.finder import Answer, LookAlike, Named
 
 NAMES = [Named("Brake Disc", 0.91234), Named('=HYPERLINK("x")', 0.05)]
-KNOWN = Answer(True, NAMES, [LookAlike("Brake Disc", 0.12345, b"")], 0.12345, "")
+KNOWN = Answer(True, NAMES, [LookAlike("Brake Disc", 0.12345, b"")], 9.12345, 8.5, "")
 STRANGE = KNOWN._replace(known=False, warning="drawn parts only")
 
 
 def test_a_table_has_a_row_for_each_name_of_a_known_part():
     assert answers.table_rows("a/1.jpg", KNOWN, 9) == f"a/1.jpg      91.2%  Brake Disc\n{'':9}     5.0%  {NAMES[1][0]}"
     first, second = answers.table_rows("folder/of/photo.jpg", STRANGE, 9).splitlines()
-    assert first == "…hoto.jpg  nothing like it in the catalogue (likeliest: Brake Disc, distance 0.12)"
+    compared = "score 9.12, known parts have 8.50 or more"
+    assert first == f"…hoto.jpg  nothing like it in the catalogue (likeliest: Brake Disc, {compared})"
     assert second == f"{'':9}  drawn parts only"
     assert answers.table_rows("\x1b[2J", "no\nphoto", 7) == r"\x1b[2J  cannot be read: no\nphoto"
 
@@ -27,6 +28,7 @@ def test_a_line_of_json_holds_the_answer():
     assert (told["photo"], told["known"], told["name"], told["warning"]) == ("1.jpg", False, None, "drawn parts only")
     assert told["names"][0] == {"category": "Brake Disc", "confidence": 0.9123}
     assert told["nearest"] == [{"category": "Brake Disc", "distance": 0.1235}]
+    assert (told["score"], told["threshold"]) == (9.1235, 8.5)
     assert json.loads(answers.json_line("1.jpg", "broken")) == {"photo": "1.jpg", "error": "broken"}
 
 
@@ -40,10 +42,10 @@ def test_a_line_of_json_holds_the_answer():
 def test_a_table_of_csv_has_a_line_for_each_photo_and_no_formula(path, answer, expected):
     header, line = csv.reader(io.StringIO(f"{answers.csv_header(3)}\n{answers.csv_line(path, answer, 3)}\n"))
     names = [f"{kind}_{place}" for place in (1, 2, 3) for kind in ("name", "confidence")]
-    assert header == ["photo", "known", *names, "distance", "warning", "error"]
-    assert line == [*expected, "0.1235", answer.warning, ""]
+    assert header == ["photo", "known", *names, "score", "threshold", "warning", "error"]
+    assert line == [*expected, "9.1235", "8.5000", answer.warning, ""]
 
 
 def test_what_cannot_be_read_is_a_line_of_csv_too():
     (line,) = csv.reader([answers.csv_line("a\n.jpg", "no photo", 2)])
-    assert line == [r"a\n.jpg", *[""] * 7, "no photo"] and len(line) == len(answers.csv_header(2).split(","))
+    assert line == [r"a\n.jpg", *[""] * 8, "no photo"] and len(line) == len(answers.csv_header(2).split(","))

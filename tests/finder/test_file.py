@@ -63,7 +63,7 @@ def test_damaged_and_other_files_are_refused(path, tmp_path):
     ("change", "message"),
     [
         (lambda state: [1, 2], "format"),
-        (lambda state: state | {"format": "autoparts finder 2"}, "its format is not 'autoparts finder 3'.*notebook 07"),
+        (lambda state: state | {"format": "autoparts finder 3"}, "its format is not 'autoparts finder 4'.*notebook 07"),
         (lambda state: state | {"more": 1}, "fields"),
         (lambda state: state | {"preparation": 0}, "prepared by another version"),
         (lambda state: state | {"gallery": state["gallery"].float()}, "gallery is not torch.float16"),

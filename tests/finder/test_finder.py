@@ -62,26 +62,25 @@ def test_the_answer_is_the_one_of_the_network(study, network, colour, here, phot
     gallery = finder.embed(network, colour.pixels[colour.rows["train"]])
     for label in range(len(study.categories)):
         scores[:, label] += here.by_photo * (expected @ gallery[colour.labels["train"] == label].T).amax(dim=1)
-    assert torch.allclose(here.distances(expected), 1 - (expected @ gallery.T).amax(dim=1), atol=2e-3)
+    assert torch.allclose(here.scores(expected), scores, atol=1e-2 * float(scores.abs().max()))
     probabilities = here.probabilities(expected)
     assert torch.allclose(probabilities, scores.softmax(dim=1), atol=1e-2)
     answer = here.identify(photos[0], top=3)
     assert len(answer.names) == len(answer.nearest) == 3
     assert answer.names[0].category == study.categories[int(probabilities[0].argmax())]
-    assert answer.distance == pytest.approx(answer.nearest[0].distance, abs=1e-5)
     assert [near.distance for near in answer.nearest] == sorted(near.distance for near in answer.nearest)
     assert len(here.identify(photos[0], top=99).names) == len(study.categories)
 
 
-def test_the_distance_that_is_told_is_the_one_that_is_compared(here, photos):
+def test_the_score_that_is_told_is_the_one_that_is_compared(here, photos):
     for (_, answer), row in zip(here.identify_files(photos), photos, strict=True):
-        expected = float(here.distances(here.embed(torch.from_numpy(here.prepare(row))[None])))
-        assert answer.distance == pytest.approx(expected, abs=1e-5)
-        assert answer.known == (answer.distance <= here.threshold)
-        edge = dataclasses.replace(here, threshold=answer.distance - 0.01).identify(row)
-        assert not edge.known and edge.distance == pytest.approx(answer.distance, abs=1e-5)
+        expected = float(here.scores(here.embed(torch.from_numpy(here.prepare(row))[None])).amax())
+        assert answer.score == pytest.approx(expected, rel=1e-4) and answer.threshold == here.threshold
+        assert answer.known == (answer.score >= here.threshold)
+        edge = dataclasses.replace(here, threshold=answer.score + 0.01).identify(row)
+        assert not edge.known and edge.threshold > edge.score == pytest.approx(answer.score, rel=1e-4)
     opposite = F.normalize(-here.gallery.mean(dim=0, keepdim=True), dim=1)
-    assert float(here.distances(opposite)) > here.threshold
+    assert float(here.scores(opposite).amax()) < here.threshold
 
 
 def test_a_finder_of_drawn_parts_says_so_with_every_answer(here, photos):
@@ -154,7 +153,6 @@ def test_the_nearest_photo_of_each_category_counts():
     nearest = finder.nearest_of_each(unit([1, 1], [1, 0]), gallery, labels, 3)
     half = 0.5**0.5
     assert torch.allclose(nearest, torch.tensor([[1, half, -1], [1, 0, -1]]), atol=1e-6)
-    assert torch.allclose(finder.nearest_distances(unit([1, 1], [-1, 0]), gallery), torch.tensor([0.0, 1.0]), atol=1e-6)
 
 
 def test_the_package_knows_its_names():

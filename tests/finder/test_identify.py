@@ -36,16 +36,16 @@ def identify(path, capsys):
 
 
 def test_a_table_has_a_row_for_each_name(identify, path, photos, monkeypatch):
-    here = dataclasses.replace(autoparts.load_finder(path), threshold=2.0)
+    here = dataclasses.replace(autoparts.load_finder(path), threshold=-9e9)
     monkeypatch.setattr(finder, "load_finder", lambda _: here)
     answer = here.identify(photos / "0.jpg")
     code, lines, _ = identify(photos / "0.jpg", "--top", 3)
     assert code == 0 and len(lines) == 3 and "0.jpg" in lines[0] and "0.jpg" not in lines[1]
     assert lines[0].endswith(f"{answer.names[0].confidence:.1%}  {answer.names[0].category}")
-    drawn = dataclasses.replace(here, threshold=-1.0, facts=here.facts | {"generated": True})
+    drawn = dataclasses.replace(here, threshold=9e9, facts=here.facts | {"generated": True})
     monkeypatch.setattr(finder, "load_finder", lambda _: drawn)
     code, lines, _ = identify(photos / "0.jpg")
-    assert code == 0 and len(lines) == 2 and f"distance {answer.distance:.2f}" in lines[0]
+    assert code == 0 and len(lines) == 2 and f"score {answer.score:.2f}" in lines[0]
     assert "nothing like it in the catalogue" in lines[0] and drawn.warning in lines[1]
 
 

@@ -1,0 +1,40 @@
+"""The short way to a finder: notebooks 1 and 7, and between them the recommended model of notebook 6 alone."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoparts.experiments import comparison, recommended
+from autoparts.pipeline.execution import carry_out, locked, opened
+from autoparts.pipeline.notebooks import plan
+from autoparts.study.run import Run, open_run, run_folder
+
+MODEL = "06_beyond_the_thesis"  # declares the parameters of the model
+
+
+def train(data: str, name: str, parameters: Mapping[str, Any] | None = None, profile: str = "finder") -> Path:
+    """Make a finder of photos and the pages on them and on it; return the path of the index.
+
+    Data, name, parameters and profile are those of `execution.run`, which afterwards does the rest of the study in the
+    same folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
+    """
+    plans = {path.stem: (path, values) for path, values in plan(("01", "06", "07"), profile, parameters or {}).items()}
+    model, values = plans.pop(MODEL)
+    first, last = plans.values()
+    with locked(run_folder(name)) as folder:
+        study = opened(data, values)
+        carry_out(dict([first]), study, folder, name)
+        if (folder / "notebooks" / model.name).exists():
+            print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)
+        else:
+            make_model(open_run(name, study), values)
+        return carry_out(dict([first, last]), study, folder, name)
+
+
+def make_model(run: Run, values: Mapping[str, Any]) -> None:
+    """Train and save the recommended model as notebook 6 does, given the values of its parameters."""
+    recipe = {"backbone": values["backbone"], "side": values["recipe_side"], "colour": values["colour"]}
+    model = recommended.train_recommended(run, values["recipe_epochs"], values["seed"], **recipe)
+    by_head = comparison.softmax_row(model.logits, run.study.photos, values["bootstrap"])
+    run.save_result("recommended", **recommended.summary(model, by_head), **recipe)

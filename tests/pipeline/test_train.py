@@ -1,0 +1,54 @@
+"""The short way to a finder: what it makes, what it leaves out, and what it refuses."""
+
+import json
+
+import pytest
+
+from autoparts.__main__ import main
+from autoparts.errors import UserError
+from autoparts.experiments import recommended
+from autoparts.pipeline import train as training
+from autoparts.pipeline.train import train
+from autoparts.study.run import Run
+
+VALUES = {"backbone": "", "recipe_side": 32, "colour": False, "recipe_epochs": 2, "seed": 1, "bootstrap": 20}
+
+
+@pytest.fixture
+def carried(monkeypatch, tmp_path):
+    """What notebooks are carried out, and in which order with the making of the model."""
+    steps = []
+
+    def carry_out(wanted, study, folder, name):
+        steps.append({path.stem[:2]: values for path, values in wanted.items()})
+        return folder / "index.html"
+
+    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path / "reports"))
+    monkeypatch.setattr(training, "carry_out", carry_out)
+    monkeypatch.setattr(training, "make_model", lambda run, values: steps.append(values))
+    return steps
+
+
+def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos, tmp_path, capsys):
+    data = str(make_photos(tmp_path / "photos", {"Mirror": 9, "Pump": 9}))
+    assert main(["train", "--data", data, "--name", "mine", "-p", "seed", "2", "-p", "recipe_epochs", "3"]) == 0
+    assert capsys.readouterr().out.strip().endswith("mine/index.html")
+    first, values, both = carried
+    assert list(first) == ["01"] and list(both) == ["01", "07"] and both["07"]["seed"] == values["seed"] == 2
+    assert (values["recipe_epochs"], values["recipe_side"], values["colour"]) == (3, 160, True)
+    executed = tmp_path / "reports" / "mine" / "notebooks" / "06_beyond_the_thesis.ipynb"
+    executed.parent.mkdir(parents=True)
+    executed.write_text("")
+    train(data, "mine")
+    assert "the model of its notebook 6 is taken" in capsys.readouterr().err and len(carried) == 5
+    with pytest.raises(UserError, match="no notebook has a parameter 'epochs'"):
+        train(data, "other", {"epochs": 3})
+
+
+def test_the_model_is_saved_as_notebook_6_saves_it(small_study, tmp_path, monkeypatch):
+    monkeypatch.setattr(recommended, "refuse_guesses", lambda *_: None)  # after so short a training
+    run = Run(tmp_path, small_study)
+    training.make_model(run, VALUES)
+    result = json.loads((run.folder / "results" / "recommended.json").read_text())
+    assert run.weights("recommended").is_file() and (result["side"], result["backbone"]) == (32, "")
+    assert 0 < result["chance"] < result["metrics"]["test_interval"][1] and result["epochs"] == 2
