@@ -238,10 +238,9 @@ def split_catalogue(catalogue: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def _apportion(sizes: np.ndarray, smallest: int, share: float = 0.1) -> np.ndarray:
-    """Divide `share` of all units among the categories by largest remainders, with a floor of one.
+    """Divide `share` of all units among the categories by largest remainders, one at least from `smallest` units on.
 
-    Categories of at least `smallest` units get one, or their proportional portion if that is more; those whose portion
-    is below one are fixed at one and the rest is divided again, until none falls below.
+    Categories whose proportional portion is below one get one, and the rest is divided again, until none is below.
     """
     eligible = sizes >= smallest
     total = max(round(share * sizes.sum()), eligible.sum())
@@ -263,8 +262,8 @@ def size_groups(counts: pd.Series) -> pd.Series:
 
     Groups of equal weight give accuracies of similar precision at any scale. Training photos lie on a line, those of
     the largest categories first; categories of equal size are one block, and belong to the third of the line that the
-    middle of their block falls into (all are "middle" if all are equal).
-    Takes training photos by category, and returns "head", "middle" or "tail" for each, in the same order.
+    middle of their block falls into (all are "middle" if all are equal). Takes training photos by category, and
+    returns "head", "middle" or "tail" for each, in the same order.
     """
     blocks = counts.groupby(counts).sum().sort_index(ascending=False)
     middle = (blocks.cumsum() - blocks / 2) / blocks.sum()

@@ -45,10 +45,7 @@ class LabelledPairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Photos:
-    """The prepared photos of a study on the training device, with the rows and labels of each split.
-
-    `study.open_study` makes one of `photos.Prepared`. Networks are trained on it, and judged on its fixed lists.
-    """
+    """A study's prepared photos with the rows and labels of each split; its fixed lists are what networks are judged by."""
 
     pixels: Tensor  # (N, S, S) uint8, or (N, S, S, 3) in colour, on the training device
     rows: Mapping[str, Tensor]  # split to (M,) int64, places in `pixels`
