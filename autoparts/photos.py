@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 from tqdm import tqdm
 
 from autoparts.catalogue import cache_folder, printable
@@ -222,7 +222,7 @@ def prepare(
 
 def _key(paths: list[str], size: int, colour: bool) -> str:
     """Name of a catalogue's cache entry."""
-    kind = f"{PREPARATION_VERSION} {size} {FORMATS}{' colour' * colour}"
+    kind = f"{PREPARATION_VERSION} {features.version('pil')} {size} {FORMATS}{' colour' * colour}"
     key = hashlib.blake2b(kind.encode(), digest_size=16)
     for path in paths:
         state = None

@@ -45,7 +45,7 @@ class LabelledPairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Photos:
-    """A study's prepared photos with the rows and labels of each split; its fixed lists are what networks are judged by."""
+    """A study's prepared photos, the rows and labels of each split, and the fixed lists that networks are judged by."""
 
     pixels: Tensor  # (N, S, S) uint8, or (N, S, S, 3) in colour, on the training device
     rows: Mapping[str, Tensor]  # split to (M,) int64, places in `pixels`

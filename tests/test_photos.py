@@ -338,6 +338,11 @@ def test_a_prepared_catalogue_is_found_again(tmp_path, make_photos, monkeypatch)
     assert (changed.pixels[0] != first.pixels[0]).any() and (changed.pixels[1:] == first.pixels[1:]).all()
     assert prepare(found, cache=tmp_path / "cache", size=20).pixels.shape == (5, 20, 20)
     assert prepare(found, cache=tmp_path / "cache", size=20, colour=True).pixels.shape == (5, 20, 20, 3)
+    with monkeypatch.context() as patch:  # another Pillow decodes a little differently
+        patch.setattr(photos.features, "version", lambda library: f"another {library}")
+        before = len(list((tmp_path / "cache").iterdir()))
+        prepare(found, cache=tmp_path / "cache")
+        assert len(list((tmp_path / "cache").iterdir())) == before + 1
 
 
 @pytest.mark.parametrize("renamed", [False, True])

@@ -1,7 +1,7 @@
 """The generated catalogue: which photos there are, and how they get to the disk.
 
 A category is a part with proportions fixed by the category's name, a product varies them, a photo shows a product from
-one side. Seed, category, product and view alone determine a photo, down to its bytes.
+one side. Seed, category, product and view determine a photo, down to its bytes by the same numpy and Pillow.
 
 To add a part, write its stages into stages.csv (see `parts_stacked`), or a function in `parts_shaped` that PARTS names.
 Then give it categories in categories.csv: name, part, excluded word in the name if any, photos at either scale.
@@ -19,6 +19,7 @@ from subprocess import PIPE, Popen
 
 import numpy as np
 import pandas as pd
+import PIL
 from tqdm import tqdm
 
 from autoparts.errors import FailedError, UserError, disk_errors, set_aside, whole_file
@@ -84,13 +85,14 @@ def written(scale: str, cache: Path, seed: int = 0, progress: bool = True) -> Pa
     """Return the manifest.csv of a catalogue of files below `cache`, drawn there unless an earlier call has done so.
 
     Its folder is named by scale (see `photos`), seed (another gives other parts under the same names) and a hash of
-    this room's code. It appears whole or not at all, so two processes that draw the same do not disturb each other.
-    `progress` shows a bar where there is a terminal. An unknown scale, or a cache that cannot be written, is told in a
-    UserError.
+    this room's code and the libraries that draw. It appears whole or not at all, so two processes that draw the same do
+    not disturb each other. `progress` shows a bar where there is a terminal. An unknown scale, or a cache that cannot
+    be written, is told in a UserError.
     """
     _counts(scale)  # refuses what is no scale
     code = b"".join(file.read_bytes() for file in sorted(ROOM.iterdir()) if file.suffix in (".py", ".csv"))
-    manifest = cache / f"{scale}-{seed}-{hashlib.blake2b(code, digest_size=8).hexdigest()}" / "manifest.csv"
+    drawing = hashlib.blake2b(code + f"numpy {np.__version__} Pillow {PIL.__version__}".encode(), digest_size=8)
+    manifest = cache / f"{scale}-{seed}-{drawing.hexdigest()}" / "manifest.csv"
     if manifest.parent.exists() and not manifest.is_file():
         set_aside(manifest.parent)
     if manifest.is_file():

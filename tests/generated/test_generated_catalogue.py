@@ -87,7 +87,9 @@ def test_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for code in ("x = 1", "x = 2"):
         (room / "code.py").write_text(code)
         manifests.append(catalogue.written("2x4", tmp_path, 1))
-    assert len(set(manifests)) == 4 and {manifest.parent.parent for manifest in manifests} == {tmp_path}
+    monkeypatch.setattr(catalogue.PIL, "__version__", "99")
+    manifests.append(catalogue.written("2x4", tmp_path, 1))
+    assert len(set(manifests)) == 5 and {manifest.parent.parent for manifest in manifests} == {tmp_path}
 
     manifests[-1].unlink()  # a folder without manifest is damaged, since folders appear whole
     assert catalogue.written("2x4", tmp_path, 1) == manifests[-1]
