@@ -238,7 +238,7 @@ def unseen(
     except UserError as error:
         print(f"no categories are held out: {error}")
         return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
-    seeds, settings = _seeds(run, settings), replace(settings, draws=1)  # nobody reads the intervals of single draws
+    seeds = _seeds(run, settings)
     # What all draws judge is trained first, unless that is done, so that no two processes train it.
     list(side_by_side(validated, [(run, row, settings, photos, seed) for row in rows for seed in seeds], photos.device))
     jobs = {
