@@ -10,18 +10,14 @@ from autoparts.pipeline.execution import carry_out, locked, opened
 from autoparts.pipeline.notebooks import plan
 from autoparts.study.run import Run, open_run, run_folder
 
-MODEL = "06_beyond_the_thesis"  # declares the parameters of the model
 
-
-def train(data: str, name: str, parameters: Mapping[str, Any] | None = None, profile: str = "finder") -> Path:
+def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> Path:
     """Make a finder of photos and the pages on them and on it; return the path of the index.
 
-    Data, name, parameters and profile are those of `execution.run`, which afterwards does the rest of the study in the
-    same folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
+    Data, name and parameters are those of `execution.run`, which afterwards does the rest of the study in the same
+    folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
     """
-    plans = {path.stem: (path, values) for path, values in plan(("01", "06", "07"), profile, parameters or {}).items()}
-    model, values = plans.pop(MODEL)
-    first, last = plans.values()
+    first, (model, values), last = plan(("01", "06", "07"), "finder", parameters or {}).items()
     with locked(run_folder(name)) as folder:
         study = opened(data, values)
         carry_out(dict([first]), study, folder, name)
