@@ -10,9 +10,9 @@ import nbformat
 import yaml
 
 from autoparts.errors import UserError
+from autoparts.study.fingerprint import PACKAGE
 from autoparts.study.parameters import SHORT, Parameter, annotated, check
 
-PACKAGE = Path(__file__).parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 Plan = Mapping[Path, Mapping[str, Any]]  # the notebooks to bring up to date, each with its parameters
 

@@ -28,7 +28,7 @@ from autoparts import catalogue, evaluation, models, retrieval, training
 from autoparts.errors import UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
-from autoparts.study.fingerprint import code_fingerprint, fingerprint, replaced
+from autoparts.study.fingerprint import PACKAGE, code_fingerprint, fingerprint, replaced
 from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
@@ -36,7 +36,6 @@ from autoparts.tasks import Task
 SPLIT = "tables/split.csv"  # which opening a run writes, not a notebook
 RESULTS_VERSION = 2  # raised when a result is written in another form
 PHOTO = re.compile(r'"data:image/[^"]*"')  # in JSON
-PACKAGE = Path(__file__).parents[1]
 CORE = code_fingerprint(PACKAGE, "[!_]*.py")  # taken now: the files may be edited while this code is running
 
 
