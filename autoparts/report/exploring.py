@@ -20,7 +20,7 @@ from autoparts.study.run import Run
 from autoparts.study.tables import table_html
 
 PAGE = 16  # photos
-Drawn = tuple[Figure, str, str]  # a figure, its caption, and HTML to stand below it
+Drawn = tuple[Figure, str, str]  # a figure, its caption, and HTML that stands below it while it is moved
 
 
 def attended() -> bool:
@@ -41,10 +41,10 @@ def explore(
 
     What is drawn for another choice is not saved, and the widget exists under JupyterLab only, so no file holds it.
     """
-    figure, caption, below = draw(at)
+    figure, caption, _ = draw(at)
     still = run.show(name, figure, caption)
     if not (attended() and run.show_photos):
-        return HTML(still.data + below)
+        return still
 
     def shown(choice: int) -> HTML:
         """Draw one choice."""

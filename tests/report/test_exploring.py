@@ -57,7 +57,7 @@ def test_a_still_is_saved_and_shown_and_a_control_only_where_somebody_can_choose
     moved.clear()
     assert "left out" in explored(replace(run, show_photos=False))[0].data.lower() or explored is threshold
     monkeypatch.setattr(exploring, "get_ipython", lambda: None)
-    assert explored(run)[0].data == first.data and not moved
+    assert first.data.startswith(explored(run)[0].data) and not moved
 
 
 def test_the_counts_are_those_of_the_threshold(run, moved):
