@@ -105,8 +105,7 @@ def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator
     """Draw bootstrap weights of M photos: categories are drawn with replacement, then photos within each.
 
     Takes their (M,) int64 labels, and returns (draws, M) float32: how often each photo is in each sample. The same seed
-    gives all models the same samples, so they can be paired. A pair counts as often as its two photos together do, so a
-    category drawn twice counts four times in its similar pairs: intervals of pairs err on the wide side.
+    gives all models the same samples, so they can be paired.
     """
     categories = labels.unique()
     often = generator.multinomial(len(categories), np.full(len(categories), 1 / len(categories)), size=draws)
@@ -121,10 +120,17 @@ def weights_of(columns: Sequence[Tensor], photos: Photos, weights: np.ndarray) -
     """Return the bootstrap weights of samples of several test photos, the products of theirs: (draws, P) float32.
 
     Takes rows of `Photos.pixels`, (P,) int64 for each member, such as left and right; and the test photos' weights.
+    A category drawn twice counts four times in its similar pairs: these and dissimilar ones keep their shares of P.
     """
     place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos
     place[photos.rows["test"]] = torch.arange(len(photos.rows["test"]))
-    return np.prod([weights[:, place[column]] for column in columns], axis=0)
+    products = np.prod([weights[:, place[column]] for column in columns], axis=0)
+    if len(columns) == 2:
+        left, right = (photos.labels["test"][place[column]].numpy() for column in columns)
+        for kind in (left == right, left != right):  # NaN in a sample that has none of a kind
+            totals = products[:, kind].sum(axis=1, keepdims=True)
+            products[:, kind] *= kind.sum() / np.where(totals > 0, totals, np.nan)
+    return products
 
 
 def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos, draws: int = 500) -> tuple[float, float]:

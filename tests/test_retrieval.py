@@ -210,6 +210,14 @@ def test_pairs_that_share_photos_are_as_uncertain_as_photos_are():
     assert most - least > 2 * (wilson[1] - wilson[0])
 
 
+def test_similar_and_dissimilar_pairs_keep_their_shares_in_every_sample():
+    """Who calls all pairs of a balanced list similar is right for half of them, whichever photos are drawn."""
+    labels = torch.arange(8).repeat_interleave(5)
+    photos = Photos(torch.zeros(40, 2, 2).byte(), {"test": torch.arange(40)}, {"test": labels}, seed=1)
+    left, right, same = photos.pairs("test", 400)
+    assert retrieval.accuracy_interval(same, (left, right), photos) == pytest.approx((0.5, 0.5))
+
+
 @pytest.mark.parametrize("task", [Naming(), Pairs(), Triplets()])
 def test_the_samples_of_a_task_are_those_that_it_judges(task):
     labels = torch.arange(5).repeat_interleave(6)
