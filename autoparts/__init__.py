@@ -1,5 +1,7 @@
 """Name a car part from a photo: a reproducible study of CNNs and Siamese networks."""
 
+import ctypes
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -12,3 +14,18 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # torch takes seconds, and `import autoparts` should not.
     return getattr(import_module(f"autoparts.finder.{HOMES[name]}"), name)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep the blocks that torch frees, where it can be told to (glibc), for the next batch.
+
+    It gives large ones back to the system, which clears every page of the next: up to half of a training step's time.
+    """
+    trim_threshold, mmap_threshold, mmap_max = -1, -3, -4  # as in malloc.h
+    with suppress(AttributeError, OSError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(trim_threshold, 2**31 - 1)
+        mallopt(mmap_threshold, 2**30) or mallopt(mmap_max, 0)  # older ones take no such threshold
+
+
+keep_freed_memory()

@@ -5,8 +5,6 @@ import io
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from ctypes import CDLL
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,7 +92,6 @@ def fit(
         raise UserError(
             f"epochs is {epochs}, batch_size {batch_size}, learning_rate {learning_rate}; all have to be positive"
         )
-    _keep_memory()
     network.to(photos.device)
     state = _State(network, optimiser(network, learning_rate), seeded(seed))
     state.resume(checkpoint, key, say)
@@ -232,12 +229,3 @@ def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Modul
         why = "it is missing" if missing else "it is damaged, of another network, or holds code, which is never run"
         raise UserError(f"checkpoint {path.name} cannot be used: {why}; run its notebook again") from None
     return network.eval()
-
-
-def _keep_memory() -> None:
-    """Have glibc keep freed memory, so that each step does not fault its activations in anew (Linux only)."""
-    trim_threshold, mmap_threshold = -1, -3  # the numbers of M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
-    with suppress(OSError, AttributeError):
-        libc = CDLL("libc.so.6")
-        libc.mallopt(mmap_threshold, 1 << 30)
-        libc.mallopt(trim_threshold, (1 << 31) - 1)

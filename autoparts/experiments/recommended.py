@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import torch
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -183,7 +184,8 @@ def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> No
     train, validation = (unit[photos.rows[split]].numpy() for split in ("train", "validation"))
     lowest, model = float("inf"), None
     for penalty in INVERSE_PENALTIES:
-        model = LogisticRegression(C=penalty, max_iter=300).fit(train, photos.labels["train"].numpy())
+        with threadpool_limits(1, "blas"):  # more would wait for each other: it takes four times as long with two
+            model = LogisticRegression(C=penalty, max_iter=300).fit(train, photos.labels["train"].numpy())
         weight, bias = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
         if len(weight) == 1:  # of two categories it only knows the second's odds
             weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2

@@ -6,6 +6,7 @@ import torch
 from cleanlab.filter import find_label_issues
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,7 +33,8 @@ def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0) -> pd.DataFra
     known, codes = np.unique(truth[enough], return_inverse=True)
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=300)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    chances = cross_val_predict(model, unit.numpy()[enough], codes, cv=folds, method="predict_proba")
+    with threadpool_limits(1, "blas"):  # as in `recommended.fit_head`
+        chances = cross_val_predict(model, unit.numpy()[enough], codes, cv=folds, method="predict_proba")
     found = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
     likelier = chances[found].argmax(axis=1)
     columns = {"photo": enough[found], "label": truth[enough][found], "likelier": known[likelier]}

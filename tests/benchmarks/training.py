@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.datasets import ImageFolder
 
-from autoparts import models, sampling, tasks, training
+from autoparts import keep_freed_memory, models, sampling, tasks, training
 from autoparts.experiments import recommended
 from autoparts.experiments.muon import Muon
 from autoparts.models import half_precision
@@ -156,7 +156,7 @@ def _step(network: nn.Module, optimiser: torch.optim.Optimizer, inputs: Tensor, 
 
 
 def _repeat(steps: int, step: Callable[[], None]) -> None:
-    training._keep_memory()  # as `fit` does
+    keep_freed_memory()  # as ours does
     for _ in range(steps):
         step()
 
