@@ -168,13 +168,18 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
     largest minus the smallest precision@1), the learning rate and the margin, and a verdict where a training
     collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
     """
-    jobs = [(run, row, settings, photos, photos, seed) for row in rows for seed in _seeds(run, settings)]
-    tried = side_by_side(try_row, jobs, photos.device)
+    # The longest trainings come first: at the end one of them would run alone.
+    order = sorted(rows, key=lambda row: row.network != "residual")
+    jobs = [(run, row, settings, photos, photos, seed) for row in order for seed in _seeds(run, settings)]
+    done = side_by_side(try_row, jobs, photos.device)
+    tried: dict[str, list[Trial]] = {}
+    for row in order:
+        tried[row.name] = [next(done) for _ in range(settings.seeds)]
+        print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in tried[row.name]):.0f} s")
     table, queries, histories, generator = [], {}, {}, np.random.default_rng(photos.seed)
     weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, generator)
     for row in rows:
-        trials = [next(tried) for _ in range(settings.seeds)]
-        print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in trials):.0f} s")
+        trials = tried[row.name]
         queries[row.name] = pd.concat([trial.named for trial in trials], axis=1)
         facts = {"group": row.group, "variant": row.name}
         if row.trained:
