@@ -47,7 +47,7 @@ def home(tmp_path_factory):
     (home / "notebooks").symlink_to(ROOT / "notebooks")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOPARTS_REPORTS", str(home / "reports"))
-        study = open_study(str(home / "photos"), device="cpu", side=64)
+        study = open_study(str(home / "photos"), device="cpu", side=48)
         network = initialised(0, Recogniser, len(study.categories), channels=3).eval()
         calibration.build(open_run(RUN, study), network, study.prepared(48))
     return home
