@@ -1,12 +1,14 @@
 """The command `autoparts`: run the study, check and render its report, name parts in photos, write a catalogue."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 from autoparts.errors import FailedError, UserError
@@ -20,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 well, 1 failed, 2 wrong input, 130 interrupted."""
     chosen = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         return chosen.action(chosen) or 0
     except UserError as error:
@@ -29,8 +32,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it once more at its end
         return 1
     except KeyboardInterrupt:
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # or it tells of the kernel's end too, at length
         print("autoparts: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    finally:
+        sys.unraisablehook = hook
+
+
+def _interrupt_again(unraisable: Any) -> None:
+    """Take an interruption that fell into a destructor, where Python ignores it, to what runs after that."""
+    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        return sys.__unraisablehook__(unraisable)
+    again = Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))  # within this hook it would be ignored too
+    again.daemon = True
+    return again.start()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,10 +1,15 @@
 import signal
 import subprocess
 import sys
+import threading
+import time
+import weakref
+from types import SimpleNamespace
 
 import pytest
 import toy_notebooks
 
+from autoparts import __main__
 from autoparts.__main__ import main
 from autoparts.pipeline.notebooks import Notebook
 
@@ -123,3 +128,22 @@ def test_as_a_module_it_ends_with_the_exit_code_and_without_a_traceback():
 def test_help_does_not_wait_for_torch():
     code = "import sys\nfrom autoparts.__main__ import _parser\n_parser()\nsys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_interruption_that_falls_into_a_destructor_is_not_lost(monkeypatch, capsys):
+    def work(chosen):
+        fallen = threading.Event()
+        reference = weakref.ref(fallen, lambda _: signal.raise_signal(signal.SIGINT))  # where Python ignores it
+        del fallen
+        assert reference() is None
+        threading.Event().wait(30)
+
+    monkeypatch.setattr(__main__, "_parser", lambda: SimpleNamespace(parse_args=lambda _: SimpleNamespace(action=work)))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
+    started = time.monotonic()
+    code = main([])
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    assert code == 130 and time.monotonic() < started + 20
+    assert capsys.readouterr().err == "autoparts: interrupted; the same command goes on from here\n"
