@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,7 @@ RESIDUAL_FILTERS = (32, 64, 128, 256)
 LARGER = 1.16  # by how much a second look at a photo is enlarged
 SCALE = 16.0  # of logits: cosines alone could not be sure of a name
 LITE0 = "tf_efficientnet_lite0"
+PRECISION = "AUTOPARTS_PRECISION"  # environment variable that holds what `study.compute_in` was told
 
 
 def photo_input(photos: Tensor) -> Tensor:
@@ -237,7 +239,12 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 def fast_bfloat16(device: torch.device) -> bool:
-    """Whether training is at least 1.2 times faster in bfloat16: measured once on a processor, told by CUDA."""
+    """Whether training is at least 1.2 times faster in bfloat16: measured once on a processor, told by CUDA.
+
+    A study's `precision` decides instead, unless it is "auto".
+    """
+    if (chosen := os.environ.get(PRECISION, "auto")) != "auto":
+        return chosen == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() and _gain_of_bfloat16() >= 1.2

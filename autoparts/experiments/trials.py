@@ -25,6 +25,7 @@ from autoparts.experiments.variants import Budgeted, Row
 from autoparts.sampling import Photos, derived_seed
 from autoparts.study.fingerprint import fingerprint, replaced
 from autoparts.study.run import Run
+from autoparts.study.study import compute_in
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
 SHOWN = [*MEASURES, "spread", "learning rate", "margin", "verdict"]
@@ -108,8 +109,9 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def one_thread(run: Run) -> Iterator[None]:
     """Have torch and BLAS compute with one thread: sums are the same however many trainings run side by side."""
+    compute_in(run.study.precision)  # which a process of its own does not know
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -130,7 +132,7 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device
 def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Photos, seed: int) -> Trial:
     """Train a row on `photos`, and judge it on `judged`."""
     started = time.perf_counter()
-    with one_thread():
+    with one_thread(run):
         network, history = train(run, row, settings, photos, seed)
         model = retrieval.embedded(network.to(judged.device), judged, row.task.distance)
         model = cut_at_medians(model, judged) if row.hamming else model
@@ -143,7 +145,7 @@ def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Phot
 
 def validated(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> float:
     """Return the highest validation precision@1 of a row's training; no test photo is looked at."""
-    with one_thread():
+    with one_thread(run):
         return train(run, row, settings, photos, seed)[1]["validation_precision@1"].max()
 
 
@@ -287,7 +289,7 @@ def again(run: Run, short: str, result: Mapping[str, Any], draws: int, seed: int
     fields = dict(result["trained_for"])
     task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")](**fields)
     network = models.thesis_network(**result["architecture"], seed=seed)
-    with one_thread():
+    with one_thread(run):
         run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=lambda line: None)
         return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos, draws)[0]
 

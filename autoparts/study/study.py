@@ -1,6 +1,7 @@
 """The study: one catalogue, prepared, cleaned and split; opening one writes nothing but the cache of photos."""
 
 import hashlib
+import os
 import platform
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from autoparts import catalogue as catalogues
 from autoparts import photos as prepared_photos
 from autoparts.catalogue import SPLITS
 from autoparts.errors import UserError
-from autoparts.models import choose_device
+from autoparts.models import PRECISION, choose_device
 from autoparts.sampling import Photos, derived_seed
 
 CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on own data what no model can learn
@@ -26,7 +27,8 @@ CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on 
     "none": {"words": (), "smallest": 1},
 }
 IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split", "side")  # what makes two studies the same
-SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "allow_outside")  # parameters that open a study
+# Parameters that open a study:
+SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "precision", "allow_outside")
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class Study:
     removed: pd.DataFrame  # category, photos, rule, word
     catalogue: pd.DataFrame  # photos of the study: as `source`, and split
     photos: Photos  # their pixels, rows and labels; `row` of a photo is its place in the pixels
+    precision: str = "auto"  # of trainings, in this process
 
     @cached_property
     def categories(self) -> list[str]:
@@ -122,6 +125,7 @@ def open_study(
     cleaning: str = "auto",
     split: str = "new",
     device: str = "auto",
+    precision: str = "auto",
     side: int = 100,
     allow_outside: bool = False,
 ) -> Study:
@@ -133,8 +137,10 @@ def open_study(
     one of the thesis's words, as a "substring" as in the thesis or as a whole "word"; with "none" all are kept, and
     "auto" takes the words for generated photos only, since nobody's own parts are to disappear for their name. A "new"
     split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `side` that of the
-    prepared photos in pixels.
+    prepared photos in pixels. Networks compute in that precision, "float32" or "bfloat16", from then on in the whole
+    process; with "auto" in the one that is found to be faster.
     """
+    compute_in(precision)
     if cleaning not in CLEANING or split not in ("new", "own"):
         raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
     for name, value in (("seed", seed), ("split_seed", split_seed)):
@@ -150,9 +156,15 @@ def open_study(
     if catalogue["content"].nunique() == 1:
         raise UserError(f"all {len(catalogue)} photos are copies of one file: there is nothing to tell apart")
     photos = _photos(catalogue, prepared.pixels, choose_device(device), split_seed)
-    return Study(
-        str(data), seed, split_seed, cleaning, split, prepared.catalogue, prepared.skipped, removed, catalogue, photos
-    )
+    tables = prepared.catalogue, prepared.skipped, removed, catalogue
+    return Study(str(data), seed, split_seed, cleaning, split, *tables, photos, precision)
+
+
+def compute_in(precision: str) -> None:
+    """Have all networks of this process compute in a precision; see `open_study`."""
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise UserError(f"precision is {precision!r}; expected auto, float32 or bfloat16")
+    os.environ[PRECISION] = precision
 
 
 def _photos(catalogue: pd.DataFrame, pixels: np.ndarray, device: torch.device, seed: int) -> Photos:

@@ -121,6 +121,15 @@ def test_the_same_seed_gives_the_same_table_and_what_is_trained_is_not_trained_a
             trials.compare(run, [replace(rows[0], task=task)], SETTINGS, small)
 
 
+def test_rows_are_trained_in_the_precision_of_their_study_whatever_process_trains_them(run):
+    def used(run):
+        with trials.one_thread(run):
+            return models.fast_bfloat16(torch.device("cpu"))
+
+    jobs = [(replace(run, study=replace(run.study, precision=each)),) for each in ("bfloat16", "float32", "bfloat16")]
+    assert [*trials.side_by_side(used, jobs, torch.device("cpu"))] == [True, False, True]
+
+
 def test_seeds_are_averaged_and_their_spread_is_told(run, small):
     table = trials.compare(run, [variants.BASELINE], replace(SETTINGS, seeds=2), small).table
     first = trials.compare(run, [variants.BASELINE], SETTINGS, small).table["precision@1"][0]

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from samples import draw
 
+from autoparts import models
 from autoparts.errors import UserError
 from autoparts.photos import decode, prepare_photo
 from autoparts.study.study import SHARED, open_study
@@ -203,3 +204,13 @@ def test_a_photo_that_has_changed_since_is_told(tmp_path, make_photos):
     draw(999).save(study.source["path"][3])
     with pytest.raises(UserError, match="have changed since they were first read"):
         study.prepared(16)
+
+
+def test_networks_compute_in_the_precision_of_the_study_opened_last(small_folder, monkeypatch):
+    monkeypatch.setenv(models.PRECISION, "auto")  # as it is again after this test
+    for precision, dtype in {"bfloat16": torch.bfloat16, "float32": torch.float32}.items():
+        assert opened(small_folder, precision=precision).precision == precision
+        with models.half_precision(torch.device("cpu")):
+            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+    with pytest.raises(UserError, match="precision is 'half'; expected auto, float32 or bfloat16"):
+        opened(small_folder, precision="half")
