@@ -37,8 +37,9 @@ clean:
 	rm -rf .venv
 
 # The stamp is written last, so an interrupted installation is done again. Without an NVIDIA GPU torch is fetched without
-# the libraries for one, unless the index of such builds does not answer; --reinstall asks it though torch is there.
-INSTALL := .venv/bin/uv pip install --python .venv/bin/python
+# the libraries for one, unless the index of such builds does not answer; --reinstall asks it though torch is there. All is
+# compiled to bytecode at once: where Python may not keep that, each process would do it anew, which takes seconds.
+INSTALL := .venv/bin/uv pip install --compile-bytecode --python .venv/bin/python
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "autoparts needs Python 3.11 or newer; call make PYTHON=python3.12")'
 	@echo "Setting up .venv, once: torch, JupyterLab and more are fetched ..."
