@@ -15,11 +15,17 @@ def benchmark(out, *options):
 
 
 def test_the_benchmark_writes_what_it_prints(tmp_path):
-    table, printed = benchmark(tmp_path / "bench.csv", "--only", "mining", "fit", "evaluation")
-    assert table["work"].tolist() == ["mining, semi-hard", "mining, hard", "fit per step", "evaluation"]
+    table, printed = benchmark(tmp_path / "bench.csv", "--only", "contrastive", "mining", "fit", "evaluation")
+    assert table["work"].tolist() == [
+        "contrastive epoch",
+        "mining, semi-hard",
+        "mining, hard",
+        "fit per step",
+        "evaluation",
+    ]
     assert table[["ours", "theirs", "ratio"]].gt(0).all(axis=None)
     assert table["met"].isin(["aim", "met", "missed"]).all()
-    assert table["bar"].tolist() == ["≥ 5", "≥ 5", "≤ 1.1", "≥ 5"]
+    assert table["bar"].tolist() == ["≥ 6", "≥ 5", "≥ 5", "≤ 1.1", "≥ 5"]
     assert table["versions"].str.contains("torch").all() and table["machine"].str.contains("cores").all()
     assert all(work in printed for work in table["work"])
 
