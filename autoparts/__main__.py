@@ -41,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _interrupt_again(unraisable: Any) -> None:
     """Take an interruption that fell into a destructor, where Python ignores it, to what runs after that."""
-    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-        return sys.__unraisablehook__(unraisable)
-    again = Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))  # within this hook it would be ignored too
-    again.daemon = True
-    return again.start()
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        again = Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))  # within this hook it would be ignored too
+        again.daemon = True
+        again.start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def _parser() -> argparse.ArgumentParser:

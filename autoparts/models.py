@@ -24,7 +24,7 @@ RESIDUAL_FILTERS = (32, 64, 128, 256)
 LARGER = 1.16  # by how much a second look at a photo is enlarged
 SCALE = 16.0  # of logits: cosines alone could not be sure of a name
 LITE0 = "tf_efficientnet_lite0"
-PRECISION = "AUTOPARTS_PRECISION"  # environment variable that holds what `study.compute_in` was told
+PRECISION = "AUTOPARTS_PRECISION"  # environment variable: "float32", "bfloat16", or "auto" for the faster one
 
 
 def photo_input(photos: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ def choose_device(device: str = "auto") -> torch.device:
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether training is at least 1.2 times faster in bfloat16: measured once on a processor, told by CUDA.
 
-    A study's `precision` decides instead, unless it is "auto".
+    The environment variable `PRECISION` decides instead, unless it is "auto".
     """
     if (chosen := os.environ.get(PRECISION, "auto")) != "auto":
         return chosen == "bfloat16"
@@ -261,7 +261,7 @@ def _gain_of_bfloat16() -> float:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = sorted({line for line in lines if line.startswith(("model name", "flags"))})
     name = hashlib.blake2b(f"{processor}{torch.__version__}".encode(), digest_size=8).hexdigest()
-    kept = cache_folder() / f"bfloat16-{name}.json"
+    kept = cache_folder() / f"bfloat16-gain-{name}.json"
     with suppress(OSError, ValueError, KeyError):
         return float(json.loads(kept.read_text())["gain"])
     threads, seconds = torch.get_num_threads(), {True: math.inf, False: math.inf}

@@ -1,4 +1,6 @@
 import math
+import resource
+import sys
 
 import numpy as np
 import pandas as pd
@@ -130,3 +132,15 @@ def test_values_of_a_task_come_sample_by_sample(photos):
     assert found["accuracy"].equal(expected["accuracy"])
     torch.testing.assert_close(found["loss"], expected["loss"], atol=2e-2, rtol=0)
     assert evaluation.values_of(tiny_network(), photos, [], Naming().values) == {}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it is glibc that can be told to keep memory")
+def test_memory_that_torch_frees_serves_the_next_batch():
+    def faults():  # pages that the system has to clear for 64 MiB, taken and freed ten times
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(10):
+            torch.ones(16 << 20)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    faults()
+    assert faults() < 1_000

@@ -184,7 +184,7 @@ def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> No
     train, validation = (unit[photos.rows[split]].numpy() for split in ("train", "validation"))
     lowest, model = float("inf"), None
     for penalty in INVERSE_PENALTIES:
-        with threadpool_limits(1, "blas"):  # more would wait for each other: it takes four times as long with two
+        with threadpool_limits(1, "blas"):  # with more they wait for each other, and sums depend on how many
             model = LogisticRegression(C=penalty, max_iter=300).fit(train, photos.labels["train"].numpy())
         weight, bias = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
         if len(weight) == 1:  # of two categories it only knows the second's odds

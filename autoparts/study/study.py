@@ -45,7 +45,7 @@ class Study:
     removed: pd.DataFrame  # category, photos, rule, word
     catalogue: pd.DataFrame  # photos of the study: as `source`, and split
     photos: Photos  # their pixels, rows and labels; `row` of a photo is its place in the pixels
-    precision: str = "auto"  # of trainings, in this process
+    precision: str = "auto"  # that networks compute in, see `compute_in`
 
     @cached_property
     def categories(self) -> list[str]:
@@ -137,8 +137,8 @@ def open_study(
     one of the thesis's words, as a "substring" as in the thesis or as a whole "word"; with "none" all are kept, and
     "auto" takes the words for generated photos only, since nobody's own parts are to disappear for their name. A "new"
     split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `side` that of the
-    prepared photos in pixels. Networks compute in that precision, "float32" or "bfloat16", from then on in the whole
-    process; with "auto" in the one that is found to be faster.
+    prepared photos in pixels. From then on networks compute in `precision`,
+    see `compute_in`.
     """
     compute_in(precision)
     if cleaning not in CLEANING or split not in ("new", "own"):
@@ -161,7 +161,10 @@ def open_study(
 
 
 def compute_in(precision: str) -> None:
-    """Have all networks of this process compute in a precision; see `open_study`."""
+    """Have all networks of this process compute in "float32", "bfloat16", or with "auto" in the faster of these.
+
+    Another precision is refused in a UserError.
+    """
     if precision not in ("auto", "float32", "bfloat16"):
         raise UserError(f"precision is {precision!r}; expected auto, float32 or bfloat16")
     os.environ[PRECISION] = precision

@@ -59,6 +59,7 @@ def usual_memory() -> None:
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-4, 65_536)
         libc.mallopt(-3, 32 << 20)
         libc.mallopt(-1, 64 << 20)
 
