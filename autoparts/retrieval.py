@@ -61,14 +61,11 @@ def smallest(values: Tensor, count: int) -> Tensor:
     """Return the places of the `count` smallest values of each row of (M, G) float32, in order: (M, count) int64.
 
     Of equal ones the first place comes first, which `topk` does not promise: the bits of a value and its place become
-    one integer, which numpy also sorts with vector instructions.
+    one integer, so that no two are equal.
     """
-    bits = values.numpy().view(np.int32)
-    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)  # the bits of negative floats run the other way
-    keys <<= 32
-    keys |= np.arange(values.shape[1])
-    keys.partition(count - 1, axis=1)
-    return torch.from_numpy(np.sort(keys[:, :count], axis=1) & 0xFFFFFFFF)
+    bits = values.view(torch.int32)
+    keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() << 32  # the bits of negative floats run the other way
+    return (keys | torch.arange(values.shape[1])).topk(count, largest=False).values & 0xFFFFFFFF
 
 
 def _ranking(gallery: Tensor, kind: str) -> Callable[[Tensor], Tensor]:
