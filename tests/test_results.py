@@ -84,3 +84,10 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
 def test_a_run_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UserError, match=r"some/run\.json is missing: publish a finished run"):
         written(MARKS, tmp_path)
+
+
+@pytest.mark.parametrize("folder", [*PUBLISHED, ROOT / "reports" / "example"], ids=lambda folder: folder.name)
+def test_what_a_published_page_links_to_is_there(folder):
+    for page in folder.glob("*.html"):
+        linked = re.findall(r'href="([^"#:]+)"', page.read_text("utf-8"))
+        assert linked and [name for name in linked if not (folder / name).is_file()] == [], page.name
