@@ -113,11 +113,10 @@ def supervised_contrastive_loss(embeddings: Tensor, labels: Tensor, temperature:
     Takes (B, D) float embeddings of different photos, normalised here, and their (B,) int64 labels; the temperature
     divides the cosine similarities. Returns (B,) float, zero for an anchor without a positive in the batch.
     """
-    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)  # (B, B)
+    positive, _ = partners(labels)  # (B, B)
     unit = F.normalize(embeddings, dim=-1)  # (B, D)
-    logits = (unit @ unit.T / temperature).masked_fill(itself, -1e9)  # (B, B); not -inf, whose gradient is NaN
+    logits = (unit @ unit.T / temperature).fill_diagonal_(-1e9)  # (B, B); not -inf, whose gradient is NaN
     log_share = logits - logits.logsumexp(dim=1, keepdim=True)  # (B, B)
-    positive = (labels[:, None] == labels[None, :]) & ~itself  # (B, B)
     summed = log_share.masked_fill(~positive, 0.0).sum(dim=1)  # (B,)
     return -summed / positive.sum(dim=1).clamp(min=1)  # an anchor without a positive gives 0 and not 0/0
 

@@ -190,3 +190,15 @@ def test_bfloat16_is_used_where_it_was_found_faster_and_tried_once(monkeypatch, 
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if gain >= 1.2 else torch.float32)
     models._gain_of_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize(("learning", "expected"), [(True, torch.float32), (False, torch.bfloat16)])
+def test_depthwise_convolutions_of_a_backbone_learn_in_float32(learning, expected):
+    network, seen = models.Recogniser(2, models.LITE0, 3).eval(), {}
+    for layer in network.trunk.modules():
+        if isinstance(layer, nn.Conv2d):
+            kind = "ordinary" if layer.groups == 1 else "depthwise"
+            layer.register_forward_hook(lambda _, given, maps, kind=kind: seen.setdefault(kind, set()).add(maps.dtype))
+    with torch.autocast("cpu", torch.bfloat16), torch.set_grad_enabled(learning):
+        network.trunk(torch.rand(1, 3, 32, 32))
+    assert seen == {"ordinary": {torch.bfloat16}, "depthwise": {expected}}
