@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--force", action="store_true", help="run notebooks that are up to date, and forget what they learned")
     option("--restart", action="store_true", help="empty the run folder first, such as for another study")
     option("--allow-outside", action="store_true", help="let a manifest name photos outside its own folder")
+    option("--cluster", metavar="ADDRESS", help="train chapter 6's rows on the Dask workers of this scheduler")
     option("--like", type=Path, metavar="RUN.JSON", help="repeat the run of a run.json; say whether the tables agree")
     option = _command("train", _train, "make a finder of your photos and its pages, without the rest of the study")
     option("--data", required=True, help=DATA_HELP)
@@ -118,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(chosen: argparse.Namespace) -> None:
     if chosen.like:
-        for option in ("--profile", "--only", "-p", "--force", "--restart", "--allow-outside"):
+        for option in ("--profile", "--only", "-p", "--force", "--restart", "--allow-outside", "--cluster"):
             if getattr(chosen, option.strip("-").replace("-", "_")):
                 raise UserError(f"--like takes everything from the run to repeat; leave {option} out")
         from autoparts.pipeline.repeat import repeat  # torch takes seconds to import, and --help should not
@@ -140,7 +141,8 @@ def _train(chosen: argparse.Namespace) -> None:
 
 def _parameters(chosen: argparse.Namespace) -> dict[str, Any]:
     outside = {"allow_outside": True} if chosen.allow_outside else {}
-    return {name: _value(name, text) for name, text in chosen.p} | outside
+    cluster = {"cluster": chosen.cluster} if getattr(chosen, "cluster", None) else {}
+    return {name: _value(name, text) for name, text in chosen.p} | outside | cluster
 
 
 def _value(name: str, text: str) -> Any:

@@ -40,7 +40,8 @@ def test_what_is_imported_is_declared():
     )
     known = packages_distributions()
     distributions = {top: {re.sub(r"[-_.]+", "-", name).lower() for name in known[top]} for top in tops}
-    declared = bounds(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["export"]).keys()
+    optional = PROJECT["optional-dependencies"]
+    declared = bounds(PROJECT["dependencies"] + optional["export"] + optional["cluster"]).keys()
     assert not {top for top, names in distributions.items() if not names & declared}
 
 

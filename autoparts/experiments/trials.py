@@ -2,30 +2,26 @@
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from autoparts import augmentation, models, retrieval, tasks, training
 from autoparts.errors import UserError
 from autoparts.experiments import subsets, variants
+from autoparts.experiments.parallel import one_thread, side_by_side
 from autoparts.experiments.recommended import train_recommended
 from autoparts.experiments.variants import Budgeted, Row
 from autoparts.sampling import Photos, derived_seed
-from autoparts.study.fingerprint import fingerprint, replaced
+from autoparts.study.fingerprint import fingerprint
 from autoparts.study.run import Run
-from autoparts.study.study import compute_in
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
 SHOWN = [*MEASURES, "spread", "learning rate", "margin", "verdict"]
@@ -44,6 +40,7 @@ class Settings:
     filters: Sequence[int] = models.THESIS_FILTERS
     seeds: int = 1  # trainings per row
     draws: int = 500  # bootstrap samples
+    cluster: str = ""  # scheduler of the Dask workers that train; this machine's cores if empty
 
 
 class Trial(NamedTuple):
@@ -98,7 +95,7 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     network = network_of(row, settings, given, seed)
     if not row.trained:
         return network, pd.DataFrame()
-    same = replace(row, group="", name="", hamming=False), replace(settings, seeds=1, draws=0)
+    same = replace(row, group="", name="", hamming=False), replace(settings, seeds=1, draws=0, cluster="")
     name = f"beyond/{fingerprint(same, seed, given.side, given.rows['train'])[:16]}"
     task, rate = Budgeted(row.task, len(photos.rows["train"])), settings.learning_rate * row.rate
     schedule = training.one_cycle if row.network == "residual" else training.constant
@@ -106,27 +103,6 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     options["say"] = lambda line: None  # a line for each row is enough
     history = run.fit(name, network, task, settings.epochs, settings.batch_size, rate, **options)
     return training.load_weights(network, run.weights(name), best=True), history
-
-
-@contextmanager
-def one_thread(run: Run) -> Iterator[None]:
-    """Have torch and BLAS compute with one thread: sums are the same however many trainings run side by side."""
-    compute_in(run.study.precision)  # which a process of its own does not know
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device) -> Iterator[Any]:
-    """Call a function with each job, in a process for each core, or one by one on a GPU; results come in order."""
-    # joblib replaces a process that has kept much memory, which torch does on purpose; no job is lost by it.
-    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-    workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" and not replaced() else 1
-    return joblib.Parallel(workers, return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
 
 
 def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Photos, seed: int) -> Trial:
@@ -173,7 +149,7 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
     # The longest trainings come first: at the end one of them would run alone.
     order = sorted(rows, key=lambda row: row.network != "residual")
     jobs = [(run, row, settings, photos, photos, seed) for row in order for seed in _seeds(run, settings)]
-    done = side_by_side(try_row, jobs, photos.device)
+    done = side_by_side(try_row, jobs, photos.device, settings.cluster)
     tried: dict[str, list[Trial]] = {}
     for row in order:
         tried[row.name] = [next(done) for _ in range(settings.seeds)]
@@ -225,7 +201,7 @@ def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> 
 
 def _best(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> Row:
     jobs = [(run, row, settings, photos, _seeds(run, settings)[0]) for row in rows]
-    found = list(side_by_side(validated, jobs, photos.device))
+    found = list(side_by_side(validated, jobs, photos.device, settings.cluster))
     return rows[int(np.argmax(found))]
 
 
@@ -247,13 +223,15 @@ def unseen(
         return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
     seeds = _seeds(run, settings)
     # What all draws judge is trained first, unless that is done, so that no two processes train it.
-    list(side_by_side(validated, [(run, row, settings, photos, seed) for row in rows for seed in seeds], photos.device))
+    known = [(run, row, settings, photos, seed) for row in rows for seed in seeds]
+    list(side_by_side(validated, known, photos.device, settings.cluster))
     jobs = {
         (row.name, known, place, seed): (run, row, settings, others if known == "no" else photos, judged, seed)
         for (place, (others, judged)), known, row, seed in product(enumerate(draws), ("no", "yes"), rows, seeds)
     }
     scores = {}
-    for job, trial in zip(jobs, side_by_side(try_row, [*jobs.values()], photos.device), strict=True):
+    tried = side_by_side(try_row, [*jobs.values()], photos.device, settings.cluster)
+    for job, trial in zip(jobs, tried, strict=True):
         print(f"held out, draw {job[2] + 1} of {times}: {job[0]}, {trial.seconds:.0f} s")
         scores[job] = trial.scores
     table = pd.DataFrame(scores).T.rename_axis(["variant", "trained on them", "draw", "seed"])[list(MEASURES)]
@@ -275,7 +253,7 @@ def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs
     photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
         jobs = [(run, short, result, settings.draws, seed) for seed in _seeds(run, settings)]
-        trained = pd.DataFrame(side_by_side(again, jobs, photos.device))
+        trained = pd.DataFrame(side_by_side(again, jobs, photos.device, settings.cluster))
         table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"

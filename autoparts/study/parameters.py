@@ -20,7 +20,7 @@ CHOICES = {"draw_by": ("photo", "category"), "rows": ("few", "all")}  # what onl
 NAMES = (  # of all notebooks: a profile is for all, so papermill may give one what is meant for another
     "data name seed split_seed cleaning split side device precision allow_outside show_photos largest epochs "
     "batch_size learning_rate filters embedding_size margin draw_by threshold_pairs bootstrap row_epochs rows tune "
-    "row_side held_out_draws seeds recipe_epochs scratch_epochs backbone recipe_side colour photo top accept"
+    "row_side held_out_draws seeds cluster recipe_epochs scratch_epochs backbone recipe_side colour photo top accept"
 )
 SHORT = Repr()  # a YAML file of a kilobyte may stand for a value of a gigabyte
 SHORT.maxstring, SHORT.maxother, SHORT.maxlevel = 200, 200, 2

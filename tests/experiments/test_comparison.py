@@ -70,7 +70,7 @@ def test_the_comparison_has_a_row_per_model_and_one_of_chance(photos):
     assert table.index.tolist() == ["one", "other", "chance"] and list(queries) == ["one", "other"]
     assert table.loc["chance", "precision@1"] == pytest.approx(1 / 3)
     assert (table.loc["chance", ["ROC AUC", "EER", "accuracy", "ranking"]] == 0.5).all()
-    shown = comparison.intervals(table, "precision@1")
+    shown = table["95 % interval"]
     assert shown["one"] == "{:.1%} to {:.1%}".format(*table.loc["one", ["precision@1 low", "precision@1 high"]])
     assert shown["chance"] == ""
 
