@@ -186,23 +186,33 @@ def _summary(trials: Sequence[Trial], history: pd.DataFrame | None) -> dict[str,
 
 def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> list[Row]:
     """Choose the rate, then the margin, of each task on each network among three, on validation photos for one seed."""
-    chosen: dict[tuple, Row] = {}
+    families: dict[tuple, Row] = {}
     for row in rows:
-        family = row.task, row.network
-        if row.trained and family not in chosen:
-            best = _best(run, [replace(row, rate=row.rate * factor) for factor in (1, 1 / 3, 3)], settings, photos)
-            if getattr(row.task, "margin", None):
-                others = [replace(row.task, margin=row.task.margin * factor) for factor in (1, 1 / 2, 2)]
-                best = _best(run, [replace(best, task=task) for task in others], settings, photos)
-            chosen[family] = best
+        if row.trained:
+            families.setdefault((row.task, row.network), row)
+    rates = {
+        family: [replace(row, rate=row.rate * factor) for factor in (1, 1 / 3, 3)] for family, row in families.items()
+    }
+    chosen = _best(run, rates, settings, photos)
+    margins = {
+        family: [replace(row, task=replace(row.task, margin=row.task.margin * factor)) for factor in (1, 1 / 2, 2)]
+        for family, row in chosen.items()
+        if getattr(row.task, "margin", None)
+    }
+    chosen |= _best(run, margins, settings, photos)
     kept = {family: {"task": best.task, "rate": best.rate} for family, best in chosen.items()}
     return [replace(row, **kept.get((row.task, row.network), {})) for row in rows]
 
 
-def _best(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> Row:
-    jobs = [(run, row, settings, photos, _seeds(run, settings)[0]) for row in rows]
-    found = list(side_by_side(validated, jobs, photos.device, settings.cluster))
-    return rows[int(np.argmax(found))]
+def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos: Photos) -> dict[tuple, Row]:
+    jobs = [(run, row, settings, photos, _seeds(run, settings)[0]) for rows in tried.values() for row in rows]
+    found, best = iter(side_by_side(validated, jobs, photos.device, settings.cluster)), {}
+    for family, rows in tried.items():
+        scores = [next(found) for _ in rows]
+        best[family] = row = rows[int(np.argmax(scores))]
+        margin = f", margin {row.task.margin:g}" if getattr(row.task, "margin", None) else ""
+        print(f"chosen: {row.name}, learning rate {settings.learning_rate * row.rate:g}{margin}")
+    return best
 
 
 def unseen(
