@@ -26,7 +26,7 @@ OTHER = {  # another value for each parameter that may differ within a run folde
     "filters": [4], "embedding_size": 4, "margin": 0.5, "draw_by": "category", "threshold_pairs": 40, "bootstrap": 7,
     "row_epochs": 5, "rows": "all", "tune": True, "held_out_draws": 3, "row_side": 30, "seeds": 2, "recipe_epochs": 1,
     "recipe_side": 40, "colour": False, "scratch_epochs": 2, "top": 2, "accept": 0.5, "photo": __file__,
-    "show_photos": False,
+    "show_photos": False, "cluster": "tcp://other:8786",
 }  # fmt: skip
 
 
