@@ -51,14 +51,16 @@ def reports(tmp_path):
     for name, row in {"5_1": five, "recommended": every, "against": {"compared with: x": "y"}}.items():
         write_table(tmp_path / "some", f"table_{name}", pd.DataFrame([row]), f"Caption of {name}")
     judged = {"variant": ["a", "b", "c"], "difference": [0.01, -0.2, 0.125], "judged": ["better", "worse", "better"]}
-    data = {"source_photos": 9000, "source_categories": 50, "photos": 8000, "categories": 45, "seed": 3}
+    data = {"source_photos": 9000, "source_categories": 50, "photos": 8000, "categories": 45, "seed": 3, "side": 64}
     files = {
         "results/data": data | {"photos_by_split": {"train": 6400, "test": 800}, "processor": "x86_64"},
-        "results/beyond": {"against": judged},
+        "results/beyond": {"against": judged,
+                           "table": {"variant": ["a", "b", "c"], "verdict": ["still rising", "", "stuck"]}},
         "results/recommended": {"title": "Recommended model", "backbone": "lite0", "epochs": 16, "task": "naming",
                                 "metrics": {"test_accuracy": 0.957, "test_interval": [0.94, 0.97], "n_test": 831}},
         "run": {"finished": "2026-01-02", "threads": 2, "precision": "float32", "versions": {"torch": "2.11"},
-                "commit": "0123456789abcdef"},
+                "commit": "0123456789abcdef",
+                "parameters": {"epochs": 15, "row_epochs": 20, "row_side": 32, "seeds": 3, "tune": True}},
     }  # fmt: skip
     (tmp_path / "some" / "results").mkdir()
     for name, content in files.items():
@@ -70,15 +72,27 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     text = written(MARKS, reports)
     assert text.startswith("before\n<!-- results:some -->\n9,000 photos of 50 parts; 8,000 of 45 after cleaning")
     assert text.endswith("\n<!-- /results -->\nafter\n") and "typed" not in text
-    assert "split 6,400 / 800, seed 3. Finished 2026-01-02 on x86_64, 2 threads, float32, torch 2.11" in text
+    assert "split 6,400 / 800, seed 3, 64 pixels a side. Finished 2026-01-02 on x86_64, 2 threads, float32," in text
     assert "| CNN | this run | 100.00 % | – | 50.00 % | 46.7 % to 53.5 % | 1,831 | 2.00 % |" in text
     assert "| recommended | 95.2 % | 93.0 % to 97.4 % | 97.0 % | 92.4 % | 99.7 % | 3.0 % | 99.0 % |" in text
     assert "(lite0, 16 epochs), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831." in text
-    assert "- **better**: c (+12.5); a (+1.0)\n- **worse**: b (-20.0)\n- **not to be told apart**: none\n" in text
+    assert "- **better**: c (+12.5); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
+    assert "\n- **not to be told apart**: none\n" in text
+    assert "was trained for 15 epochs" in text and "20 passes" in text and "3 trainings, learning rates" in text
     assert written(text, reports) == text
     path = reports / "some" / "results" / "beyond.json"
     path.write_text(path.read_text().replace("-0.2", "-0.3"))
     assert written(text, reports) != text
+
+
+def test_a_run_without_chapter_6_shows_the_thesiss_models(reports):
+    for name in ("results/beyond.json", "results/recommended.json"):
+        (reports / "some" / name).unlink()
+    for ending in ("csv", "json"):
+        table = reports / "some" / "tables" / f"table_recommended.{ending}"
+        table.rename(table.with_stem("table_fair_comparison"))
+    text = written(MARKS, reports)
+    assert "**Caption of 5_1**" in text and "**Caption of recommended**" in text and "Chapter 6" not in text
 
 
 def test_a_run_that_is_not_there_is_told(tmp_path):

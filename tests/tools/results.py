@@ -32,44 +32,65 @@ def written(readme: str, reports: Path = ROOT / "reports") -> str:
 
 
 def results(folder: Path) -> str:
-    """Say in Markdown what a published run found: Table 5.1, every model, and chapter 6 as three lists."""
-    facts, data, recommended, beyond = (
-        read_json(folder / name, f"publish a finished run in {folder}")
-        for name in ("run.json", "results/data.json", "results/recommended.json", "results/beyond.json")
+    """Say in Markdown what a published run found: Table 5.1, every model, and chapter 6 if it ran, as three lists."""
+    facts, data = (
+        read_json(folder / name, f"publish a finished run in {folder}") for name in ("run.json", "results/data.json")
     )
-    seen = {name: read_table(folder / "tables" / f"{name}.csv") for name in ("table_5_1", "table_recommended")}
-    caption = read_table(folder / "tables" / "table_against.csv")[1]
-    metrics, against = recommended["metrics"], pd.DataFrame(beyond["against"])
-    low, high = (percent(limit) for limit in metrics["test_interval"])
+    beyond = (folder / "results" / "beyond.json").exists()
+    names = "table_5_1", "table_recommended" if beyond else "table_fair_comparison"
+    (thesis, caption, _), (every, other, _) = (read_table(folder / "tables" / f"{name}.csv") for name in names)
     split = " / ".join(f"{count:,}" for count in data["photos_by_split"].values())
     blocks = [
         f"{data['source_photos']:,} photos of {data['source_categories']} parts; {data['photos']:,} of "
-        f"{data['categories']} after cleaning, split {split}, seed {data['seed']}. Finished {facts['finished']} on "
+        f"{data['categories']} after cleaning, split {split}, seed {data['seed']}, {data['side']} pixels a side. "
+        f"Finished {facts['finished']} on "
         f"{data['processor']}, {facts['threads']} threads, {facts['precision']}, torch {facts['versions']['torch']}, "
         f"commit {str(facts['commit'])[:10]}; [the report](reports/{folder.name}/index.html) has all settings. "
         "This text is written by `make results`.",
-        f"**{seen['table_5_1'][1]}**; its rows are different tasks:",
-        markdown(seen["table_5_1"][0][TABLE_5_1]),
-        f"**{seen['table_recommended'][1]}**; intervals are 95 %:",
-        markdown(seen["table_recommended"][0][EVERY]),
+        f"**{caption}**; its rows are different tasks, and each network was trained for "
+        f"{facts['parameters']['epochs']} epochs:",
+        markdown(thesis[TABLE_5_1]),
+        f"**{other}**; intervals are 95 %:",
+        markdown(every[EVERY]),
+    ]
+    return "\n\n".join(blocks + (chapter_6(folder) if beyond else [])) + "\n"
+
+
+def chapter_6(folder: Path) -> list[str]:
+    """Say what naming by the recommended model is worth, and how the rows of chapter 6 were judged."""
+    recommended, beyond, facts = (
+        read_json(folder / name, "") for name in ("results/recommended.json", "results/beyond.json", "run.json")
+    )
+    caption, given = read_table(folder / "tables" / "table_against.csv")[1], facts["parameters"]
+    metrics, against = recommended["metrics"], pd.DataFrame(beyond["against"])
+    low, high = (percent(limit) for limit in metrics["test_interval"])
+    return [
         f"{recommended['title']} ({recommended['backbone'] or 'from scratch'}, {recommended['epochs']} epochs), "
         f"{recommended['task']}: test accuracy {percent(metrics['test_accuracy'])} ({low} to {high}), "
         f"n = {metrics['n_test']:,}.",
-        f"Chapter 6, one change at a time. {caption}; in points, judged by whether its paired "
-        "95 % interval leaves out zero:",
+        f"Chapter 6, one change at a time: {given['row_epochs']} passes over the training photos at "
+        f"{given['row_side']} pixels for each row, {trainings(given['seeds'])}, learning rates and margins "
+        f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. {caption}; in points, judged by "
+        "whether its paired 95 % interval leaves out zero; rows whose validation precision@1 still gained a point in "
+        "the last quarter are marked *rising*:",
         "\n".join(
-            f"- **{judged}**: {listed(against[against['judged'] == judged])}"
+            f"- **{judged}**: {listed(against[against['judged'] == judged], pd.DataFrame(beyond['table']))}"
             for judged in ("better", "worse", "not to be told apart")
         ),
     ]
-    return "\n\n".join(blocks) + "\n"
 
 
-def listed(rows: pd.DataFrame) -> str:
+def trainings(seeds: int) -> str:
+    """Say how many trainings a row has."""
+    return "one training" if seeds == 1 else f"{seeds} trainings"
+
+
+def listed(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """Name rows of chapter 6 with their differences, the largest first."""
-    rows = rows.sort_values("difference", ascending=False)
-    named = zip(rows["variant"], rows["difference"], strict=True)
-    return "; ".join(f"{variant} ({100 * difference:+.1f})" for variant, difference in named) or "none"
+    rows, verdicts = rows.sort_values("difference", ascending=False), table.set_index("variant")["verdict"]
+    marks = [", *rising*" if "rising" in verdicts[variant] else "" for variant in rows["variant"]]
+    named = zip(rows["variant"], rows["difference"], marks, strict=True)
+    return "; ".join(f"{variant} ({100 * difference:+.1f}{mark})" for variant, difference, mark in named) or "none"
 
 
 def markdown(frame: pd.DataFrame) -> str:
