@@ -118,7 +118,7 @@ def residual_network(outputs: int, filters: tuple[int, ...] = RESIDUAL_FILTERS) 
 
 
 def timm_trunk(backbone: str) -> nn.Module:
-    """Return a new network of timm, (B, 3, S, S) to (B, head_hidden_size); a UserError if it has none of that name."""
+    """Return timm's network of this name, headless and untrained: (B, 3, S, S) to (B, F). UserError: there is none."""
     import timm  # seconds that only backbones cost
 
     if not timm.is_model(backbone):
@@ -132,7 +132,7 @@ def timm_trunk(backbone: str) -> nn.Module:
 
 
 def _depthwise(forward: Callable[[Tensor], Tensor], maps: Tensor) -> Tensor:
-    """Convolve in float32 to learn: in bfloat16 a processor takes up to six times as long for the gradients."""
+    """Convolve in float32 if gradients are taken, for which a processor takes up to six times as long in bfloat16."""
     if maps.is_cuda or not torch.is_grad_enabled():
         return forward(maps)
     with torch.autocast("cpu", enabled=False):

@@ -64,6 +64,7 @@ def test_data_that_cannot_be_used_is_told_in_one_line_and_leaves_nothing(place, 
         (["--data", "/nowhere/at/all"], "no such folder"),
         (["--like", "run.json", "-p", "count", "5"], "leave -p out"),
         (["--like", "run.json", "--allow-outside"], "leave --allow-outside out"),
+        (["--cluster", "host:8786"], "cluster is 'host:8786'; expected an address such as tcp://HOST:8786"),
         (["--like", "notes.txt"], "give the run.json of a run folder"),
     ],
 )

@@ -60,7 +60,10 @@ def reports(tmp_path):
                                 "metrics": {"test_accuracy": 0.957, "test_interval": [0.94, 0.97], "n_test": 831}},
         "run": {"finished": "2026-01-02", "threads": 2, "precision": "float32", "versions": {"torch": "2.11"},
                 "commit": "0123456789abcdef",
-                "parameters": {"epochs": 15, "row_epochs": 20, "row_side": 32, "seeds": 3, "tune": True}},
+                "executed": {
+                    "02_cnn_baseline": {"parameters": {"epochs": 15}},
+                    "06_beyond_the_thesis":
+                        {"parameters": {"row_epochs": 20, "row_side": 32, "seeds": 3, "tune": True}}}},
     }  # fmt: skip
     (tmp_path / "some" / "results").mkdir()
     for name, content in files.items():

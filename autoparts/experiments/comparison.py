@@ -40,7 +40,7 @@ def table_5_1(results: Mapping[str, dict]) -> pd.DataFrame:
         low, high = metrics["test_interval"]
         thesis = {f"{split} accuracy": accuracy for split, accuracy in THESIS[name].items()}
         ours = {f"{split} accuracy": metrics[f"{split}_accuracy"] for split in THESIS[name]}
-        certain = {"95 % interval": _limits(low, high), "n (test)": metrics["n_test"]}
+        certain = {"95 % interval": _interval_text(low, high), "n (test)": metrics["n_test"]}
         facts = {"chance": result["chance"], "task": result["task"]}
         rows.append({"model": result["title"], "source": "thesis", **thesis})
         rows.append({"model": "", "source": "this run", **ours, **certain, **facts})
@@ -77,13 +77,13 @@ def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
 def fair_comparison(seen: Mapping[str, Embedded], photos: Photos, draws: int) -> tuple[pd.DataFrame, Queries]:
     """Put every model through every task, on the same lists and the same `draws` bootstrap samples.
 
-    Returns a row of `retrieval.judge`'s measures per model, with the 95 % interval of the first as text, and one of
-    chance levels; and its measures per test photo.
+    Returns a row of `retrieval.judge`'s measures per model, with the 95 % interval of precision@1 as text, and one
+    of chance levels; and its measures per test photo.
     """
     table, queries = {}, {}
     for name, model in seen.items():
         measures, queries[name] = retrieval.judge(model, photos, draws)
-        limits = _limits(measures["precision@1 low"], measures["precision@1 high"])
+        limits = _interval_text(measures["precision@1 low"], measures["precision@1 high"])
         table[name] = {"precision@1": measures["precision@1"], "95 % interval": limits} | measures
     guessing = {"precision@1": chance(photos), "95 % interval": ""}
     table["chance"] = guessing | dict.fromkeys(("ROC AUC", "EER", "accuracy", "ranking"), 0.5)
@@ -96,7 +96,7 @@ def chance(photos: Photos) -> float:
     return float((sizes[photos.labels["test"]] / sizes.sum()).mean())
 
 
-def _limits(low: float, high: float) -> str:
+def _interval_text(low: float, high: float) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
@@ -106,7 +106,7 @@ def softmax_row(logits: Embedded, photos: Photos, draws: int) -> pd.Series:
     hits = outputs.topk(min(5, outputs.shape[1])).indices == truth[:, None]
     right = pd.Series(hits[:, 0].double().numpy())
     low, high = retrieval.accuracy_interval(hits[:, 0], (photos.rows["test"],), photos, draws)
-    first = {"precision@1": right.mean(), "95 % interval": _limits(low, high), "precision@1 low": low}
+    first = {"precision@1": right.mean(), "95 % interval": _interval_text(low, high), "precision@1 low": low}
     first |= {"precision@1 high": high, "class top-1": right.mean()}
     macro, five = right.groupby(truth.numpy()).mean().mean(), float(hits.any(dim=1).double().mean())
     return pd.Series(first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)})

@@ -1,23 +1,27 @@
 """Many trainings at once: a process for each core of this machine, or the workers of a Dask cluster."""
 
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import joblib
 import torch
 from threadpoolctl import threadpool_limits
 
-from autoparts.errors import UserError
+from autoparts.errors import FailedError, UserError, whole_file
 from autoparts.models import fast_bfloat16
-from autoparts.sampling import Photos
 from autoparts.study.fingerprint import PACKAGE, code_fingerprint, replaced
 from autoparts.study.run import Run
 from autoparts.study.study import compute_in
 
-PATIENCE = 60  # seconds, for a first worker
+PATIENCE = 900  # seconds without any worker
+_sent: list[Path] = []  # the file of jobs that this process, a worker of a cluster, takes its training from
 
 
 @contextmanager
@@ -33,68 +37,123 @@ def one_thread(run: Run) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device, cluster: str = "") -> Iterator[Any]:
+def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device) -> Iterator[Any]:
     """Call a function with each job, whose first member is the run; results come in order.
 
-    On the workers of a Dask cluster, given the address of its scheduler; else in a process for each core, or one by one
-    on a GPU, and where a notebook has put something in place of the core's own, which other processes lack.
+    If the run names a Dask cluster, its workers take the jobs; else a process for each core does, on a GPU this one. So
+    does this one where a notebook has put something in place of the core's own, which other processes lack.
     """
     # joblib replaces a process that has kept much memory, which torch does on purpose; no job is lost by it.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+    cluster = jobs[0][0].cluster if jobs else ""
     if cluster and not replaced():
         return _on_cluster(function, jobs, device, cluster)
+    if cluster:
+        print(f"the workers of {cluster} lack what this notebook has replaced: it trains alone")
     workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" and not replaced() else 1
-    return joblib.Parallel(workers, return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
+    return joblib.Parallel(max(1, workers), return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
+
+
+def heard(line: str) -> None:
+    """Say nothing of an epoch, and end the training if the run that a cluster's worker trains for has ended."""
+    if _sent and not _sent[0].exists():
+        raise FailedError("the run that this training belongs to has ended")
 
 
 def _on_cluster(function: Callable, jobs: Sequence[tuple], device: torch.device, cluster: str) -> Iterator[Any]:
+    """Submit all jobs at once, through a file that all workers read: what they share is in it, and there, once."""
+    if device.type != "cpu":
+        raise UserError(f"a cluster trains on processors, and the device is {device}: set device to cpu")
+    run = jobs[0][0]
+    compute_in(run.study.precision)
+    precision = "bfloat16" if fast_bfloat16(device) else "float32"  # not what each worker would choose
+    told = replace(run, folder=run.folder.resolve(), study=replace(run.study, precision=precision))
+    for left in run.folder.glob("models/jobs-*.pkl"):  # of a run that was killed: its trainings end with it
+        left.unlink(missing_ok=True)
+    file = told.folder / "models" / f"jobs-{uuid4().hex}.pkl"
+    with _connected(cluster) as client:
+        from distributed.protocol import pickle  # which also takes functions of a notebook
+
+        with whole_file(file) as unfinished:
+            unfinished.write_bytes(pickle.dumps((function, [(told, *rest) for _, *rest in jobs])))
+        try:
+            work = _work_of(file, {"autoparts": _code(), "torch": torch.__version__})
+            futures = [client.submit(work, place, pure=False) for place in range(len(jobs))]
+            for future in futures:
+                refusal, result = _result_of(future, client, cluster)
+                if refusal:
+                    raise UserError(f"a worker of {cluster} {refusal}")
+                yield result
+        finally:
+            file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _connected(cluster: str) -> Iterator[Any]:
     try:
         from distributed import Client
+
+        client = Client(cluster, timeout=min(10, PATIENCE), set_as_default=False)
     except ImportError as error:
         raise UserError(f"{error.name} is missing; install it with: pip install 'autoparts[cluster]'") from None
-    try:
-        client = Client(cluster, timeout=10, set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise UserError(f"no Dask scheduler answers at {cluster}: {error}") from None
-    run = jobs[0][0]
-    precision = "bfloat16" if fast_bfloat16(device) else "float32"  # not what each worker would choose
-    run = replace(run, folder=run.folder.resolve(), study=replace(run.study, precision=precision))
-    jobs = [(run, *rest) for _, *rest in jobs]
-    sent = {id(each): each for job in jobs for each in job if isinstance(each, Run | Photos)}  # once to each worker
+    except Exception as error:  # Dask raises many kinds, by the kind of address
+        raise UserError(f"the Dask scheduler {cluster!r}, as in tcp://HOST:8786, cannot be reached: {error}") from None
     with client:
-        _check_workers(client, cluster, run)
-        with joblib.parallel_config(backend="dask", client=client, scatter=[*sent.values()]):
-            parallel = joblib.Parallel(return_as="generator")
-        yield from parallel(joblib.delayed(function)(*job) for job in jobs)
+        yield client
 
 
-def _check_workers(client: Any, cluster: str, run: Run) -> None:
-    """Tell in a UserError of no worker at all, or of one that could not do its part or would do another's."""
-    folder, facts = run.folder, (run.folder / "results" / "data.json").read_bytes()
-    expected = {"autoparts": code_fingerprint(PACKAGE), "torch": torch.__version__}
+def _work_of(file: Path, expected: dict[str, str]) -> Callable[[int], tuple[str, Any]]:
+    """Return what does a job of the file on a worker: it returns why it may not, or an empty text and the result."""
 
-    def amiss(dask_worker: Any) -> str:  # sent as it stands: a worker may have another version of this module, or none
+    def work(place: int) -> tuple[str, Any]:  # sent as it stands: a worker may have another version of this module
         try:
             import torch
+            from distributed import get_worker
 
-            from autoparts.study.fingerprint import PACKAGE, code_fingerprint
+            from autoparts.experiments import parallel
         except ImportError as error:
-            return f"has no {error.name}"
-        found = {"autoparts": code_fingerprint(PACKAGE), "torch": torch.__version__}
+            return f"has no {error.name}", None
+        found = {"autoparts": parallel._code(), "torch": torch.__version__}
         if other := [name for name in found if found[name] != expected[name]]:
-            return f"has another version of {other[0]}"
-        if dask_worker.state.nthreads > 1:
-            return "takes several trainings at once, which would share their threads: start it with --nthreads 1"
-        try:
-            seen = (folder / "results" / "data.json").read_bytes() == facts
-        except OSError:
-            seen = False
-        return "" if seen else f"does not see the run folder {folder}: give all machines one file system"
+            return f"has another version of {' and '.join(other)}", None
+        if get_worker().state.nthreads > 1:
+            return "takes several trainings at once, which would share threads: start it with --nthreads 1", None
+        if not file.exists():
+            return f"does not see the run folder {file.parents[1]}: give all machines one file system", None
+        function, jobs = parallel._jobs(file)
+        return "", function(*jobs[place])
 
-    try:
-        client.wait_for_workers(1, timeout=PATIENCE)
-        answers = client.run(amiss)
-    except Exception as error:  # such as what another version of Python or Dask cannot read
-        raise UserError(f"the workers of {cluster} cannot be used: {error}") from None
-    if refused := [f"{worker} {answer}" for worker, answer in answers.items() if answer]:
-        raise UserError(f"a worker of {cluster} cannot be used: {refused[0]}")
+    return work
+
+
+def _result_of(future: Any, client: Any, cluster: str) -> tuple[str, Any]:
+    """Wait for a result, as long as there are workers; what Dask gives up is told in a FailedError."""
+    seen = time.monotonic()
+    while True:
+        try:
+            return future.result(timeout=min(5, PATIENCE))
+        except TimeoutError:
+            seen = time.monotonic() if client.scheduler_info()["workers"] else seen
+            if time.monotonic() - seen < PATIENCE:
+                continue
+            reason = f"has had no worker for {PATIENCE} seconds"
+        except UserError:
+            raise
+        except Exception as error:  # such as KilledWorker, or what another version of Python or Dask cannot read
+            reason = f"gave a training up: {type(error).__name__}: {error}"
+        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept, and the same command goes on")
+
+
+@cache
+def _code() -> str:
+    """The package's code as this process runs it, taken before its first training: files may be edited later."""
+    return code_fingerprint(PACKAGE)
+
+
+@cache
+def _jobs(file: Path) -> tuple[Callable, list[tuple]]:
+    """Read, once in each process, the function and the jobs that a run has sent."""
+    from distributed.protocol import pickle
+
+    _sent[:] = [file]
+    return pickle.loads(file.read_bytes())

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from autoparts import augmentation, models, retrieval, tasks, training
 from autoparts.errors import UserError
 from autoparts.experiments import subsets, variants
-from autoparts.experiments.parallel import one_thread, side_by_side
+from autoparts.experiments.parallel import heard, one_thread, side_by_side
 from autoparts.experiments.recommended import train_recommended
 from autoparts.experiments.variants import Budgeted, Row
 from autoparts.sampling import Photos, derived_seed
@@ -40,7 +40,6 @@ class Settings:
     filters: Sequence[int] = models.THESIS_FILTERS
     seeds: int = 1  # trainings per row
     draws: int = 500  # bootstrap samples
-    cluster: str = ""  # scheduler of the Dask workers that train; this machine's cores if empty
 
 
 class Trial(NamedTuple):
@@ -95,12 +94,12 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     network = network_of(row, settings, given, seed)
     if not row.trained:
         return network, pd.DataFrame()
-    same = replace(row, group="", name="", hamming=False), replace(settings, seeds=1, draws=0, cluster="")
+    same = replace(row, group="", name="", hamming=False), replace(settings, seeds=1, draws=0)
     name = f"beyond/{fingerprint(same, seed, given.side, given.rows['train'])[:16]}"
     task, rate = Budgeted(row.task, len(photos.rows["train"])), settings.learning_rate * row.rate
     schedule = training.one_cycle if row.network == "residual" else training.constant
     options = {"photos": given, "seed": seed, "augment": augment_of(row, given), "schedule": schedule}
-    options["say"] = lambda line: None  # a line for each row is enough
+    options["say"] = heard  # a line for each row is enough
     history = run.fit(name, network, task, settings.epochs, settings.batch_size, rate, **options)
     return training.load_weights(network, run.weights(name), best=True), history
 
@@ -146,10 +145,12 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
     largest minus the smallest precision@1), the learning rate and the margin, and a verdict where a training
     collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
     """
-    # The longest trainings come first: at the end one of them would run alone.
-    order = sorted(rows, key=lambda row: row.network != "residual")
-    jobs = [(run, row, settings, photos, photos, seed) for row in order for seed in _seeds(run, settings)]
-    done = side_by_side(try_row, jobs, photos.device, settings.cluster)
+    # The longest trainings come first: at the end one of them would run alone. A row that only reads another's bits
+    # comes after all, so that no two processes train the same.
+    seeds, order = _seeds(run, settings), sorted(rows, key=lambda row: (row.hamming, row.network != "residual"))
+    parts = [[row for row in order if row.hamming == hamming] for hamming in (False, True)]
+    jobs = ([(run, row, settings, photos, photos, seed) for row in part for seed in seeds] for part in parts)
+    done = chain.from_iterable(side_by_side(try_row, part, photos.device) for part in jobs)
     tried: dict[str, list[Trial]] = {}
     for row in order:
         tried[row.name] = [next(done) for _ in range(settings.seeds)]
@@ -194,25 +195,25 @@ def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> 
         family: [replace(row, rate=row.rate * factor) for factor in (1, 1 / 3, 3)] for family, row in families.items()
     }
     chosen = _best(run, rates, settings, photos)
+    for row in chosen.values():
+        print(f"chosen: learning rate {settings.learning_rate * row.rate:g} for {row.name}, and what shares its task")
     margins = {
         family: [replace(row, task=replace(row.task, margin=row.task.margin * factor)) for factor in (1, 1 / 2, 2)]
         for family, row in chosen.items()
         if getattr(row.task, "margin", None)
     }
-    chosen |= _best(run, margins, settings, photos)
+    for family, row in _best(run, margins, settings, photos).items():
+        chosen[family] = row
+        print(f"chosen: margin {row.task.margin:g} for {row.name}, and what shares its task")
     kept = {family: {"task": best.task, "rate": best.rate} for family, best in chosen.items()}
     return [replace(row, **kept.get((row.task, row.network), {})) for row in rows]
 
 
 def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos: Photos) -> dict[tuple, Row]:
     jobs = [(run, row, settings, photos, _seeds(run, settings)[0]) for rows in tried.values() for row in rows]
-    found, best = iter(side_by_side(validated, jobs, photos.device, settings.cluster)), {}
-    for family, rows in tried.items():
-        scores = [next(found) for _ in rows]
-        best[family] = row = rows[int(np.argmax(scores))]
-        margin = f", margin {row.task.margin:g}" if getattr(row.task, "margin", None) else ""
-        print(f"chosen: {row.name}, learning rate {settings.learning_rate * row.rate:g}{margin}")
-    return best
+    found = list(side_by_side(validated, jobs, photos.device))
+    scores = {family: [found.pop(0) for _ in rows] for family, rows in tried.items()}
+    return {family: rows[int(np.argmax(scores[family]))] for family, rows in tried.items()}
 
 
 def unseen(
@@ -233,15 +234,13 @@ def unseen(
         return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
     seeds = _seeds(run, settings)
     # What all draws judge is trained first, unless that is done, so that no two processes train it.
-    known = [(run, row, settings, photos, seed) for row in rows for seed in seeds]
-    list(side_by_side(validated, known, photos.device, settings.cluster))
+    list(side_by_side(validated, [(run, row, settings, photos, seed) for row in rows for seed in seeds], photos.device))
     jobs = {
         (row.name, known, place, seed): (run, row, settings, others if known == "no" else photos, judged, seed)
         for (place, (others, judged)), known, row, seed in product(enumerate(draws), ("no", "yes"), rows, seeds)
     }
     scores = {}
-    tried = side_by_side(try_row, [*jobs.values()], photos.device, settings.cluster)
-    for job, trial in zip(jobs, tried, strict=True):
+    for job, trial in zip(jobs, side_by_side(try_row, [*jobs.values()], photos.device), strict=True):
         print(f"held out, draw {job[2] + 1} of {times}: {job[0]}, {trial.seconds:.0f} s")
         scores[job] = trial.scores
     table = pd.DataFrame(scores).T.rename_axis(["variant", "trained on them", "draw", "seed"])[list(MEASURES)]
@@ -263,7 +262,7 @@ def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs
     photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
         jobs = [(run, short, result, settings.draws, seed) for seed in _seeds(run, settings)]
-        trained = pd.DataFrame(side_by_side(again, jobs, photos.device, settings.cluster))
+        trained = pd.DataFrame(side_by_side(again, jobs, photos.device))
         table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
@@ -278,7 +277,7 @@ def again(run: Run, short: str, result: Mapping[str, Any], draws: int, seed: int
     task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")](**fields)
     network = models.thesis_network(**result["architecture"], seed=seed)
     with one_thread(run):
-        run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=lambda line: None)
+        run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=heard)
         return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos, draws)[0]
 
 

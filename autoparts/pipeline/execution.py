@@ -166,10 +166,11 @@ def _executed(
     before, started = stamps.snapshot(folder), time.perf_counter()
     try:
         _execute(path, running, values, told)
-        own = {name: value for name, value in values.items() if name not in ("data", "name")}
+        told_of = {name: value for name, value in values.items() if name != "cluster"}  # on which nothing depends
+        own = {name: value for name, value in told_of.items() if name not in ("data", "name")}
         record = {"stamp": stamp, "parameters": own, "seconds": round(time.perf_counter() - started, 1)}
         record["outputs"] = stamps.written(path.stem, folder, before)
-        notebook = _clean(read_notebook(running), values)
+        notebook = _clean(read_notebook(running), told_of)
         notebook.metadata["autoparts"] = record
         running.write_text(scrub(writes(notebook), folder), "utf-8")
         running.replace(done)

@@ -30,8 +30,7 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
     wanted = {}
     for path in select([stem[:2] for stem in executed]):
         check(executed[path.stem], declared := declared_parameters(path), f"notebook {path.stem} has no")
-        here = dict.fromkeys(declared.keys() & {"cluster"}, "")  # the workers of then may be gone
-        wanted[path] = complete(declared, executed[path.stem] | here)
+        wanted[path] = complete(declared, executed[path.stem])
     with locked(run_folder(name)) as folder:
         study = opened(data, next(iter(wanted.values())))
         if study.fingerprint != facts["fingerprint"]:

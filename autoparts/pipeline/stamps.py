@@ -48,7 +48,7 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
     return known | {
         "code": _hash([code_fingerprint(PACKAGE), *map(digest, texts)]),
         "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
-        "parameters": _hash(parameters),
+        "parameters": _hash({name: value for name, value in parameters.items() if name != "cluster"}),
         "photo": digest(Path(photo).expanduser()) if photo else "",
         "results": _hash(read["results"]),
         "weights": _hash(read["models"]),

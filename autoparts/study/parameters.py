@@ -2,8 +2,10 @@
 
 import ast
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from reprlib import Repr
 from typing import Any, NamedTuple
 
@@ -89,6 +91,8 @@ def _expected(name: str, value: Any, kind: str) -> str:
         return "" if 0 < value < 1 else "a share between 0 and 1"
     if name == "photo" and value and not os.path.isfile(os.path.expanduser(value)):  # noqa: PTH111, PTH113
         return "the path of a photo; there is no such file"
+    if name == "cluster" and value and (not re.fullmatch(r"\w+://.+:\d+", value) or not find_spec("distributed")):
+        return "an address such as tcp://HOST:8786, and Dask installed: pip install 'autoparts[cluster]'"
     if name == "backbone" and value:
         from autoparts.study.backbones import pretrained_weights  # torch, only where it is needed
 

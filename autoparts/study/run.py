@@ -46,6 +46,7 @@ class Run:
     folder: Path
     study: Study
     show_photos: bool = True  # else figures and results that show photos are saved and shown without them
+    cluster: str = ""  # address of the Dask scheduler whose workers train rows; none: this machine's cores
 
     def show(self, name: str, figure: Figure, caption: str) -> HTML:
         """Save a figure as `figures/<name>.png` and return it for display, with what the reader sees below it.
@@ -221,7 +222,8 @@ def open_notebook(namespace: dict[str, Any]) -> tuple[Study, Run]:
     """Open the study and the run that a notebook's parameters describe, given its `globals()`; see `check_notebook`."""
     check_notebook(namespace)
     study = open_study(namespace["data"], **{key: namespace[key] for key in SHARED})
-    return study, replace(open_run(namespace["name"], study), show_photos=namespace.get("show_photos", True))
+    options = {name: namespace[name] for name in ("show_photos", "cluster") if name in namespace}
+    return study, replace(open_run(namespace["name"], study), **options)
 
 
 def run_folder(name: str) -> Path:

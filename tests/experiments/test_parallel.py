@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from autoparts import losses, models
-from autoparts.errors import UserError
+from autoparts.errors import FailedError, UserError
 from autoparts.experiments import parallel, subsets, trials, variants
 from autoparts.study.run import open_run
 
@@ -18,14 +18,19 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def cluster():
+    """Give the address of a scheduler with two worker processes."""
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers:
-        yield workers
+        yield workers.scheduler_address
 
 
 @pytest.fixture
 def opened(noise_study, tmp_path):
     return open_run(str(tmp_path / "run"), noise_study)
+
+
+def pid(run):
+    return os.getpid()
 
 
 def test_rows_are_trained_in_the_precision_of_their_study_whatever_process_trains_them(opened, one_process):
@@ -36,69 +41,109 @@ def test_rows_are_trained_in_the_precision_of_their_study_whatever_process_train
     chosen = ("bfloat16", "float32", "bfloat16")
     jobs = [(replace(opened, study=replace(opened.study, precision=each)),) for each in chosen]
     assert [*parallel.side_by_side(used, jobs, CPU)] == [True, False, True]
+    assert [*parallel.side_by_side(used, [], CPU)] == []
 
 
+@pytest.mark.parametrize("side", [20, 24])  # 24 is the study's own
 def test_a_cluster_gives_the_same_tables_and_keeps_what_is_trained(
-    opened, noise_study, cluster, one_process, tmp_path, monkeypatch
+    opened, noise_study, cluster, one_process, tmp_path, monkeypatch, side
 ):
-    small, rows = subsets.resized(noise_study.photos, 20), [variants.BASELINE, variants.PIXELS, variants.PLAIN]
-    elsewhere = replace(SETTINGS, seeds=2, cluster=cluster.scheduler_address)
-    far = trials.compare(opened, rows, elsewhere, small).table
-    monkeypatch.setattr(torch.Tensor, "backward", None)  # here nothing is left to train
-    here = trials.compare(opened, rows, replace(elsewhere, cluster=""), small).table
+    small = subsets.resized(noise_study.photos, side)
+    rows = [variants.BASELINE, variants.PIXELS, variants.PLAIN, replace(variants.BASELINE, name="bits", hamming=True)]
+    settings = replace(SETTINGS, seeds=2)
+    far = trials.compare(replace(opened, cluster=cluster), rows, settings, small).table
+    assert len([*opened.folder.glob("models/beyond/*.pt")]) == 4 and not [*opened.folder.glob("models/jobs-*")]
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "backward", None)  # here nothing is left to train
+        here = trials.compare(opened, rows, settings, small).table
     pd.testing.assert_frame_equal(far, here, check_exact=True)
-    monkeypatch.undo()
-    anew = trials.compare(open_run(str(tmp_path / "other"), noise_study), rows, replace(SETTINGS, seeds=2), small).table
+    anew = trials.compare(open_run(str(tmp_path / "other"), noise_study), rows, settings, small).table
     pd.testing.assert_frame_equal(far, anew, check_exact=True)
 
 
-def test_a_worker_that_is_killed_costs_time_only(opened, cluster, tmp_path):
-    def struck(run, number, mark):
-        if number == 1 and not mark.exists():
+def test_workers_that_are_killed_cost_time_only(opened, cluster, tmp_path):
+    def struck(run, number, marks):
+        if number < 2 and not (mark := marks / str(number)).exists():  # both workers at once, and what they hold
             mark.touch()
             os.kill(os.getpid(), 9)
         return number**2
 
-    jobs = [(opened, number, tmp_path / "struck") for number in range(6)]
-    assert [*parallel.side_by_side(struck, jobs, CPU, cluster.scheduler_address)] == [0, 1, 4, 9, 16, 25]
-    assert (tmp_path / "struck").exists()
+    (tmp_path / "marks").mkdir()
+    jobs = [(replace(opened, cluster=cluster), number, tmp_path / "marks") for number in range(6)]
+    assert [*parallel.side_by_side(struck, jobs, CPU)] == [0, 1, 4, 9, 16, 25]
+    assert len([*(tmp_path / "marks").iterdir()]) == 2
 
 
-def test_what_other_processes_lack_is_not_asked_of_them(opened, monkeypatch):
+def test_a_training_that_kills_every_worker_is_told(opened, cluster):
+    jobs = [(replace(opened, cluster=cluster),)]
+    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*the same command goes on"):
+        [*parallel.side_by_side(lambda run: os.kill(os.getpid(), 9), jobs, CPU)]
+
+
+def test_a_single_worker_trains_too_and_one_that_goes_leaves_a_message(opened, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as workers:
+        there = replace(opened, cluster=workers.scheduler_address)
+        assert {os.getpid()}.isdisjoint(parallel.side_by_side(pid, [(there,), (there,)], CPU))
+        workers.scale(0)
+        monkeypatch.setattr(parallel, "PATIENCE", 1)
+        with pytest.raises(FailedError, match="has had no worker for 1 seconds"):
+            [*parallel.side_by_side(pid, [(there,)], CPU)]
+
+
+def test_trainings_of_a_run_that_has_ended_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "_sent", [tmp_path / "jobs"])
+    (tmp_path / "jobs").touch()
+    parallel.heard("epoch 1")
+    (tmp_path / "jobs").unlink()
+    with pytest.raises(FailedError, match="has ended"):
+        parallel.heard("epoch 2")
+
+
+def test_what_other_processes_lack_is_not_asked_of_them(opened, monkeypatch, capsys):
     monkeypatch.setattr(losses, "contrastive_loss", lambda distances, same, margin: distances)
-    assert [*parallel.side_by_side(lambda run: os.getpid(), [(opened,)], CPU, "tcp://nowhere:1")] == [os.getpid()]
+    jobs = [(replace(opened, cluster="tcp://nowhere:1"),)]
+    assert [*parallel.side_by_side(pid, jobs, CPU)] == [os.getpid()] and "it trains alone" in capsys.readouterr().out
 
 
-def test_workers_that_cannot_do_their_part_are_refused_in_one_message(opened, cluster, monkeypatch):
-    def refusal(run=opened, at=cluster.scheduler_address):
+def test_what_cannot_be_used_is_refused_in_one_message(opened, cluster, monkeypatch, tmp_path):
+    def refusal(at=cluster, device=CPU):
         with pytest.raises(UserError) as told:
-            [*parallel.side_by_side(len, [(run,)], CPU, at)]
+            [*parallel.side_by_side(pid, [(replace(opened, cluster=at),)], device)]
         return str(told.value)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parallel, "code_fingerprint", lambda folder: "older")
-        assert "has another version of autoparts" in refusal()
-    with monkeypatch.context() as patch:
+        patch.setattr(parallel, "_code", lambda: "older")
         patch.setattr(torch, "__version__", "2.0")
-        assert "has another version of torch" in refusal()
-    seen = Path.read_bytes  # the workers, which are other processes, see another file
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lambda path: seen(path) + b" " * (path.name == "data.json"))
+        assert "has another version of autoparts and torch" in refusal()
+    with monkeypatch.context() as patch:  # what the driver writes is elsewhere for the workers, which look by its name
+        patch.setattr(parallel, "whole_file", lambda file: open_elsewhere(tmp_path))
         assert f"does not see the run folder {opened.folder}" in refusal()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "distributed", None)
         assert "pip install 'autoparts[cluster]'" in refusal()
-    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in refusal(at="tcp://127.0.0.1:9")
+    monkeypatch.setattr(parallel, "PATIENCE", 1)
+    for address in ("tcp://127.0.0.1:9", "tls://127.0.0.1:9", "nonsense"):
+        assert f"the Dask scheduler '{address}', as in tcp://HOST:8786, cannot be reached" in refusal(address)
+    assert "set device to cpu" in refusal(device=torch.device("cuda"))
 
 
-def test_a_worker_of_several_threads_and_a_cluster_of_none_are_refused(opened, monkeypatch):
+def open_elsewhere(folder):
+    class Elsewhere:
+        def __enter__(self):
+            return Path(folder) / "elsewhere"
+
+        def __exit__(self, *error):
+            return None
+
+    return Elsewhere()
+
+
+def test_a_worker_of_several_threads_is_refused(opened):
     distributed = pytest.importorskip("distributed")
-    monkeypatch.setattr(parallel, "PATIENCE", 0.2)
     options = {"processes": False, "threads_per_worker": 2, "dashboard_address": None}
-    with distributed.LocalCluster(n_workers=0, **options) as workers:
-        with pytest.raises(UserError, match="cannot be used"):
-            [*parallel.side_by_side(len, [(opened,)], CPU, workers.scheduler_address)]
-        workers.scale(1)
-        monkeypatch.setattr(parallel, "PATIENCE", 60)
-        with pytest.raises(UserError, match="--nthreads 1"):
-            [*parallel.side_by_side(len, [(opened,)], CPU, workers.scheduler_address)]
+    with (
+        distributed.LocalCluster(n_workers=1, **options) as workers,
+        pytest.raises(UserError, match="--nthreads 1"),
+    ):
+        [*parallel.side_by_side(pid, [(replace(opened, cluster=workers.scheduler_address),)], CPU)]

@@ -26,7 +26,7 @@ OTHER = {  # another value for each parameter that may differ within a run folde
     "filters": [4], "embedding_size": 4, "margin": 0.5, "draw_by": "category", "threshold_pairs": 40, "bootstrap": 7,
     "row_epochs": 5, "rows": "all", "tune": True, "held_out_draws": 3, "row_side": 30, "seeds": 2, "recipe_epochs": 1,
     "recipe_side": 40, "colour": False, "scratch_epochs": 2, "top": 2, "accept": 0.5, "photo": __file__,
-    "show_photos": False, "cluster": "tcp://other:8786",
+    "show_photos": False,
 }  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def reach(name):
 
 def test_parameters_reach_what_depends_on_them():
     known = {name for declared in DECLARED.values() for name in declared}
-    assert known == {*OTHER, *IDENTITY, "data", "name", "backbone"} - {"fingerprint"}
+    assert known == {*OTHER, *IDENTITY, "data", "name", "backbone", "cluster"} - {"fingerprint"}
     assert reach("epochs") == "02 03 04 05 06 07" and reach("margin") == "03 04 05 06 07"
     assert reach("row_epochs") == "06 07" and reach("top") == "07" and reach("device") == reach("precision") == ALL
 

@@ -53,6 +53,7 @@ def test_annotated_assignments_are_found_and_nothing_else():
         ({"split_seed": 2**64}, "split_seed is 18446744073709551616; expected"),
         ({"photo": "/nowhere.jpg"}, "photo is '/nowhere.jpg'; expected the path of a photo; there is no such file"),
         ({"photo": "~nobody/x\0" + "y" * 5000}, "there is no such file"),
+        ({"cluster": "host"}, r"cluster is 'host'; expected an address such as tcp://HOST:8786"),
         ({"epoch": 3}, "this notebook has no parameter 'epoch'; there are accept, allow_outside"),
     ],
 )

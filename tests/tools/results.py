@@ -48,7 +48,7 @@ def results(folder: Path) -> str:
         f"commit {str(facts['commit'])[:10]}; [the report](reports/{folder.name}/index.html) has all settings. "
         "This text is written by `make results`.",
         f"**{caption}**; its rows are different tasks, and each network was trained for "
-        f"{facts['parameters']['epochs']} epochs:",
+        f"{facts['executed']['02_cnn_baseline']['parameters']['epochs']} epochs:",
         markdown(thesis[TABLE_5_1]),
         f"**{other}**; intervals are 95 %:",
         markdown(every[EVERY]),
@@ -59,9 +59,11 @@ def results(folder: Path) -> str:
 def chapter_6(folder: Path) -> list[str]:
     """Say what naming by the recommended model is worth, and how the rows of chapter 6 were judged."""
     recommended, beyond, facts = (
-        read_json(folder / name, "") for name in ("results/recommended.json", "results/beyond.json", "run.json")
+        read_json(folder / name, f"publish a finished run in {folder}")
+        for name in ("results/recommended.json", "results/beyond.json", "run.json")
     )
-    caption, given = read_table(folder / "tables" / "table_against.csv")[1], facts["parameters"]
+    caption = read_table(folder / "tables" / "table_against.csv")[1]
+    given = facts["executed"]["06_beyond_the_thesis"]["parameters"]
     metrics, against = recommended["metrics"], pd.DataFrame(beyond["against"])
     low, high = (percent(limit) for limit in metrics["test_interval"])
     return [
