@@ -170,6 +170,7 @@ def test_another_parameter_runs_what_depends_on_it(toys):
         given[name] = value
         assert run(toys, parameters=given) == reach(name), name
     assert run(toys, parameters=given) == ""
+    assert run(toys, parameters=given | {"cluster": "tcp://elsewhere:8786"}) == ""  # where it is trained
     assert run(toys) == ALL
 
 
