@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 def cluster():
     """Give the address of a scheduler with two worker processes."""
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers:
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as workers:
         yield workers.scheduler_address
 
 
@@ -82,7 +82,7 @@ def test_a_training_that_kills_every_worker_is_told(opened, cluster):
 
 def test_a_single_worker_trains_too_and_one_that_goes_leaves_a_message(opened, monkeypatch):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as workers:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as workers:
         there = replace(opened, cluster=workers.scheduler_address)
         assert {os.getpid()}.isdisjoint(parallel.side_by_side(pid, [(there,), (there,)], CPU))
         workers.scale(0)
@@ -141,7 +141,7 @@ def open_elsewhere(folder):
 
 def test_a_worker_of_several_threads_is_refused(opened):
     distributed = pytest.importorskip("distributed")
-    options = {"processes": False, "threads_per_worker": 2, "dashboard_address": None}
+    options = {"processes": False, "threads_per_worker": 2, "dashboard_address": ":0"}
     with (
         distributed.LocalCluster(n_workers=1, **options) as workers,
         pytest.raises(UserError, match="--nthreads 1"),

@@ -166,6 +166,7 @@ def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys):
     monkeypatch.setattr(execution, "_execute", toys.by_kernel)
     toy_notebooks.write(toys.notebooks, "02_second", "import time\ntime.sleep(120)", SECOND)
     log, here = toys.place / "log", psutil.Process()
+    others = {*here.children()}  # such as multiprocessing's tracker, after a test with a cluster
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 
@@ -179,7 +180,7 @@ def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys):
         threading.Thread(target=interrupt, args=(kernel, number), daemon=True).start()
         assert main(["run", "--data", str(toys.photos), "--name", "toy"]) == code, fault
         assert capsys.readouterr().err.endswith(message)
-        assert log.read_text() == "02_second " and not here.children()
+        assert log.read_text() == "02_second " and {*here.children()} <= others
         left = {path.name for path in (toys.folder / "notebooks").iterdir() if ".failed." not in path.name}
         assert left == {"01_first.ipynb"}
     for number, handler in handlers.items():
