@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -105,7 +105,8 @@ def _connected(cluster: str) -> Iterator[Any]:
 def _work_of(file: Path, expected: dict[str, str]) -> Callable[[int], tuple[str, Any]]:
     """Return what does a job of the file on a worker: it returns why it may not, or an empty text and the result."""
 
-    def work(place: int) -> tuple[str, Any]:  # sent as it stands: a worker may have another version of this module
+    def work(place: int) -> tuple[str, Any]:
+        """Do a job; sent as it stands, since a worker may have another version of this module, or none."""
         try:
             import torch
             from distributed import get_worker
@@ -150,9 +151,9 @@ def _code() -> str:
     return code_fingerprint(PACKAGE)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _jobs(file: Path) -> tuple[Callable, list[tuple]]:
-    """Read, once in each process, the function and the jobs that a run has sent."""
+    """Read, once in each process, the function and the jobs that a run has sent last."""
     from distributed.protocol import pickle
 
     _sent[:] = [file]
