@@ -30,7 +30,7 @@ def retrieve(
     and top-5 say whether one of the nearest category means, of embeddings, is the right one.
 
     Takes (Q, D) float queries and a (G, D) gallery with their int64 labels, a distance of `losses.DISTANCES`, and how
-    many queries to rank at a time (fewer where the gallery is large, so that they take at most 512 MiB). Returns one
+    many queries to rank at a time (fewer where the gallery is large, so that they take less than 1 GiB). Returns one
     row of `NAMING` measures per query whose category is in the gallery, indexed by its place.
     """
     sizes = torch.bincount(gallery_labels, minlength=int(max(labels.max(), gallery_labels.max())) + 1)
