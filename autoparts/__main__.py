@@ -140,9 +140,9 @@ def _train(chosen: argparse.Namespace) -> None:
 
 
 def _parameters(chosen: argparse.Namespace) -> dict[str, Any]:
-    outside = {"allow_outside": True} if chosen.allow_outside else {}
-    cluster = {"cluster": chosen.cluster} if getattr(chosen, "cluster", None) else {}
-    return {name: _value(name, text) for name, text in chosen.p} | outside | cluster
+    options = {name: getattr(chosen, name, None) for name in ("allow_outside", "cluster")}
+    given = {name: value for name, value in options.items() if value}
+    return {name: _value(name, text) for name, text in chosen.p} | given
 
 
 def _value(name: str, text: str) -> Any:

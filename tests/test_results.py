@@ -9,6 +9,7 @@ from PIL import Image
 from tools.results import MARKED, ROOT, written
 
 from autoparts.errors import UserError
+from autoparts.experiments.comparison import THESIS_MODELS
 from autoparts.study.tables import write_table
 
 README = (ROOT / "README.md").read_text("utf-8")
@@ -61,7 +62,7 @@ def reports(tmp_path):
         "run": {"finished": "2026-01-02", "threads": 2, "precision": "float32", "versions": {"torch": "2.11"},
                 "commit": "0123456789abcdef",
                 "executed": {
-                    "02_cnn_baseline": {"parameters": {"epochs": 15}},
+                    **{stem: {"parameters": {"epochs": 15}} for stem in THESIS_MODELS.values()},
                     "06_beyond_the_thesis":
                         {"parameters": {"row_epochs": 20, "row_side": 32, "seeds": 3, "tune": True}}}},
     }  # fmt: skip
@@ -81,7 +82,7 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "(lite0, 16 epochs), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831." in text
     assert "- **better**: c (+12.5); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
     assert "\n- **not to be told apart**: none\n" in text
-    assert "was trained for 15 epochs" in text and "20 passes" in text and "3 trainings, learning rates" in text
+    assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
     assert written(text, reports) == text
     path = reports / "some" / "results" / "beyond.json"
     path.write_text(path.read_text().replace("-0.2", "-0.3"))

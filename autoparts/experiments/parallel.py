@@ -21,7 +21,7 @@ from autoparts.study.run import Run
 from autoparts.study.study import compute_in
 
 PATIENCE = 900  # seconds without any worker
-_sent: list[Path] = []  # the file of jobs that this process, a worker of a cluster, takes its training from
+_sent: list[Path] = []  # the file of the job that this process, a worker of a cluster, is at
 
 
 @contextmanager
@@ -121,8 +121,12 @@ def _work_of(file: Path, expected: dict[str, str]) -> Callable[[int], tuple[str,
             return "takes several trainings at once, which would share threads: start it with --nthreads 1", None
         if not file.exists():
             return f"does not see the run folder {file.parents[1]}: give all machines one file system", None
-        function, jobs = parallel._jobs(file)
-        return "", function(*jobs[place])
+        parallel._sent.append(file)
+        try:
+            function, jobs = parallel._jobs(file)
+            return "", function(*jobs[place])
+        finally:
+            parallel._sent.clear()
 
     return work
 
@@ -156,5 +160,4 @@ def _jobs(file: Path) -> tuple[Callable, list[tuple]]:
     """Read, once in each process, the function and the jobs that a run has sent last."""
     from distributed.protocol import pickle
 
-    _sent[:] = [file]
     return pickle.loads(file.read_bytes())

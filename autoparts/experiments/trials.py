@@ -187,33 +187,37 @@ def _summary(trials: Sequence[Trial], history: pd.DataFrame | None) -> dict[str,
 
 def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> list[Row]:
     """Choose the rate, then the margin, of each task on each network among three, on validation photos for one seed."""
-    families: dict[tuple, Row] = {}
+    chosen: dict[tuple, Row] = {}
     for row in rows:
         if row.trained:
-            families.setdefault((row.task, row.network), row)
-    rates = {
-        family: [replace(row, rate=row.rate * factor) for factor in (1, 1 / 3, 3)] for family, row in families.items()
-    }
-    chosen = _best(run, rates, settings, photos)
-    for row in chosen.values():
-        print(f"chosen: learning rate {settings.learning_rate * row.rate:g} for {row.name}, and what shares its task")
-    margins = {
-        family: [replace(row, task=replace(row.task, margin=row.task.margin * factor)) for factor in (1, 1 / 2, 2)]
-        for family, row in chosen.items()
-        if getattr(row.task, "margin", None)
-    }
-    for family, row in _best(run, margins, settings, photos).items():
-        chosen[family] = row
-        print(f"chosen: margin {row.task.margin:g} for {row.name}, and what shares its task")
+            chosen.setdefault((row.task, row.network), row)
+    for varied in (_rates, _margins):
+        chosen |= _best(run, {family: varied(row) for family, row in chosen.items()}, settings, photos)
     kept = {family: {"task": best.task, "rate": best.rate} for family, best in chosen.items()}
     return [replace(row, **kept.get((row.task, row.network), {})) for row in rows]
 
 
+def _rates(row: Row) -> list[Row]:
+    return [replace(row, rate=row.rate * factor) for factor in (1, 1 / 3, 3)]
+
+
+def _margins(row: Row) -> list[Row]:
+    margin = getattr(row.task, "margin", None)
+    return [replace(row, task=replace(row.task, margin=margin * factor)) for factor in (1, 1 / 2, 2)] if margin else []
+
+
 def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos: Photos) -> dict[tuple, Row]:
+    """Return of each family's rows, all trained side by side, the one best on validation photos; none of no rows."""
     jobs = [(run, row, settings, photos, _seeds(run, settings)[0]) for rows in tried.values() for row in rows]
-    found = list(side_by_side(validated, jobs, photos.device))
-    scores = {family: [found.pop(0) for _ in rows] for family, rows in tried.items()}
-    return {family: rows[int(np.argmax(scores[family]))] for family, rows in tried.items()}
+    found, best = iter(side_by_side(validated, jobs, photos.device)), {}
+    for family, rows in tried.items():
+        if scores := [next(found) for _ in rows]:
+            best[family] = row = rows[int(np.argmax(scores))]
+            margin = getattr(row.task, "margin", None)
+            values = f"learning rate {settings.learning_rate * row.rate:g}" + (f", margin {margin:g}" if margin else "")
+            print(f"best of three: {row.name}, {values}")
+    next(found, None)  # ends the generator, which would else be aborted, and its processes with it
+    return best
 
 
 def unseen(

@@ -166,11 +166,11 @@ def _executed(
     before, started = stamps.snapshot(folder), time.perf_counter()
     try:
         _execute(path, running, values, told)
-        told_of = {name: value for name, value in values.items() if name != "cluster"}  # on which nothing depends
-        own = {name: value for name, value in told_of.items() if name not in ("data", "name")}
+        shown = {name: value for name, value in values.items() if name != "cluster"}  # on it no result depends
+        own = {name: value for name, value in shown.items() if name not in ("data", "name")}
         record = {"stamp": stamp, "parameters": own, "seconds": round(time.perf_counter() - started, 1)}
         record["outputs"] = stamps.written(path.stem, folder, before)
-        notebook = _clean(read_notebook(running), told_of)
+        notebook = _clean(read_notebook(running), shown)
         notebook.metadata["autoparts"] = record
         running.write_text(scrub(writes(notebook), folder), "utf-8")
         running.replace(done)

@@ -9,8 +9,8 @@ from tqdm import tqdm
 from tqdm.contrib import DummyTqdmFile
 
 EPOCH = re.compile(r"^epoch +(\d{1,9})/([1-9]\d{0,8}) ", re.MULTILINE)  # as `training.progress_line` writes it
-# As `experiments.trials` says that a row is trained, or that its learning rate or margin is chosen:
-ROW = re.compile(r"^\S.*, \d+ s$|^chosen: ", re.MULTILINE)
+# As `experiments.trials` says that a row is trained, or which of three learning rates or margins it takes:
+ROW = re.compile(r"^\S.*, \d+ s$|^best of three: ", re.MULTILINE)
 
 
 def done(told: str, trainings: int) -> float:

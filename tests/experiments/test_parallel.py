@@ -1,7 +1,8 @@
 import os
 import sys
+import time
+from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -91,13 +92,26 @@ def test_a_single_worker_trains_too_and_one_that_goes_leaves_a_message(opened, m
             [*parallel.side_by_side(pid, [(there,)], CPU)]
 
 
-def test_trainings_of_a_run_that_has_ended_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "_sent", [tmp_path / "jobs"])
-    (tmp_path / "jobs").touch()
-    parallel.heard("epoch 1")
-    (tmp_path / "jobs").unlink()
-    with pytest.raises(FailedError, match="has ended"):
-        parallel.heard("epoch 2")
+def test_trainings_of_a_run_that_has_ended_end(opened, cluster, tmp_path):
+    def endless(run, number):
+        while number:
+            with (tmp_path / "epochs").open("a") as file:
+                file.write(".")
+            time.sleep(0.1)
+            parallel.heard("epoch")
+
+    def epochs():
+        return (tmp_path / "epochs").stat().st_size
+
+    results = parallel.side_by_side(endless, [(replace(opened, cluster=cluster), number) for number in range(2)], CPU)
+    next(results)
+    while not (tmp_path / "epochs").exists():
+        time.sleep(0.1)
+    results.close()
+    time.sleep(1)
+    before = epochs()
+    time.sleep(1)
+    assert epochs() == before and not [*opened.folder.glob("models/jobs-*")]
 
 
 def test_what_other_processes_lack_is_not_asked_of_them(opened, monkeypatch, capsys):
@@ -117,7 +131,7 @@ def test_what_cannot_be_used_is_refused_in_one_message(opened, cluster, monkeypa
         patch.setattr(torch, "__version__", "2.0")
         assert "has another version of autoparts and torch" in refusal()
     with monkeypatch.context() as patch:  # what the driver writes is elsewhere for the workers, which look by its name
-        patch.setattr(parallel, "whole_file", lambda file: open_elsewhere(tmp_path))
+        patch.setattr(parallel, "whole_file", lambda file: nullcontext(tmp_path / "elsewhere"))
         assert f"does not see the run folder {opened.folder}" in refusal()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "distributed", None)
@@ -126,17 +140,6 @@ def test_what_cannot_be_used_is_refused_in_one_message(opened, cluster, monkeypa
     for address in ("tcp://127.0.0.1:9", "tls://127.0.0.1:9", "nonsense"):
         assert f"the Dask scheduler '{address}', as in tcp://HOST:8786, cannot be reached" in refusal(address)
     assert "set device to cpu" in refusal(device=torch.device("cuda"))
-
-
-def open_elsewhere(folder):
-    class Elsewhere:
-        def __enter__(self):
-            return Path(folder) / "elsewhere"
-
-        def __exit__(self, *error):
-            return None
-
-    return Elsewhere()
 
 
 def test_a_worker_of_several_threads_is_refused(opened):

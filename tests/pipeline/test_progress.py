@@ -23,7 +23,7 @@ ROW = "losses: contrastive, plain, 12 s\n"  # as `trials.compare` prints it
         (ROW * 3 + epoch(5), 6, 3.5 / 6),
         (ROW * 3 + epoch(9) + epoch(10) + ROW, 6, 5 / 6),
         (ROW * 9, 6, 1),
-        ("chosen: plain, learning rate 0.0015, margin 2\n" + ROW, 4, 0.5),
+        ("best of three: plain, learning rate 0.0015, margin 2\n" + ROW, 4, 0.5),
     ],
 )
 def test_lines_say_how_much_of_a_notebook_is_done(told, trainings, share):

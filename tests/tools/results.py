@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from autoparts.errors import UserError, read_json, whole_file
+from autoparts.experiments.comparison import THESIS_MODELS
 from autoparts.study.tables import FORMATS, read_table
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,8 @@ def results(folder: Path) -> str:
     names = "table_5_1", "table_recommended" if beyond else "table_fair_comparison"
     (thesis, caption, _), (every, other, _) = (read_table(folder / "tables" / f"{name}.csv") for name in names)
     split = " / ".join(f"{count:,}" for count in data["photos_by_split"].values())
+    executed = [facts["executed"][stem]["parameters"]["epochs"] for stem in THESIS_MODELS.values()]
+    epochs = " / ".join(map(str, dict.fromkeys(executed)))
     blocks = [
         f"{data['source_photos']:,} photos of {data['source_categories']} parts; {data['photos']:,} of "
         f"{data['categories']} after cleaning, split {split}, seed {data['seed']}, {data['side']} pixels a side. "
@@ -47,8 +50,7 @@ def results(folder: Path) -> str:
         f"{data['processor']}, {facts['threads']} threads, {facts['precision']}, torch {facts['versions']['torch']}, "
         f"commit {str(facts['commit'])[:10]}; [the report](reports/{folder.name}/index.html) has all settings. "
         "This text is written by `make results`.",
-        f"**{caption}**; its rows are different tasks, and each network was trained for "
-        f"{facts['executed']['02_cnn_baseline']['parameters']['epochs']} epochs:",
+        f"**{caption}**; its rows are different tasks, their networks trained for {epochs} epochs:",
         markdown(thesis[TABLE_5_1]),
         f"**{other}**; intervals are 95 %:",
         markdown(every[EVERY]),
@@ -71,7 +73,7 @@ def chapter_6(folder: Path) -> list[str]:
         f"{recommended['task']}: test accuracy {percent(metrics['test_accuracy'])} ({low} to {high}), "
         f"n = {metrics['n_test']:,}.",
         f"Chapter 6, one change at a time: {given['row_epochs']} passes over the training photos at "
-        f"{given['row_side']} pixels for each row, {trainings(given['seeds'])}, learning rates and margins "
+        f"{given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
         f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. {caption}; in points, judged by "
         "whether its paired 95 % interval leaves out zero; rows whose validation precision@1 still gained a point in "
         "the last quarter are marked *rising*:",
@@ -80,11 +82,6 @@ def chapter_6(folder: Path) -> list[str]:
             for judged in ("better", "worse", "not to be told apart")
         ),
     ]
-
-
-def trainings(seeds: int) -> str:
-    """Say how many trainings a row has."""
-    return "one training" if seeds == 1 else f"{seeds} trainings"
 
 
 def listed(rows: pd.DataFrame, table: pd.DataFrame) -> str:
