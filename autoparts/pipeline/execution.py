@@ -231,7 +231,7 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     facts = study.facts() | {
         "name": folder.name,
-        "parameters": {name: value for values in wanted.values() for name, value in values.items()},
+        "parameters": {name: value for path in wanted for name, value in records[path.stem]["parameters"].items()},
         "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
         "threads": torch.get_num_threads(),
         "precision": stamps.precision(study),
