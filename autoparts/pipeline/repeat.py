@@ -18,7 +18,8 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
     """Run again what a run.json describes, in a run folder of its own; return the path of the new report's index.
 
     The old run's tables are still beside its run.json; `data` are the same photos as then, and not needed for generated
-    ones; the new run is called as the old one with "-again", if no name is given. UserError if the file is no run.json,
+    ones; the new run is called as the old one with "-again", if no name is given. It computes in the same precision and
+    with as many threads. UserError if the file is no run.json,
     or the photos are others than then; FailedError if tables differ.
     """
     facts, executed = _read(like)
@@ -30,7 +31,8 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
     wanted = {}
     for path in select([stem[:2] for stem in executed]):
         check(executed[path.stem], declared := declared_parameters(path), f"notebook {path.stem} has no")
-        wanted[path] = complete(declared, executed[path.stem])
+        found = {name: facts[name] for name in ("precision", "threads") if name in declared}  # by auto, and by 0
+        wanted[path] = complete(declared, executed[path.stem] | found)
     with locked(run_folder(name)) as folder:
         study = opened(data, next(iter(wanted.values())))
         if study.fingerprint != facts["fingerprint"]:
@@ -50,8 +52,8 @@ def _read(like: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     facts = read_json(like, "make the run again")
     with suppress(KeyError, TypeError, ValueError, AttributeError):
         executed = {stem: restored(each["parameters"]) for stem, each in facts["executed"].items() if stem in TABLE}
-        texts = all(isinstance(facts[name], str) for name in ("name", "data", "fingerprint"))
-        if executed and texts and facts["versions"].keys() and "generated" in facts:
+        texts = all(isinstance(facts[name], str) for name in ("name", "data", "fingerprint", "precision"))
+        if executed and texts and facts["versions"].keys() and type(facts["threads"]) is int and "generated" in facts:
             return facts, executed
     raise UserError(f"{like} was not written by this version of autoparts, or tells of no executed notebook")
 

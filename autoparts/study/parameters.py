@@ -20,9 +20,10 @@ KINDS = {  # annotation: what is taken, and what a message calls it
 }
 CHOICES = {"draw_by": ("photo", "category"), "rows": ("few", "all")}  # what only a notebook's middle would refuse
 NAMES = (  # of all notebooks: a profile is for all, so papermill may give one what is meant for another
-    "data name seed split_seed cleaning split side device precision allow_outside show_photos largest epochs "
-    "batch_size learning_rate filters embedding_size margin draw_by threshold_pairs bootstrap row_epochs rows tune "
-    "row_side held_out_draws seeds cluster recipe_epochs scratch_epochs backbone recipe_side colour photo top accept"
+    "data name seed split_seed cleaning split side device precision threads allow_outside show_photos largest "
+    "epochs batch_size learning_rate filters embedding_size margin draw_by threshold_pairs bootstrap row_epochs rows "
+    "tune row_side held_out_draws seeds cluster recipe_epochs scratch_epochs backbone recipe_side colour photo top "
+    "accept"
 )
 SHORT = Repr()  # a YAML file of a kilobyte may stand for a value of a gigabyte
 SHORT.maxstring, SHORT.maxother, SHORT.maxlevel = 200, 200, 2
@@ -98,6 +99,8 @@ def _expected(name: str, value: Any, kind: str) -> str:
 
         pretrained_weights(value)  # refuses what it does not know or cannot fetch
     numbers = value if kind == "list[int]" else [value] if kind in ("int", "float") else []
+    if name == "threads":
+        return "" if 0 <= value <= 1024 else "a number from 0 to 1024"
     if name in ("recipe_epochs", "scratch_epochs"):
         return "" if 0 <= value < 2**63 else "a number, 0 or more"
     return "" if all(0 < number < 2**63 for number in numbers) else "a number above 0"

@@ -28,7 +28,7 @@ CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on 
 }
 IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split", "side")  # what makes two studies the same
 # Parameters that open a study:
-SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "precision", "allow_outside")
+SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "precision", "threads", "allow_outside")
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ def open_study(
     split: str = "new",
     device: str = "auto",
     precision: str = "auto",
+    threads: int = 0,
     side: int = 100,
     allow_outside: bool = False,
 ) -> Study:
@@ -138,9 +139,11 @@ def open_study(
     "auto" takes the words for generated photos only, since nobody's own parts are to disappear for their name. A "new"
     split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `side` that of the
     prepared photos in pixels. From then on networks compute in `precision`,
-    see `compute_in`.
+    see `compute_in`, and with so many `threads` on a processor, unless 0.
     """
     compute_in(precision)
+    if threads:
+        torch.set_num_threads(threads)
     if cleaning not in CLEANING or split not in ("new", "own"):
         raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
     for name, value in (("seed", seed), ("split_seed", split_seed)):

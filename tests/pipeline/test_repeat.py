@@ -28,6 +28,8 @@ def test_each_notebook_is_repeated_as_it_was_executed(toys, capsys):
     repeat(toys.folder / "run.json", str(toys.photos))
     assert "all 3 tables agree" in capsys.readouterr().err
     again = json.loads((toys.reports / "toy-again" / "run.json").read_text())
+    kept = {name: toys.facts()[name] for name in ("precision", "threads")}  # which it had found, and now is given
+    assert all(each["parameters"].items() >= kept.items() for each in again["executed"].values())
     assert again["executed"].keys() == TABLE.keys() and again["seed"] == 3
     found = {
         stem: (each["parameters"]["count"], each["parameters"]["rate"]) for stem, each in again["executed"].items()
@@ -75,6 +77,7 @@ def test_what_cannot_be_repeated_is_told(toys):
         ("executed", {"01_first": {"parameters": {"countt": 1}}}, "01_first has no parameter 'countt'"),
         ("executed", {"01_first": {"parameters": {"count": "x"}}}, "count is 'x'; expected a whole number"),
         ("data", 3, "not written by this version"),
+        ("threads", "2", "not written by this version"),
     ],
 )
 def test_forged_run_facts_are_refused(toys, name, value, message):

@@ -50,6 +50,7 @@ def test_annotated_assignments_are_found_and_nothing_else():
         ({"filters": 32}, "filters is 32; expected a list of whole numbers"),
         ({"accept": 1}, "accept is 1; expected a share"),
         ({"seed": -1}, "seed is -1; expected a number from 0"),
+        ({"threads": 1025}, "threads is 1025; expected a number from 0 to 1024"),
         ({"split_seed": 2**64}, "split_seed is 18446744073709551616; expected"),
         ({"photo": "/nowhere.jpg"}, "photo is '/nowhere.jpg'; expected the path of a photo; there is no such file"),
         ({"photo": "~nobody/x\0" + "y" * 5000}, "there is no such file"),

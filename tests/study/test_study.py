@@ -214,3 +214,13 @@ def test_networks_compute_in_the_precision_of_the_study_opened_last(small_folder
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
     with pytest.raises(UserError, match="precision is 'half'; expected auto, float32 or bfloat16"):
         opened(small_folder, precision="half")
+
+
+def test_networks_compute_with_the_threads_of_the_study_unless_0(small_folder):
+    before = torch.get_num_threads()
+    try:
+        for threads, found in ((3, 3), (0, 3), (1, 1)):
+            opened(small_folder, threads=threads)
+            assert torch.get_num_threads() == found
+    finally:
+        torch.set_num_threads(before)
