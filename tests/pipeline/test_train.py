@@ -35,7 +35,7 @@ def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos,
     assert capsys.readouterr().out.strip().endswith("mine/index.html")
     first, values, both = carried
     assert list(first) == ["01"] and list(both) == ["01", "07"] and both["07"]["seed"] == values["seed"] == 2
-    assert (values["recipe_epochs"], values["recipe_side"], values["colour"]) == (3, 160, True)
+    assert (values["recipe_epochs"], values["recipe_side"], values["colour"]) == (3, 192, True)
     executed = tmp_path / "reports" / "mine" / "notebooks" / "06_beyond_the_thesis.ipynb"
     executed.parent.mkdir(parents=True)
     executed.write_text("")
