@@ -200,18 +200,17 @@ def placed(vectors: Tensor, rows: Tensor, count: int, distance: str = "euclidean
     return Embedded(everywhere, "euclidean" if distance == "squared" else distance)
 
 
-def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], pd.DataFrame]:
+def judge(model: Embedded, photos: Photos, draws: int = 0) -> tuple[dict[str, Any], pd.DataFrame]:
     """Put one model through every task, on the fixed lists of the photos: naming, verification, ranking.
 
-    The seed of the photos also fixes the bootstrap of so many `draws`, the same for all models. Returns the measures,
-    with `<measure> low` and `high` for the headline ones; and the naming measures per test photo.
+    Returns the measures, and the naming measures per test photo. With `draws` the headline ones have an interval,
+    `<measure> low` and `high`, by a bootstrap that the photos' seed fixes, the same for all models.
     """
     rows, labels = photos.rows, photos.labels
     vectors = {split: model.vectors[rows[split]] for split in ("train", "test")}
     named = retrieve(vectors["test"], labels["test"], vectors["train"], labels["train"], model.distance)
-    scores: dict[str, Any] = {name: float(named[name].mean()) for name in NAMING}
+    scores: dict[str, Any] = {"queries": len(named)} | {name: float(named[name].mean()) for name in NAMING}
     scores["precision@1 macro"] = float(named.groupby(labels["test"].numpy()[named.index])["precision@1"].mean().mean())
-    scores["queries"] = len(named)
     test, validation = photos.pairs("test"), photos.pairs("validation")
     apart = model.between(test.left, test.right)
     scores |= verify(apart, test.same, model.between(validation.left, validation.right), validation.same)
@@ -219,6 +218,8 @@ def judge(model: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], 
     gap = (model.between(anchor, negative) - model.between(anchor, positive)).numpy()
     right = (1 + np.sign(gap)) / 2  # a tie is half right, so that a collapsed model is at chance
     scores["ranking"] = float(right.mean())
+    if not draws:
+        return scores, named
     generator = np.random.default_rng(photos.seed)
     weights = resampled_weights(labels["test"], draws, generator)
     of_queries, of_pairs = weights[:, named.index], weights_of((test.left, test.right), photos, weights)

@@ -111,7 +111,7 @@ def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Phot
         network, history = train(run, row, settings, photos, seed)
         model = retrieval.embedded(network.to(judged.device), judged, row.task.distance)
         model = cut_at_medians(model, judged) if row.hamming else model
-        scores, named = retrieval.judge(model, judged, settings.draws)
+        scores, named = retrieval.judge(model, judged)
     # Hard triplets cost at least the margin, so their loss says nothing of progress.
     falling = [] if getattr(row.task, "mined", "") == "hard" else history.get("training_loss", [])
     verdict = collapse(model.vectors[judged.rows["validation"]], pd.Series(falling, dtype=float))
@@ -260,32 +260,31 @@ def unseen(
 def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, **recipe: Any) -> pd.DataFrame:
     """Train the thesis's networks and the recommended one several times at full size, on the same split.
 
-    How the thesis's were trained is in their saved results; of the settings, `seeds` and `draws` count. The epochs and
+    How the thesis's were trained is in their saved results; of the settings, `seeds` count. The epochs and
     `recipe` are the recommended model's (see `train_recommended`), whose first training is the run's own.
     """
     photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
-        jobs = [(run, short, result, settings.draws, seed) for seed in _seeds(run, settings)]
+        jobs = [(run, short, result, seed) for seed in _seeds(run, settings)]
         trained = pd.DataFrame(side_by_side(again, jobs, photos.device))
         table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
         model = train_recommended(run, epochs, seed, name, **recipe).seen
-        scores.append(retrieval.judge(model, photos, settings.draws)[0])
+        scores.append(retrieval.judge(model, photos)[0])
     return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(pd.DataFrame(scores))}])
 
 
-def again(run: Run, short: str, result: Mapping[str, Any], draws: int, seed: int) -> dict[str, float]:
+def again(run: Run, short: str, result: Mapping[str, Any], seed: int) -> dict[str, float]:
     """Train one of the thesis's networks as its saved result says, with another seed, and judge it."""
     fields = dict(result["trained_for"])
     task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")](**fields)
     network = models.thesis_network(**result["architecture"], seed=seed)
     with one_thread(run):
         run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=heard)
-        return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos, draws)[0]
+        return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos)[0]
 
 
 def _with_spread(scores: pd.DataFrame) -> dict[str, float]:
-    scores = scores.loc[:, ~scores.columns.str.endswith((" low", " high"))]  # no mean of ends is the end of a mean
     spread = scores["precision@1"].max() - scores["precision@1"].min() if len(scores) > 1 else math.nan
     return scores.mean().to_dict() | {"spread": float(spread)}
