@@ -41,14 +41,19 @@ class CosineNaming(Task):
     listed = Naming.listed
 
     network: models.Recogniser  # holds the head
+    log_prior: Tensor  # (categories,) of the names among training photos, see `log_prior`
     smoothing: float = 0.1  # share of the probability for all names alike: part names are never quite certain
     each: int = 4  # photos of a category that come together
     contrast: float = 1.0  # weight of the supervised contrastive loss
 
     def values(self, unit: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Cross-entropy plus supervised contrastive loss. (B, F) embeddings of length one and (B,) to (B,) values."""
-        logits = self.network.logits(unit)
-        named = F.cross_entropy(logits, labels, reduction="none", label_smoothing=self.smoothing)
+        """Cross-entropy plus supervised contrastive loss. (B, F) embeddings of length one and (B,) to (B,) values.
+
+        How frequent a name is among training photos is added to the logits, which so need not learn it, and name photos
+        as if all names were equally likely (Menon et al. 2021, equation 10).
+        """
+        logits, prior = self.network.logits(unit), self.log_prior.to(unit.device)
+        named = F.cross_entropy(logits + prior, labels, reduction="none", label_smoothing=self.smoothing)
         loss = named + self.contrast * losses.supervised_contrastive_loss(unit, labels)
         return {"loss": loss, "accuracy": logits.argmax(dim=1) == labels}
 
@@ -141,7 +146,8 @@ def from_scratch(run: Run, photos: Photos, epochs: int, seed: int, name: str) ->
     network = models.initialised(seed, models.Recogniser, photos.categories, channels=channels)
     settings = epochs, min(BATCH, len(photos.rows["train"])), LEARNING_RATE
     recipe = {"optimiser": Muon, "schedule": training.one_cycle, "augment": growing, "photos": photos}
-    return judged(run, network, photos, run.fit(name, network, CosineNaming(network), *settings, seed=seed, **recipe))
+    task = CosineNaming(network, log_prior(photos))
+    return judged(run, network, photos, run.fit(name, network, task, *settings, seed=seed, **recipe))
 
 
 def at_once(run: Run, photos: Photos, backbone: str, seed: int, *, pretrained: bool = True) -> Trained:
@@ -178,8 +184,17 @@ def ablation(run: Run, made: Mapping[str, Trained], seed: int, backbone: str, si
     return pd.Series(accuracies, name="validation accuracy").rename_axis("model").to_frame()
 
 
+def log_prior(photos: Photos) -> Tensor:
+    """Return the logarithm of each category's share of the training photos: (categories,) float32."""
+    return (photos.labels["train"].bincount() / len(photos.labels["train"])).log().cpu()
+
+
 def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> None:
-    """Set the head to the logistic regression on (N, F) features of training photos that names validation ones best."""
+    """Set the head to the logistic regression on (N, F) features of training photos that names validation ones best.
+
+    How frequent each name is among training photos is then taken from its bias (Menon et al. 2021, equation 9): a name
+    of few photos is no less likely to be asked for.
+    """
     unit = network.cpu().unit(features)
     train, validation = (unit[photos.rows[split]].numpy() for split in ("train", "validation"))
     lowest, model = float("inf"), None
@@ -193,7 +208,8 @@ def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> No
         loss = float(F.cross_entropy(logits, photos.labels["validation"]))
         if loss < lowest:
             lowest = loss
-            network.head.weight.data, network.head.bias.data = weight / models.SCALE, bias / models.SCALE
+            network.head.weight.data = weight / models.SCALE
+            network.head.bias.data = (bias - log_prior(photos)) / models.SCALE
     network.to(photos.device)
 
 
@@ -204,7 +220,8 @@ def tuned(run: Run, once: Trained, epochs: int, seed: int, name: str) -> Trained
     network.load_state_dict(once.network.state_dict())
     settings = epochs, min(BATCH, len(photos.rows["train"])), HEAD_RATE
     recipe = {"optimiser": discriminative, "schedule": training.one_cycle, "augment": cropped, "photos": photos}
-    history = run.fit(name, network, CosineNaming(network, contrast=0.5), *settings, seed=seed, **recipe)
+    task = CosineNaming(network, log_prior(photos), contrast=0.5)
+    history = run.fit(name, network, task, *settings, seed=seed, **recipe)
     choose_views(network, photos)
     return judged(run, network, photos, history)
 

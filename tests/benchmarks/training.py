@@ -192,7 +192,7 @@ def step(photos: Listed, repeats: int, temporary: Path, steps: int = 10) -> list
         _rate("thesis network", thesis, adam(thesis, 1e-3), photos.pixels[batch.rows],
               _mean(tasks.Pairs(), *batch.target), repeats, steps),
         _rate("recommended network", recogniser, Muon(recogniser, 1e-3), photos.pixels[:size],
-              _mean(recommended.CosineNaming(recogniser), photos.labels[:size]), repeats, steps),
+              _mean(recommended.CosineNaming(recogniser, torch.zeros(())), photos.labels[:size]), repeats, steps),
     ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 from autoparts import models, training
@@ -35,13 +36,14 @@ def test_its_loss_is_smoothed_cross_entropy_and_supervised_contrastive():
     recogniser = models.initialised(0, models.Recogniser, 7, filters=(8, 16, 32), embedding_size=16)
     unit = F.normalize(torch.randn(6, 16, generator=seeded(0)), dim=1)
     labels = torch.tensor([0, 0, 3, 6, 6, 1])
-    values = CosineNaming(recogniser, smoothing=0.2, contrast=0.5).values(unit, labels)
-    log_shares = recogniser.logits(unit).log_softmax(dim=1).detach()
+    prior = torch.tensor([0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]).log()
+    values = CosineNaming(recogniser, prior, smoothing=0.2, contrast=0.5).values(unit, labels)
+    log_shares = (recogniser.logits(unit) + prior).log_softmax(dim=1).detach()
     contrast = supervised_contrastive_loss(unit, labels)
     for place, label in enumerate(labels.tolist()):
         wanted = 0.8 * log_shares[place, label] + 0.2 * log_shares[place].mean()
         assert float(values["loss"][place].detach()) == pytest.approx(float(contrast[place] / 2 - wanted), rel=1e-5)
-    assert values["accuracy"].equal(log_shares.argmax(dim=1) == labels)
+    assert values["accuracy"].equal((log_shares - prior).argmax(dim=1) == labels)
     values["loss"].mean().backward()
     assert recogniser.head.weight.grad.isfinite().all() and recogniser.head.weight.grad.abs().sum() > 0
 
@@ -134,6 +136,28 @@ def test_a_head_of_two_categories_names_them_as_the_regression_does(tmp_path, ma
     recommended.fit_head(network, features, study.photos)
     named = network.logits(network.unit(features))[study.photos.rows["train"]].argmax(dim=1)
     assert (named == study.photos.labels["train"]).float().mean() > 0.85
+
+
+def test_the_head_is_the_regression_without_its_preference_for_frequent_names(tmp_path, make_photos, monkeypatch):
+    from autoparts.study.study import open_study
+
+    data = make_photos(tmp_path / "photos", {"Mirror": 60, "Pump": 12, "Wheel": 6})
+    photos = open_study(str(data), device="cpu", side=20).photos
+    network = models.initialised(0, models.Recogniser, 3, filters=(4, 8), embedding_size=6)
+    labels = torch.zeros(len(photos.pixels), dtype=torch.int64)
+    for split, rows in photos.rows.items():
+        labels[rows] = photos.labels[split]
+    features = torch.randn(len(labels), 6, generator=seeded(0))
+    features[range(len(labels)), labels] += 1
+    monkeypatch.setattr(recommended, "INVERSE_PENALTIES", (10.0,))
+    recommended.fit_head(network, features, photos)
+    unit, train = network.unit(features), photos.rows["train"]
+    plain = LogisticRegression(C=10.0, max_iter=300).fit(unit[train].numpy(), photos.labels["train"].numpy())
+    share = photos.labels["train"].bincount() / len(train)
+    named = (network.logits(unit) + share.log()).softmax(dim=1).detach()
+    np.testing.assert_allclose(named.numpy(), plain.predict_proba(unit.numpy()), atol=1e-4)
+    rare = labels > 0
+    assert (network.logits(unit)[rare].argmax(dim=1) > 0).sum() > (named[rare].argmax(dim=1) > 0).sum()
 
 
 def test_earlier_layers_learn_slower_and_the_first_not_at_all():
