@@ -42,7 +42,7 @@ class CosineNaming(Task):
 
     network: models.Recogniser  # holds the head
     log_prior: Tensor  # (categories,) of the names among training photos, see `log_prior`
-    smoothing: float = 0.1  # share of the probability for all names alike: part names are never quite certain
+    smoothing: float = 0.1  # share of the probability for all names, each as frequent as it is: none is quite certain
     each: int = 4  # photos of a category that come together
     contrast: float = 1.0  # weight of the supervised contrastive loss
 
@@ -52,8 +52,9 @@ class CosineNaming(Task):
         How frequent a name is among training photos is added to the logits, which so need not learn it, and name photos
         as if all names were equally likely (Menon et al. 2021, equation 10).
         """
-        logits, prior = self.network.logits(unit), self.log_prior.to(unit.device)
-        named = F.cross_entropy(logits + prior, labels, reduction="none", label_smoothing=self.smoothing)
+        logits, log_prior = self.network.logits(unit), self.log_prior.to(unit.device)  # (B, categories), (categories,)
+        target = F.one_hot(labels, len(log_prior)).float().lerp(log_prior.exp(), self.smoothing)  # (B, categories)
+        named = F.cross_entropy(logits + log_prior, target, reduction="none")
         loss = named + self.contrast * losses.supervised_contrastive_loss(unit, labels)
         return {"loss": loss, "accuracy": logits.argmax(dim=1) == labels}
 

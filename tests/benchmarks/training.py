@@ -187,12 +187,13 @@ def step(photos: Listed, repeats: int, temporary: Path, steps: int = 10) -> list
     thesis = models.thesis_network(EMBEDDING)
     batch = tasks.Pairs().batches(photos.to_train(), BATCH, sampling.seeded(0))[0]
     recogniser = models.initialised(0, models.Recogniser, categories)
-    size = recommended.BATCH
+    shares = torch.full((categories,), 1 / categories)
+    size, task = recommended.BATCH, recommended.CosineNaming(recogniser, shares.log())
     return [
         _rate("thesis network", thesis, adam(thesis, 1e-3), photos.pixels[batch.rows],
               _mean(tasks.Pairs(), *batch.target), repeats, steps),
         _rate("recommended network", recogniser, Muon(recogniser, 1e-3), photos.pixels[:size],
-              _mean(recommended.CosineNaming(recogniser, torch.zeros(())), photos.labels[:size]), repeats, steps),
+              _mean(task, photos.labels[:size]), repeats, steps),
     ]  # fmt: skip
 
 
