@@ -135,7 +135,7 @@ def train_recommended(
         model = tuned(run, model, epochs, seed, name) if enough else model
     else:
         model = from_scratch(run, photos, epochs, seed, name)
-    refuse_guesses(model.accuracy, photos.labels["validation"])
+    refuse_guesses(model)
     if backbone and not enough:
         training.save_tensors({"key": "at once", "network": model.network.state_dict()}, run.weights(name))
     return model
@@ -277,8 +277,14 @@ def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
     }
 
 
-def refuse_guesses(accuracy: float, labels: Tensor) -> None:
-    """Tell in a UserError that a model names no more photos, labels (M,), than their largest category would."""
+def refuse_guesses(model: Trained) -> None:
+    """Tell in a UserError that a model names no more validation photos than the name of their largest category would.
+
+    So that this is no harder where categories differ in size, frequent names are as likely here as they are frequent.
+    """
+    labels = model.photos.labels["validation"]
+    logits = model.logits.vectors[model.photos.rows["validation"]] + log_prior(model.photos)  # (M, categories)
+    accuracy = float((logits.argmax(dim=1) == labels).double().mean())
     largest = float(labels.bincount().max() / len(labels))
     if accuracy <= largest:
         raise UserError(

@@ -1,6 +1,7 @@
 import socket
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from autoparts.errors import UserError
 from autoparts.experiments import recommended
 from autoparts.experiments.recommended import FIRST_SIDE, CosineNaming, cropped, growing, train_recommended
 from autoparts.losses import supervised_contrastive_loss
-from autoparts.sampling import seeded
+from autoparts.retrieval import Embedded
+from autoparts.sampling import Photos, seeded
 from autoparts.study.run import Run
 
 TINY = "test_efficientnet"  # timm's own for tests, here with random weights
@@ -178,9 +180,20 @@ def test_a_model_that_learned_nothing_is_refused_and_not_kept(colours, monkeypat
     torch.nn.init.zeros_(network.head.weight)  # all photos get the first name
     useless = recommended.judged(colours, network, photos, pd.DataFrame())
     monkeypatch.setattr(recommended, "at_once", lambda *_: useless)
-    with pytest.raises(UserError, match=r"names 42.9% of 7 validation photos, no more than .* \(42.9%\): add photos"):
+    with pytest.raises(UserError, match=r"names 28.6% of 7 validation photos, no more than .* \(42.9%\): add photos"):
         train_recommended(colours, 0, 1, **COLOUR)
     assert not colours.weights("recommended").exists()
+
+
+def test_a_model_that_knows_rare_names_is_not_refused_for_what_frequent_ones_lose():
+    labels = {"train": torch.tensor([0] * 90 + [1] * 10), "validation": torch.tensor([0] * 18 + [1] * 2)}
+    photos = Photos(torch.zeros(20, 8, 8), {"validation": torch.arange(20)}, labels)
+    apart = torch.tensor([-3.0] * 14 + [1.0] * 4 + [3.0] * 2)  # of the logits: 80 % right, and 90 % are of one name
+    model = SimpleNamespace(photos=photos, logits=Embedded(torch.stack([-apart / 2, apart / 2], dim=1)))
+    recommended.refuse_guesses(model)  # with names as likely as they are frequent, all are right
+    model.logits.vectors[18:] *= -1
+    with pytest.raises(UserError, match=r"names 90.0% of 20 validation photos, no more than .* \(90.0%\)"):
+        recommended.refuse_guesses(model)
 
 
 def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, slim):
