@@ -285,7 +285,7 @@ def refuse_guesses(model: Trained) -> None:
     labels = model.photos.labels["validation"]
     logits = model.logits.vectors[model.photos.rows["validation"]] + log_prior(model.photos)  # (M, categories)
     accuracy = float((logits.argmax(dim=1) == labels).double().mean())
-    largest = float(labels.bincount().max() / len(labels))
+    largest = int(labels.bincount().max()) / len(labels)
     if accuracy <= largest:
         raise UserError(
             f"the model names {accuracy:.1%} of {len(labels)} validation photos, no more than the name of the largest "
