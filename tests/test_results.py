@@ -58,7 +58,10 @@ def reports(tmp_path):
         "results/beyond": {"against": judged,
                            "table": {"variant": ["a", "b", "c"], "verdict": ["still rising", "", "stuck"]}},
         "results/recommended": {"title": "Recommended model", "backbone": "lite0", "epochs": 16, "task": "naming",
+                                "side": 192,
                                 "metrics": {"test_accuracy": 0.957, "test_interval": [0.94, 0.97], "n_test": 831}},
+        "results/finder": {"accuracy": 0.961},
+        "results/comparison": {},
         "run": {"finished": "2026-01-02", "threads": 2, "precision": "float32", "versions": {"torch": "2.11"},
                 "commit": "0123456789abcdef",
                 "executed": {
@@ -79,7 +82,8 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "split 6,400 / 800, seed 3, 64 pixels a side. Finished 2026-01-02 on x86_64, 2 threads, float32," in text
     assert "| CNN | this run | 100.00 % | – | 50.00 % | 46.7 % to 53.5 % | 1,831 | 2.00 % |" in text
     assert "| recommended | 95.2 % | 93.0 % to 97.4 % | 97.0 % | 92.4 % | 99.7 % | 3.0 % | 99.0 % |" in text
-    assert "(lite0, 16 epochs), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831." in text
+    assert "(lite0, 16 epochs, 192 pixels), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831; the" in text
+    assert "nearest photos: 96.1 %." in text
     assert "- **better**: c (+12.5); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
     assert "\n- **not to be told apart**: none\n" in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
@@ -97,6 +101,13 @@ def test_a_run_without_chapter_6_shows_the_thesiss_models(reports):
         table.rename(table.with_stem("table_fair_comparison"))
     text = written(MARKS, reports)
     assert "**Caption of 5_1**" in text and "**Caption of recommended**" in text and "Chapter 6" not in text
+
+
+def test_a_finders_run_says_how_well_it_names(reports):
+    for name in ("results/beyond.json", "results/comparison.json", "tables/table_5_1.csv"):
+        (reports / "some" / name).unlink()
+    text = written(MARKS, reports)
+    assert "test accuracy 95.7 %" in text and "Caption" not in text and "Chapter 6" not in text
 
 
 def test_a_run_that_is_not_there_is_told(tmp_path):

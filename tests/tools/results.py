@@ -4,7 +4,9 @@ Between `<!-- results:NAME -->` and `<!-- /results -->` stands what `reports/NAM
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,16 +16,8 @@ from autoparts.study.tables import FORMATS, read_table
 
 ROOT = Path(__file__).parents[2]
 MARKED = re.compile(r"(?s)(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)")
-TABLE_5_1 = [
-    "model",
-    "source",
-    "training accuracy",
-    "validation accuracy",
-    "test accuracy",
-    "95 % interval",
-    "n (test)",
-]
-TABLE_5_1 += ["chance"]
+TABLE_5_1 = ["model", "source", "training accuracy", "validation accuracy", "test accuracy", "95 % interval"]
+TABLE_5_1 += ["n (test)", "chance"]
 EVERY = ["model", "precision@1", "95 % interval", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking"]
 
 
@@ -33,45 +27,59 @@ def written(readme: str, reports: Path = ROOT / "reports") -> str:
 
 
 def results(folder: Path) -> str:
-    """Say in Markdown what a published run found: Table 5.1, every model, and chapter 6 if it ran, as three lists."""
-    facts, data = (
-        read_json(folder / name, f"publish a finished run in {folder}") for name in ("run.json", "results/data.json")
-    )
-    beyond = (folder / "results" / "beyond.json").exists()
-    names = "table_5_1", "table_recommended" if beyond else "table_fair_comparison"
-    (thesis, caption, _), (every, other, _) = (read_table(folder / "tables" / f"{name}.csv") for name in names)
+    """Say in Markdown what a published run found, as far as it went."""
+    facts, data = of_run(folder, "run.json"), of_run(folder, "results/data.json")
     split = " / ".join(f"{count:,}" for count in data["photos_by_split"].values())
-    executed = [facts["executed"][stem]["parameters"]["epochs"] for stem in THESIS_MODELS.values()]
-    epochs = " / ".join(map(str, dict.fromkeys(executed)))
     blocks = [
         f"{data['source_photos']:,} photos of {data['source_categories']} parts; {data['photos']:,} of "
         f"{data['categories']} after cleaning, split {split}, seed {data['seed']}, {data['side']} pixels a side. "
         f"Finished {facts['finished']} on "
         f"{data['processor']}, {facts['threads']} threads, {facts['precision']}, torch {facts['versions']['torch']}, "
         f"commit {str(facts['commit'])[:10]}; [the report](reports/{folder.name}/index.html) has all settings. "
-        "This text is written by `make results`.",
-        f"**{caption}**; its rows are different tasks, their networks trained for {epochs} epochs:",
+        "This text is written by `make results`."
+    ]
+    for file, told in (("results/comparison", compared), ("results/recommended", named), ("results/beyond", chapter_6)):
+        blocks += told(folder, facts) if (folder / f"{file}.json").exists() else []
+    return "\n\n".join(blocks) + "\n"
+
+
+def of_run(folder: Path, name: str) -> dict[str, Any]:
+    """Read a JSON file of a published run; a UserError if it is missing."""
+    return read_json(folder / name, f"publish a finished run in {folder}")
+
+
+def compared(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Show Table 5.1, and every model at every task: the recommended one among them, if chapter 6 ran."""
+    names = "table_5_1", "table_recommended", "table_fair_comparison"
+    files = [path for name in names if (path := folder / "tables" / f"{name}.csv").exists()][:2]
+    (thesis, caption, _), (every, other, _) = map(read_table, files)
+    epochs = dict.fromkeys(facts["executed"][stem]["parameters"]["epochs"] for stem in THESIS_MODELS.values())
+    return [
+        f"**{caption}**; its rows are different tasks, their networks trained for "
+        f"{' / '.join(map(str, epochs))} epochs:",
         markdown(thesis[TABLE_5_1]),
         f"**{other}**; intervals are 95 %:",
         markdown(every[EVERY]),
     ]
-    return "\n\n".join(blocks + (chapter_6(folder) if beyond else [])) + "\n"
 
 
-def chapter_6(folder: Path) -> list[str]:
-    """Say what naming by the recommended model is worth, and how the rows of chapter 6 were judged."""
-    recommended, beyond, facts = (
-        read_json(folder / name, f"publish a finished run in {folder}")
-        for name in ("results/recommended.json", "results/beyond.json", "run.json")
-    )
-    caption = read_table(folder / "tables" / "table_against.csv")[1]
-    given = facts["executed"]["06_beyond_the_thesis"]["parameters"]
-    metrics, against = recommended["metrics"], pd.DataFrame(beyond["against"])
+def named(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Say how often the recommended model names a test photo rightly, by its head and as the finder does."""
+    model, finder = of_run(folder, "results/recommended.json"), of_run(folder, "results/finder.json")
+    metrics = model["metrics"]
     low, high = (percent(limit) for limit in metrics["test_interval"])
     return [
-        f"{recommended['title']} ({recommended['backbone'] or 'from scratch'}, {recommended['epochs']} epochs), "
-        f"{recommended['task']}: test accuracy {percent(metrics['test_accuracy'])} ({low} to {high}), "
-        f"n = {metrics['n_test']:,}.",
+        f"Recommended model ({model['backbone'] or 'from scratch'}, {model['epochs']} epochs, {model['side']} pixels), "
+        f"{model['task']}: test accuracy {percent(metrics['test_accuracy'])} ({low} to {high}), "
+        f"n = {metrics['n_test']:,}; the finder, which also looks at the nearest photos: {percent(finder['accuracy'])}."
+    ]
+
+
+def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
+    """Say how the rows of chapter 6 were judged, in three lists."""
+    beyond, caption = of_run(folder, "results/beyond.json"), read_table(folder / "tables" / "table_against.csv")[1]
+    given, against = facts["executed"]["06_beyond_the_thesis"]["parameters"], pd.DataFrame(beyond["against"])
+    return [
         f"Chapter 6, one change at a time: {given['row_epochs']} passes over the training photos at "
         f"{given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
         f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. {caption}; in points, judged by "
