@@ -49,7 +49,12 @@ def reports(tmp_path):
     five |= {"test accuracy": 0.5, "95 % interval": "46.7% to 53.5%", "n (test)": 1831, "chance": 0.02}
     every = {"model": "recommended", "precision@1": 0.952, "95 % interval": "93.0% to 97.4%", "recall@5": 0.97}
     every |= {"MAP@R": 0.924, "ROC AUC": 0.997, "EER": 0.03, "ranking": 0.99}
-    for name, row in {"5_1": five, "recommended": every, "against": {"compared with: x": "y"}}.items():
+    for name, row in {
+        "5_1": five,
+        "recommended": every,
+        "against": {"compared with: x": "y"},
+        "calibration": {"score by": "head", "accuracy": 0.941},
+    }.items():
         write_table(tmp_path / "some", f"table_{name}", pd.DataFrame([row]), f"Caption of {name}")
     judged = {"variant": ["a", "b", "c"], "difference": [0.01, -0.2, 0.125], "judged": ["better", "worse", "better"]}
     data = {"source_photos": 9000, "source_categories": 50, "photos": 8000, "categories": 45, "seed": 3, "side": 64}
@@ -82,8 +87,8 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "split 6,400 / 800, seed 3, 64 pixels a side. Finished 2026-01-02 on x86_64, 2 threads, float32," in text
     assert "| CNN | this run | 100.00 % | – | 50.00 % | 46.7 % to 53.5 % | 1,831 | 2.00 % |" in text
     assert "| recommended | 95.2 % | 93.0 % to 97.4 % | 97.0 % | 92.4 % | 99.7 % | 3.0 % | 99.0 % |" in text
-    assert "(lite0, 16 epochs, 192 pixels), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831; the" in text
-    assert "nearest photos: 96.1 %." in text
+    assert "(lite0, 16 epochs, 192 pixels), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831 (valid" in text
+    assert "(validation 94.1 %); the finder, which also looks at the nearest photos: 96.1 %." in text
     assert "- **better**: c (+12.5); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
     assert "\n- **not to be told apart**: none\n" in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text

@@ -241,14 +241,17 @@ def discriminative(network: models.Recogniser, learning_rate: float) -> torch.op
 
 
 def choose_views(network: models.Recogniser, photos: Photos) -> None:
-    """Have the network look at photos in the views that name validation photos with the lowest cross-entropy."""
+    """Have the network look at photos in the views that name validation photos with the lowest cross-entropy.
+
+    Names are here as likely as among training photos, see `fit_head`.
+    """
     rows, labels = photos.rows["validation"], photos.labels["validation"].to(photos.device)
     costs = {}
     for views in VIEWS:
         network.architecture["views"] = list(views)
         with torch.no_grad():
             logits = network.logits(evaluation.embed(network, photos.pixels, rows).to(photos.device))
-        costs[views] = float(F.cross_entropy(logits, labels))
+        costs[views] = float(F.cross_entropy(logits + log_prior(photos).to(logits.device), labels))
     network.architecture["views"] = list(min(costs, key=costs.get))
 
 
@@ -280,12 +283,12 @@ def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
 def refuse_guesses(model: Trained) -> None:
     """Tell in a UserError that a model names no more validation photos than the name of their largest category would.
 
-    So that this is no harder where categories differ in size, frequent names are as likely here as they are frequent.
+    So that this is no harder where categories differ in size, names are here as likely as among validation photos.
     """
-    labels = model.photos.labels["validation"]
-    logits = model.logits.vectors[model.photos.rows["validation"]] + log_prior(model.photos)  # (M, categories)
-    accuracy = float((logits.argmax(dim=1) == labels).double().mean())
-    largest = int(labels.bincount().max()) / len(labels)
+    labels, logits = model.photos.labels["validation"], model.logits.vectors[model.photos.rows["validation"]]
+    shares = labels.bincount(minlength=logits.shape[1]).double() / len(labels)
+    accuracy = float(((logits + shares.log()).argmax(dim=1) == labels).double().mean())
+    largest = float(shares.max())
     if accuracy <= largest:
         raise UserError(
             f"the model names {accuracy:.1%} of {len(labels)} validation photos, no more than the name of the largest "

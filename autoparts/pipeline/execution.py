@@ -83,8 +83,19 @@ def locked(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(folder)
 
 
-def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool = False, restart: bool = False) -> Path:
-    """Bring notebooks up to date in a run folder that is locked; see `run`."""
+def carry_out(
+    wanted: Plan,
+    study: Study,
+    folder: Path,
+    name: str,
+    force: bool = False,
+    restart: bool = False,
+    model: Mapping[str, Any] | None = None,
+) -> Path:
+    """Bring notebooks up to date in a run folder that is locked; see `run`.
+
+    In run.json also stands with which parameters a `model` was made without its notebook; see `train`.
+    """
     if restart:
         _empty(folder)
     read_json_or_empty(folder / "run.json")  # a damaged one is set aside, not overwritten
@@ -114,7 +125,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
             else:
                 progress.skip(stem)
             (folder / "notebooks" / f"{stem}.failed.ipynb").unlink(missing_ok=True)
-    _write_facts(folder, study, records, wanted)
+    _write_facts(folder, study, records, wanted, model)
     return render(folder)
 
 
@@ -226,13 +237,16 @@ def _clean(notebook: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:
     return notebook
 
 
-def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Plan) -> None:
+def _write_facts(
+    folder: Path, study: Study, records: stamps.Records, wanted: Plan, model: Mapping[str, Any] | None
+) -> None:
     """Write run.json: what was studied, by what, and with which parameters each notebook was executed."""
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
     facts = study.facts() | {
         "name": folder.name,
         "parameters": {name: value for path in wanted for name, value in records[path.stem]["parameters"].items()},
-        "executed": {stem: {key: record[key] for key in ("parameters", "seconds")} for stem, record in records.items()},
+        "executed": {stem: _told(record) for stem, record in records.items()},
+        "model": model,
         "threads": torch.get_num_threads(),
         "precision": stamps.precision(study),
         "versions": stamps.versions(),
@@ -242,6 +256,13 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
     }
     with whole_file(folder / "run.json") as path:
         path.write_text(scrub(json.dumps(facts, indent=1), folder) + "\n", "utf-8")
+
+
+def _told(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Say with which parameters a notebook was executed, in how many seconds, and what it found where they leave it."""
+    precision, threads = record["stamp"].get("precision", ""), record["stamp"].get("threads", "0")
+    found = {"precision": precision.partition(",")[0] or "auto", "threads": int(threads)}
+    return {"parameters": record["parameters"], "seconds": record["seconds"], "found": found}
 
 
 def _git(*arguments: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 from autoparts.errors import FailedError, UserError, read_json
 from autoparts.pipeline.execution import carry_out, locked, opened
 from autoparts.pipeline.notebooks import TABLE, complete, declared_parameters, select
+from autoparts.pipeline.train import train_in
 from autoparts.report.pages import restored
 from autoparts.study.parameters import check
 from autoparts.study.run import run_folder
@@ -31,8 +32,7 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
     wanted = {}
     for path in select([stem[:2] for stem in executed]):
         check(executed[path.stem], declared := declared_parameters(path), f"notebook {path.stem} has no")
-        found = {name: facts[name] for name in ("precision", "threads") if name in declared}  # by auto, and by 0
-        wanted[path] = complete(declared, executed[path.stem] | found)
+        wanted[path] = complete(declared, executed[path.stem])
     with locked(run_folder(name)) as folder:
         study = opened(data, next(iter(wanted.values())))
         if study.fingerprint != facts["fingerprint"]:
@@ -40,7 +40,8 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
                 f"{data} holds other photos, categories or products than run '{facts['name']}' had "
                 f"(fingerprint {study.fingerprint}, then {facts['fingerprint']}), so the runs cannot be compared"
             )
-        index = carry_out(wanted, study, folder, name)
+        trained = facts.get("model") and {path.stem[:2] for path in wanted} == {"01", "06", "07"}
+        index = train_in(folder, study, *wanted.items()) if trained else carry_out(wanted, study, folder, name)
         _compare(like.parent, folder, facts)
     return index
 
@@ -51,11 +52,19 @@ def _read(like: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         raise UserError(f"{like} cannot be repeated; give the run.json of a run folder")
     facts = read_json(like, "make the run again")
     with suppress(KeyError, TypeError, ValueError, AttributeError):
-        executed = {stem: restored(each["parameters"]) for stem, each in facts["executed"].items() if stem in TABLE}
-        texts = all(isinstance(facts[name], str) for name in ("name", "data", "fingerprint", "precision"))
-        if executed and texts and facts["versions"].keys() and type(facts["threads"]) is int and "generated" in facts:
+        executed = {stem: _given(each) for stem, each in facts["executed"].items() if stem in TABLE}
+        if facts.get("model"):  # made without its notebook
+            executed["06_beyond_the_thesis"] = restored(facts["model"])
+        texts = all(isinstance(facts[name], str) for name in ("name", "data", "fingerprint"))
+        if executed and texts and facts["versions"].keys() and "generated" in facts:
             return facts, executed
     raise UserError(f"{like} was not written by this version of autoparts, or tells of no executed notebook")
+
+
+def _given(executed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a notebook's parameters; what they left open, by "auto" or 0, is as it was found then."""
+    given, found = restored(executed["parameters"]), executed.get("found", {})
+    return given | {name: value for name, value in found.items() if given.get(name) in ("auto", 0)}
 
 
 def _compare(old: Path, new: Path, then: Mapping[str, Any]) -> None:

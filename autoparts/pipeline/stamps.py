@@ -53,7 +53,7 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
         "results": _hash(read["results"]),
         "weights": _hash(read["models"]),
         "libraries": _hash(versions()),
-        "threads": str(torch.get_num_threads()),
+        "threads": str(parameters.get("threads") or torch.get_num_threads()),
     }
 
 

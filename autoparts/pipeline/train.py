@@ -9,6 +9,7 @@ from autoparts.experiments import comparison, recommended
 from autoparts.pipeline.execution import carry_out, locked, opened
 from autoparts.pipeline.notebooks import plan
 from autoparts.study.run import Run, open_run, run_folder
+from autoparts.study.study import Study
 
 
 def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> Path:
@@ -17,15 +18,23 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> 
     Data, name and parameters are those of `execution.run`, which afterwards does the rest of the study in the same
     folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
     """
-    first, (model, values), last = plan(("01", "06", "07"), "finder", parameters or {}).items()
+    wanted = plan(("01", "06", "07"), "finder", parameters or {})
+    values = next(iter(wanted.values()))
     with locked(run_folder(name)) as folder:
-        study = opened(data, values)
-        carry_out(dict([first]), study, folder, name)
-        if (folder / "notebooks" / model.name).exists():
-            print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)
-        else:
-            make_model(open_run(name, study), values)
-        return carry_out(dict([first, last]), study, folder, name)
+        return train_in(folder, opened(data, values), *wanted.items())
+
+
+def train_in(folder: Path, study: Study, *wanted: tuple[Path, Mapping[str, Any]]) -> Path:
+    """Train in a run folder that is locked: what is wanted are notebooks 1, 6 and 7 with their parameters."""
+    first, (notebook, values), last = wanted
+    name, model = folder.name, values
+    carry_out(dict([first]), study, folder, name)
+    if (folder / "notebooks" / notebook.name).exists():
+        print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)
+        model = None
+    else:
+        make_model(open_run(name, study), values)
+    return carry_out(dict([first, last]), study, folder, name, model=model)
 
 
 def make_model(run: Run, values: Mapping[str, Any]) -> None:

@@ -1,10 +1,12 @@
 import json
 
 import pytest
+import torch
 import toy_notebooks
 from samples import draw
 
 from autoparts.errors import FailedError, UserError
+from autoparts.models import PRECISION
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import Notebook
 from autoparts.pipeline.repeat import repeat
@@ -19,8 +21,11 @@ def toys(tmp_path, monkeypatch):
     for stem in TABLE:
         own = f"write(\"tables/{stem}.csv\", f\"{{count}},{{rate}},{{os.environ.get('TOY', '')}}\\n\")"
         toy_notebooks.write(toys.notebooks, stem, own)
-    toys.run(parameters={"rate": 1.5, "seed": 3})
-    toys.run(only=["01"], parameters={"count": 9, "seed": 3})
+    threads = torch.get_num_threads()
+    toys.run(parameters={"rate": 1.5, "seed": 3, "precision": "float32"})
+    monkeypatch.setenv(PRECISION, "auto")
+    toys.run(only=["01"], parameters={"count": 9, "seed": 3, "threads": 1})
+    torch.set_num_threads(threads)
     return toys
 
 
@@ -28,8 +33,11 @@ def test_each_notebook_is_repeated_as_it_was_executed(toys, capsys):
     repeat(toys.folder / "run.json", str(toys.photos))
     assert "all 3 tables agree" in capsys.readouterr().err
     again = json.loads((toys.reports / "toy-again" / "run.json").read_text())
-    kept = {name: toys.facts()[name] for name in ("precision", "threads")}  # which it had found, and now is given
-    assert all(each["parameters"].items() >= kept.items() for each in again["executed"].values())
+    found = [(each["parameters"]["precision"], each["parameters"]["threads"]) for each in again["executed"].values()]
+    assert found == [
+        (toys.facts()["precision"], 1),
+        ("float32", toys.facts()["executed"]["02_second"]["found"]["threads"]),
+    ]
     assert again["executed"].keys() == TABLE.keys() and again["seed"] == 3
     found = {
         stem: (each["parameters"]["count"], each["parameters"]["rate"]) for stem, each in again["executed"].items()
@@ -77,7 +85,7 @@ def test_what_cannot_be_repeated_is_told(toys):
         ("executed", {"01_first": {"parameters": {"countt": 1}}}, "01_first has no parameter 'countt'"),
         ("executed", {"01_first": {"parameters": {"count": "x"}}}, "count is 'x'; expected a whole number"),
         ("data", 3, "not written by this version"),
-        ("threads", "2", "not written by this version"),
+        ("executed", {"01_first": {"parameters": {"threads": 0}, "found": {"threads": -1}}}, "threads is -1; expected"),
     ],
 )
 def test_forged_run_facts_are_refused(toys, name, value, message):

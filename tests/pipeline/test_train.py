@@ -7,7 +7,10 @@ import pytest
 from autoparts.__main__ import main
 from autoparts.errors import UserError
 from autoparts.experiments import recommended
+from autoparts.pipeline import repeat as repeating
 from autoparts.pipeline import train as training
+from autoparts.pipeline.execution import opened
+from autoparts.pipeline.notebooks import plan
 from autoparts.pipeline.train import train
 from autoparts.study.run import Run
 
@@ -19,7 +22,8 @@ def carried(monkeypatch, tmp_path):
     """What notebooks are carried out, and in which order with the making of the model."""
     steps = []
 
-    def carry_out(wanted, study, folder, name):
+    def carry_out(wanted, study, folder, name, model=None):
+        assert model is (steps[-1] if len(wanted) == 2 and "recipe_side" in steps[-1] else None)
         steps.append({path.stem[:2]: values for path, values in wanted.items()})
         return folder / "index.html"
 
@@ -43,6 +47,19 @@ def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos,
     assert "the model of its notebook 6 is taken" in capsys.readouterr().err and len(carried) == 5
     with pytest.raises(UserError, match="parameter epochs is of notebook 02, 03, 04, and 01, 06, 07 are to run"):
         train(data, "other", {"epochs": 3})
+
+
+def test_a_finders_run_is_repeated_with_the_parameters_of_its_model(carried, make_photos, tmp_path, monkeypatch):
+    data, like = str(make_photos(tmp_path / "photos", {"Mirror": 9, "Pump": 9})), tmp_path / "mine" / "run.json"
+    first, model, last = plan(("01", "06", "07"), "finder", {"recipe_epochs": 3}).items()
+    executed = {path.stem: {"parameters": values} for path, values in (first, last)}
+    like.parent.mkdir()
+    facts = {"name": "mine", "versions": {"torch": "2"}, "executed": executed, "model": model[1]}
+    like.write_text(json.dumps(opened(data, first[1]).facts() | facts))
+    monkeypatch.setattr(repeating, "_compare", lambda old, new, then: carried.append(new.name))
+    repeating.repeat(like, data)
+    assert [sorted(step) for step in carried[::2]] == [["01"], ["01", "07"]] and carried[1] == model[1]
+    assert carried[3] == "mine-again"
 
 
 def test_the_model_is_saved_as_notebook_6_saves_it(small_study, tmp_path, monkeypatch):

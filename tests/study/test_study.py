@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 from samples import draw
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from autoparts import models
 from autoparts.errors import UserError
 from autoparts.photos import decode, prepare_photo
+from autoparts.study import study as studies
 from autoparts.study.study import SHARED, open_study
 
 SPLITS = ("train", "validation", "test")
@@ -216,11 +218,16 @@ def test_networks_compute_in_the_precision_of_the_study_opened_last(small_folder
         opened(small_folder, precision="half")
 
 
-def test_networks_compute_with_the_threads_of_the_study_unless_0(small_folder):
+def test_networks_compute_with_the_threads_of_the_study_opened_last(small_folder, monkeypatch):
     before = torch.get_num_threads()
+    monkeypatch.setattr(studies, "THREADS", 5)  # as torch had found when the package was imported
     try:
-        for threads, found in ((3, 3), (0, 3), (1, 1)):
-            opened(small_folder, threads=threads)
-            assert torch.get_num_threads() == found
+        with threadpool_limits(None):  # which takes back what is set here
+            for threads, found in ((3, 3), (0, 5), (1, 1)):
+                opened(small_folder, threads=threads)
+                assert torch.get_num_threads() == found
+            assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
     finally:
         torch.set_num_threads(before)
+    with pytest.raises(UserError, match="threads is -1; expected a whole number from 0 to 1024"):
+        opened(small_folder, threads=-1)

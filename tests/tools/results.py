@@ -50,9 +50,9 @@ def of_run(folder: Path, name: str) -> dict[str, Any]:
 
 def compared(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     """Show Table 5.1, and every model at every task: the recommended one among them, if chapter 6 ran."""
-    names = "table_5_1", "table_recommended", "table_fair_comparison"
-    files = [path for name in names if (path := folder / "tables" / f"{name}.csv").exists()][:2]
-    (thesis, caption, _), (every, other, _) = map(read_table, files)
+    beyond = (folder / "results" / "beyond.json").exists()
+    names = "table_5_1", "table_recommended" if beyond else "table_fair_comparison"
+    (thesis, caption, _), (every, other, _) = (read_table(folder / "tables" / f"{name}.csv") for name in names)
     epochs = dict.fromkeys(facts["executed"][stem]["parameters"]["epochs"] for stem in THESIS_MODELS.values())
     return [
         f"**{caption}**; its rows are different tasks, their networks trained for "
@@ -66,12 +66,14 @@ def compared(folder: Path, facts: Mapping[str, Any]) -> list[str]:
 def named(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     """Say how often the recommended model names a test photo rightly, by its head and as the finder does."""
     model, finder = of_run(folder, "results/recommended.json"), of_run(folder, "results/finder.json")
-    metrics = model["metrics"]
+    metrics, validation = model["metrics"], read_table(folder / "tables" / "table_calibration.csv")[0]
+    known = float(validation.set_index("score by").loc["head", "accuracy"])
     low, high = (percent(limit) for limit in metrics["test_interval"])
     return [
         f"Recommended model ({model['backbone'] or 'from scratch'}, {model['epochs']} epochs, {model['side']} pixels), "
         f"{model['task']}: test accuracy {percent(metrics['test_accuracy'])} ({low} to {high}), "
-        f"n = {metrics['n_test']:,}; the finder, which also looks at the nearest photos: {percent(finder['accuracy'])}."
+        f"n = {metrics['n_test']:,} (validation {percent(known)}); the finder, which also looks at the nearest photos: "
+        f"{percent(finder['accuracy'])}."
     ]
 
 
