@@ -194,8 +194,9 @@ def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> No
     """Set the head to the logistic regression on (N, F) features of training photos that names validation ones best.
 
     How frequent each name is among training photos is then taken from its bias (Menon et al. 2021, equation 9): a name
-    of few photos is no less likely to be asked for.
+    of few photos is no less likely to be asked for. The mean of the biases stays, since names taught later have none.
     """
+    prior = log_prior(photos)
     unit = network.cpu().unit(features)
     train, validation = (unit[photos.rows[split]].numpy() for split in ("train", "validation"))
     lowest, model = float("inf"), None
@@ -210,7 +211,7 @@ def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> No
         if loss < lowest:
             lowest = loss
             network.head.weight.data = weight / models.SCALE
-            network.head.bias.data = (bias - log_prior(photos)) / models.SCALE
+            network.head.bias.data = (bias - prior + prior.mean()) / models.SCALE
     network.to(photos.device)
 
 

@@ -158,6 +158,7 @@ def test_the_head_is_the_regression_without_its_preference_for_frequent_names(tm
     share = photos.labels["train"].bincount() / len(train)
     named = (network.logits(unit) + share.log()).softmax(dim=1).detach()
     np.testing.assert_allclose(named.numpy(), plain.predict_proba(unit.numpy()), atol=1e-4)
+    assert float(network.head.bias.detach().mean()) == pytest.approx(plain.intercept_.mean() / models.SCALE, abs=1e-6)
     rare = labels > 0
     assert (network.logits(unit)[rare].argmax(dim=1) > 0).sum() > (named[rare].argmax(dim=1) > 0).sum()
 
