@@ -36,7 +36,8 @@ def test_values_are_given_or_of_the_profile_or_defaults(toys):
     found = plan(["02"], str(toys.place / "mine.yaml"), {"rate": 1, "loud": False, "seed": 0})
     assert [path.stem for path in found] == ["02_second"]
     assert next(iter(found.values())) == {
-        "seed": 0, "device": "auto", "allow_outside": False, "count": 2, "rate": 1.0, "filters": [8], "label": "",
+        "seed": 0, "device": "auto", "precision": "auto", "threads": 0, "allow_outside": False, "count": 2, "rate": 1.0,
+        "filters": [8], "label": "",
         "loud": False,
     }  # fmt: skip
     assert [values["count"] for values in plan([], "demo", {}).values()] == [4, 4, 4]
