@@ -36,7 +36,7 @@ log({name!r})
 """
 WORK = """
 seen = [hashlib.sha256((folder / each).read_bytes()).hexdigest() for each in {reads}]
-made = json.dumps([seen, [(each, globals()[each]) for each in {own}]])
+made = json.dumps({{"seen": seen, "own": [(each, globals()[each]) for each in {own}]}})
 for each in {writes}:
     if not (folder / each).exists() or each.startswith("results"):
         log("trains:" + each if each.startswith("models") else "")

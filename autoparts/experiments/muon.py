@@ -10,9 +10,9 @@ class Muon(torch.optim.Optimizer):
     """Muon for convolution kernels (Jordan et al. 2024), Adam with decoupled decay for all other weights.
 
     It replaces the momentum of a kernel, as a matrix (outputs, inputs × places), by the nearest one of equal singular
-    values, so that rare directions learn as fast as frequent ones. Both halves share
-    one learning rate, because Muon's step is scaled to a root mean square (Liu et al. 2025). Torch's own takes matrices
-    only, and timm's computes in bfloat16 everywhere, for which some processors take many times as long.
+    values, so that rare directions learn as fast as frequent ones. Both halves share one learning
+    rate, because Muon's step is scaled to a root mean square (Liu et al. 2025). Torch's own takes matrices only, and
+    timm's computes in bfloat16 everywhere, for which some processors take many times as long.
     """
 
     def __init__(self, network: nn.Module, learning_rate: float, decay: float = 0.05) -> None:

@@ -247,12 +247,12 @@ def choose_views(network: models.Recogniser, photos: Photos) -> None:
     Names are here as likely as among training photos, see `fit_head`.
     """
     rows, labels = photos.rows["validation"], photos.labels["validation"].to(photos.device)
-    costs = {}
+    prior, costs = log_prior(photos).to(photos.device), {}
     for views in VIEWS:
         network.architecture["views"] = list(views)
         with torch.no_grad():
             logits = network.logits(evaluation.embed(network, photos.pixels, rows).to(photos.device))
-        costs[views] = float(F.cross_entropy(logits + log_prior(photos).to(logits.device), labels))
+        costs[views] = float(F.cross_entropy(logits + prior, labels))
     network.architecture["views"] = list(min(costs, key=costs.get))
 
 

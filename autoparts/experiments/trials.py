@@ -260,8 +260,8 @@ def unseen(
 def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, **recipe: Any) -> pd.DataFrame:
     """Train the thesis's networks and the recommended one several times at full size, on the same split.
 
-    How the thesis's were trained is in their saved results; of the settings, `seeds` count. The epochs and
-    `recipe` are the recommended model's (see `train_recommended`), whose first training is the run's own.
+    How the thesis's were trained is in their saved results; of the settings, `seeds` count. The epochs and `recipe`
+    are the recommended model's (see `train_recommended`), whose first training is the run's own.
     """
     photos, table, scores = run.study.photos, [], []
     for short, result in results.items():

@@ -24,7 +24,7 @@ from nbformat import NotebookNode, writes
 from tqdm import tqdm
 
 from autoparts.catalogue import printable
-from autoparts.errors import FailedError, UserError, disk_errors, read_json_or_empty, set_aside, whole_file
+from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
 from autoparts.pipeline.progress import Progress
@@ -83,19 +83,8 @@ def locked(folder: Path) -> Iterator[Path]:
                 shutil.rmtree(folder)
 
 
-def carry_out(
-    wanted: Plan,
-    study: Study,
-    folder: Path,
-    name: str,
-    force: bool = False,
-    restart: bool = False,
-    model: Mapping[str, Any] | None = None,
-) -> Path:
-    """Bring notebooks up to date in a run folder that is locked; see `run`.
-
-    In run.json also stands with which parameters a `model` was made without its notebook; see `train`.
-    """
+def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool = False, restart: bool = False) -> Path:
+    """Bring notebooks up to date in a run folder that is locked; see `run`."""
     if restart:
         _empty(folder)
     read_json_or_empty(folder / "run.json")  # a damaged one is set aside, not overwritten
@@ -125,7 +114,7 @@ def carry_out(
             else:
                 progress.skip(stem)
             (folder / "notebooks" / f"{stem}.failed.ipynb").unlink(missing_ok=True)
-    _write_facts(folder, study, records, wanted, model)
+    _write_facts(folder, study, records, wanted)
     return render(folder)
 
 
@@ -237,16 +226,18 @@ def _clean(notebook: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:
     return notebook
 
 
-def _write_facts(
-    folder: Path, study: Study, records: stamps.Records, wanted: Plan, model: Mapping[str, Any] | None
-) -> None:
-    """Write run.json: what was studied, by what, and with which parameters each notebook was executed."""
+def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Plan) -> None:
+    """Write run.json: what was studied, by what, and with which parameters each notebook was executed.
+
+    Those of a recommended model that was made without its notebook are in the model's result; see `train.make_model`.
+    """
     commit, changes = _git("rev-parse", "HEAD"), _git("status", "--porcelain")
+    made = folder / "results" / "recommended.json"
     facts = study.facts() | {
         "name": folder.name,
         "parameters": {name: value for path in wanted for name, value in records[path.stem]["parameters"].items()},
         "executed": {stem: _told(record) for stem, record in records.items()},
-        "model": model,
+        "model": read_json(made, "make the model again").get("parameters") if made.exists() else None,
         "threads": torch.get_num_threads(),
         "precision": stamps.precision(study),
         "versions": stamps.versions(),
@@ -259,7 +250,7 @@ def _write_facts(
 
 
 def _told(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Say with which parameters a notebook was executed, in how many seconds, and what it found where they leave it."""
+    """Say with which parameters a notebook was executed, for how long, and what precision and threads it found."""
     precision, threads = record["stamp"].get("precision", ""), record["stamp"].get("threads", "0")
     found = {"precision": precision.partition(",")[0] or "auto", "threads": int(threads)}
     return {"parameters": record["parameters"], "seconds": record["seconds"], "found": found}

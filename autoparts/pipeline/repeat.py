@@ -19,9 +19,9 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
     """Run again what a run.json describes, in a run folder of its own; return the path of the new report's index.
 
     The old run's tables are still beside its run.json; `data` are the same photos as then, and not needed for generated
-    ones; the new run is called as the old one with "-again", if no name is given. It computes in the same precision and
-    with as many threads. UserError if the file is no run.json,
-    or the photos are others than then; FailedError if tables differ.
+    ones; the new run is called as the old one with "-again", if no name is given, and computes in the same precision
+    with as many threads. UserError if the file is no run.json, or the photos are others than then; FailedError if
+    tables differ.
     """
     facts, executed = _read(like)
     if not facts["generated"] and data is None:
@@ -41,7 +41,7 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
                 f"(fingerprint {study.fingerprint}, then {facts['fingerprint']}), so the runs cannot be compared"
             )
         trained = facts.get("model") and {path.stem[:2] for path in wanted} == {"01", "06", "07"}
-        index = train_in(folder, study, *wanted.items()) if trained else carry_out(wanted, study, folder, name)
+        index = train_in(folder, study, name, wanted) if trained else carry_out(wanted, study, folder, name)
         _compare(like.parent, folder, facts)
     return index
 

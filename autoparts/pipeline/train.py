@@ -7,7 +7,7 @@ from typing import Any
 
 from autoparts.experiments import comparison, recommended
 from autoparts.pipeline.execution import carry_out, locked, opened
-from autoparts.pipeline.notebooks import plan
+from autoparts.pipeline.notebooks import Plan, plan
 from autoparts.study.run import Run, open_run, run_folder
 from autoparts.study.study import Study
 
@@ -21,25 +21,23 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> 
     wanted = plan(("01", "06", "07"), "finder", parameters or {})
     values = next(iter(wanted.values()))
     with locked(run_folder(name)) as folder:
-        return train_in(folder, opened(data, values), *wanted.items())
+        return train_in(folder, opened(data, values), name, wanted)
 
 
-def train_in(folder: Path, study: Study, *wanted: tuple[Path, Mapping[str, Any]]) -> Path:
+def train_in(folder: Path, study: Study, name: str, wanted: Plan) -> Path:
     """Train in a run folder that is locked: what is wanted are notebooks 1, 6 and 7 with their parameters."""
-    first, (notebook, values), last = wanted
-    name, model = folder.name, values
+    first, (model, values), last = wanted.items()
     carry_out(dict([first]), study, folder, name)
-    if (folder / "notebooks" / notebook.name).exists():
+    if (folder / "notebooks" / model.name).exists():
         print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)
-        model = None
     else:
         make_model(open_run(name, study), values)
-    return carry_out(dict([first, last]), study, folder, name, model=model)
+    return carry_out(dict([first, last]), study, folder, name)
 
 
 def make_model(run: Run, values: Mapping[str, Any]) -> None:
-    """Train and save the recommended model as notebook 6 does, given the values of its parameters."""
+    """Train and save the recommended model as notebook 6 does, given the values of its parameters, which are kept."""
     recipe = {"backbone": values["backbone"], "side": values["recipe_side"], "colour": values["colour"]}
     model = recommended.train_recommended(run, values["recipe_epochs"], values["seed"], **recipe)
     by_head = comparison.softmax_row(model.logits, run.study.photos, values["bootstrap"])
-    run.save_result("recommended", **recommended.summary(model, by_head), **recipe)
+    run.save_result("recommended", **recommended.summary(model, by_head), **recipe, parameters=values)

@@ -20,6 +20,7 @@ from autoparts.catalogue import SPLITS
 from autoparts.errors import UserError
 from autoparts.models import PRECISION, choose_device
 from autoparts.sampling import Photos, derived_seed
+from autoparts.study.parameters import Parameter, check
 
 CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on own data what no model can learn
     "auto": {"words": ()},  # on own data; on generated photos it is "substring"
@@ -28,7 +29,7 @@ CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on 
     "none": {"words": (), "smallest": 1},
 }
 IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split", "side")  # what makes two studies the same
-THREADS = torch.get_num_threads()
+THREADS = torch.get_num_threads()  # as torch found them
 # Parameters that open a study:
 SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "precision", "threads", "allow_outside")
 
@@ -140,17 +141,16 @@ def open_study(
     one of the thesis's words, as a "substring" as in the thesis or as a whole "word"; with "none" all are kept, and
     "auto" takes the words for generated photos only, since nobody's own parts are to disappear for their name. A "new"
     split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `side` that of the
-    prepared photos in pixels. From then on networks compute in `precision`,
-    see `compute_in`, and with so many `threads` on a processor; 0 stands for those that torch found.
+    prepared photos in pixels. From then on networks compute in `precision`, see `compute_in`, and with so
+    many `threads` on a processor; 0 stands for those that torch found.
     """
     compute_in(precision)
     if cleaning not in CLEANING or split not in ("new", "own"):
         raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
-    for name, value, limit in (("seed", seed, 2**63), ("split_seed", split_seed, 2**63), ("threads", threads, 1025)):
-        if type(value) is not int or not 0 <= value < limit:
-            raise UserError(f"{name} is {value!r}; expected a whole number from 0 to {limit - 1}")
+    numbers = {"seed": seed, "split_seed": split_seed, "threads": threads}
+    check(numbers, dict.fromkeys(numbers, Parameter("int", 0)), "a study has no")
     torch.set_num_threads(threads or THREADS)
-    threadpool_limits(threads or None, "blas")  # NumPy's and SciPy's, until another study is opened; None leaves it
+    threadpool_limits(threads or THREADS, "blas")  # NumPy's and SciPy's, until another study is opened
     read = catalogues.read_catalogue(data, own_split=split == "own", allow_outside=allow_outside)
     prepared = prepared_photos.prepare(read, size=side)
     words = cleaning == "auto" and catalogues.is_generated(data)

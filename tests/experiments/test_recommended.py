@@ -10,7 +10,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
-from autoparts import models, training
+from autoparts import evaluation, models, training
 from autoparts.errors import UserError
 from autoparts.experiments import recommended
 from autoparts.experiments.recommended import FIRST_SIDE, CosineNaming, cropped, growing, train_recommended
@@ -186,6 +186,17 @@ def test_a_model_that_learned_nothing_is_refused_and_not_kept(colours, monkeypat
     assert not colours.weights("recommended").exists()
 
 
+def test_views_are_chosen_with_names_as_frequent_as_they_are(monkeypatch):
+    labels = {"train": torch.tensor([0] * 90 + [1] * 10), "validation": torch.tensor([0] * 9 + [1])}
+    photos = Photos(torch.zeros(10, 8, 8), {"validation": torch.arange(10)}, labels)
+    network = SimpleNamespace(architecture={}, logits=lambda unit: unit)
+    undecided, frequent = torch.zeros(10, 2), torch.tensor([[2.0, 0.0]]).expand(10, 2)
+    seen = {(1.0,): undecided, (1.25,): frequent, (1.0, 1.25): -frequent}
+    monkeypatch.setattr(evaluation, "embed", lambda network, *_: seen[tuple(network.architecture["views"])])
+    recommended.choose_views(network, photos)
+    assert network.architecture["views"] == [1.0]  # without the shares the one that prefers the frequent name
+
+
 def test_a_model_that_knows_rare_names_is_not_refused_for_what_frequent_ones_lose():
     labels = {"train": torch.tensor([0] * 90 + [1] * 10), "validation": torch.tensor([0] * 18 + [1] * 2)}
     photos = Photos(torch.zeros(20, 8, 8), {"validation": torch.arange(20)}, labels)
@@ -197,10 +208,14 @@ def test_a_model_that_knows_rare_names_is_not_refused_for_what_frequent_ones_los
         recommended.refuse_guesses(model)
 
 
-def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, slim):
+def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, slim, monkeypatch):
     recipe = {"backbone": TINY, "side": 32, "colour": True}
+    tasks, fit = [], Run.fit
+    monkeypatch.setattr(Run, "fit", lambda *given, **options: tasks.append(given[3]) or fit(*given, **options))
     made = recommended.train_all(colours, 2, 1, 1, **recipe)
     assert list(made) == ["from scratch", "at once", "recommended"]
+    shares = colours.study.photos.labels["train"].bincount().float()
+    assert [task.log_prior.exp().tolist() for task in tasks] == [pytest.approx((shares / shares.sum()).tolist())] * 2
     assert list(recommended.histories(made)) == ["from scratch", "recommended"]
     assert [model.photos.side for model in made.values()] == [24, 32, 32]
     named = made["recommended"].logits.vectors[made["recommended"].photos.rows["validation"]].argmax(dim=1)

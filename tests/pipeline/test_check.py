@@ -3,6 +3,7 @@ import os
 import tempfile
 
 import pytest
+import torch
 import toy_notebooks
 from samples import draw
 
@@ -46,6 +47,14 @@ def test_a_run_that_is_whole_and_up_to_date(toys, capsys):
     well, lines = told(capsys)
     assert well and lines["photos"] == "not compared: give --data"
     assert toys.files() == before
+
+
+def test_a_run_with_threads_of_its_own_is_up_to_date_without_its_photos(toys, capsys):
+    threads = torch.get_num_threads()
+    toys.run(parameters={"count": 7, "threads": threads + 1})
+    torch.set_num_threads(threads)  # as another process finds them
+    well, lines = told(capsys)
+    assert well and lines["photos"] == "not compared: give --data"
 
 
 def test_what_is_missing_changed_or_damaged_is_named(toys, capsys):

@@ -12,7 +12,7 @@ from autoparts.pipeline import train as training
 from autoparts.pipeline.execution import opened
 from autoparts.pipeline.notebooks import plan
 from autoparts.pipeline.train import train
-from autoparts.study.run import Run
+from autoparts.study.run import Run, run_folder
 
 VALUES = {"backbone": "", "recipe_side": 32, "colour": False, "recipe_epochs": 2, "seed": 1, "bootstrap": 20}
 
@@ -22,8 +22,8 @@ def carried(monkeypatch, tmp_path):
     """What notebooks are carried out, and in which order with the making of the model."""
     steps = []
 
-    def carry_out(wanted, study, folder, name, model=None):
-        assert model is (steps[-1] if len(wanted) == 2 and "recipe_side" in steps[-1] else None)
+    def carry_out(wanted, study, folder, name):
+        assert run_folder(name) == folder
         steps.append({path.stem[:2]: values for path, values in wanted.items()})
         return folder / "index.html"
 
@@ -57,9 +57,9 @@ def test_a_finders_run_is_repeated_with_the_parameters_of_its_model(carried, mak
     facts = {"name": "mine", "versions": {"torch": "2"}, "executed": executed, "model": model[1]}
     like.write_text(json.dumps(opened(data, first[1]).facts() | facts))
     monkeypatch.setattr(repeating, "_compare", lambda old, new, then: carried.append(new.name))
-    repeating.repeat(like, data)
+    repeating.repeat(like, data, str(tmp_path / "elsewhere" / "again"))
     assert [sorted(step) for step in carried[::2]] == [["01"], ["01", "07"]] and carried[1] == model[1]
-    assert carried[3] == "mine-again"
+    assert carried[3] == "again"
 
 
 def test_the_model_is_saved_as_notebook_6_saves_it(small_study, tmp_path, monkeypatch):
@@ -68,4 +68,5 @@ def test_the_model_is_saved_as_notebook_6_saves_it(small_study, tmp_path, monkey
     training.make_model(run, VALUES)
     result = json.loads((run.folder / "results" / "recommended.json").read_text())
     assert run.weights("recommended").is_file() and (result["side"], result["backbone"]) == (32, "")
+    assert result["parameters"] == VALUES
     assert 0 < result["chance"] < result["metrics"]["test_interval"][1] and result["epochs"] == 2
