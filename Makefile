@@ -7,7 +7,7 @@
 PYTHON ?= python3
 DATA ?= synthetic
 NAME ?= demo
-PROFILE ?= demo
+PROFILE ?=
 READY := .venv/.installed
 
 report: $(READY)

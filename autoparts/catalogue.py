@@ -209,8 +209,8 @@ def clean(
     return catalogue[~catalogue["category"].isin(removed["category"])].reset_index(drop=True), removed
 
 
-def split_catalogue(catalogue: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Divide every category into training, validation and test photos, 8:1:1, drawn by the seed.
+def split_catalogue(catalogue: pd.DataFrame, seed: int, shares: tuple[float, float] = (0.1, 0.1)) -> pd.DataFrame:
+    """Divide every category into training, validation and test photos, by the seed; the shares are of the last two.
 
     Products are drawn where the catalogue names them (within a category), else single photos. A category's only one
     goes to training; of two, one is for training and one for testing; of three or more, at least one for each. The
@@ -230,14 +230,14 @@ def split_catalogue(catalogue: pd.DataFrame, seed: int) -> pd.DataFrame:
     unit = catalogue.groupby(["category", "product" if "product" in catalogue else "path"]).ngroup().to_numpy()
     of_unit = catalogue["category"].factorize()[0][np.unique(unit, return_index=True)[1]]  # 0, 0, 1, …: rows are sorted
     sizes = np.bincount(of_unit)
-    test = np.minimum(_apportion(sizes, 2), sizes - 1)
-    validation = np.minimum(_apportion(sizes, 3), sizes - test - 1)
+    test = np.minimum(_apportion(sizes, 2, shares[1]), sizes - 1)
+    validation = np.minimum(_apportion(sizes, 3, shares[0]), sizes - test - 1)
     place = pd.Series(np.random.default_rng(seed).permutation(len(of_unit))).groupby(of_unit).rank().to_numpy()
     wanted = [place <= test[of_unit], place <= (test + validation)[of_unit]]  # `place`: 1, 2, … in random order
     return catalogue.assign(split=np.select(wanted, ["test", "validation"], "train")[unit])
 
 
-def _apportion(sizes: np.ndarray, smallest: int, share: float = 0.1) -> np.ndarray:
+def _apportion(sizes: np.ndarray, smallest: int, share: float) -> np.ndarray:
     """Divide `share` of all units among the categories by largest remainders, one at least from `smallest` units on.
 
     Categories whose proportional portion is below one get one, and the rest is divided again, until none is below.

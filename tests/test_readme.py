@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import nbformat
@@ -64,7 +65,8 @@ def here(home, monkeypatch):
     def prepare(*arguments, **options):
         return execute_notebook(*arguments, **options | {"prepare_only": True})
 
-    monkeypatch.setattr(execution, "_execute", lambda path, output, values, told: prepare(path, output, values))
+    monkeypatch.setattr(execution, "_kernel", nullcontext)
+    monkeypatch.setattr(execution, "_execute", lambda path, output, values, *given: prepare(path, output, values))
     monkeypatch.setattr(execution.stamps, "written", lambda *given: {})  # by notebooks that are not executed
     monkeypatch.setattr(papermill.cli, "execute_notebook", prepare)
     draw, drawn = catalogue.write, catalogue.written

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def write(folder: Path, stem: str, *cells: str, parameters: str = PARAMETERS) ->
     return folder / f"{stem}.ipynb"
 
 
-def execute(path: Path, output: Path, values: Mapping[str, Any], told: Any) -> None:
+def execute(path: Path, output: Path, values: Mapping[str, Any], told: Any, kernel: None = None) -> None:
     """Execute a toy notebook in this very process: stands in for `execution._execute`."""
     notebook = nbformat.read(path, as_version=4)
     namespace: dict[str, Any] = {}
@@ -85,16 +86,25 @@ class Toys:
         patch.setenv("TOY_LOG", str(place / "log"))
         patch.setattr(notebooks, "NOTEBOOKS", self.notebooks)
         patch.setattr(stamps, "PACKAGE", self.code.parent)
-        self.by_kernel = execution._execute  # for `patch.setattr(execution, "_execute", toys.by_kernel)`
+        self.by_kernel = {"_kernel": execution._kernel, "_execute": execution._execute}  # see `use_kernels`
+        patch.setattr(execution, "_kernel", nullcontext)
         patch.setattr(execution, "_execute", execute)
         for module in (notebooks, stamps, execution, check, repeat):
             patch.setattr(module, "TABLE", dict(table))
         if not self.notebooks.exists():
             (self.notebooks / "profiles").mkdir(parents=True)
-            (self.notebooks / "profiles" / "demo.yaml").write_text("{}")
+            for profile in ("demo", "own"):
+                (self.notebooks / "profiles" / f"{profile}.yaml").write_text("{}")
             self.code.parent.mkdir()
             self.code.write_text(MODULE)
             write_photos(self.photos, PHOTOS)
+
+    def use_kernels(self, patch: Any) -> None:
+        """Execute notebooks as users do from now on."""
+        from autoparts.pipeline import execution
+
+        for name, function in self.by_kernel.items():
+            patch.setattr(execution, name, function)
 
     def run(self, **options: Any) -> str:
         """Run notebooks; say the numbers of those that were executed, and which weights were trained."""

@@ -65,7 +65,8 @@ def network_of(row: Row, settings: Settings, photos: Photos, seed: int) -> nn.Mo
     if row.network == "pixels":
         return nn.Flatten()
     if row.network == "residual":
-        return models.initialised(seed, models.residual_network, outputs)
+        stages = tuple(settings.filters[0] * 2**stage for stage in range(4))
+        return models.initialised(seed, models.residual_network, outputs, stages)
     if row.network == "components":
         return models.initialised(seed, variants.on_components, outputs, photos)
     return models.thesis_network(outputs, tuple(settings.filters), photos.side, seed=seed)

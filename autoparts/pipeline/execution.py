@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,11 +19,10 @@ from filelock import FileLock, Timeout
 from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import run_sync
-from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode, writes
 from tqdm import tqdm
 
-from autoparts.catalogue import printable
+from autoparts.catalogue import is_generated, printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
@@ -33,11 +32,13 @@ from autoparts.report.pages import scrub
 from autoparts.study.run import open_run, run_folder
 from autoparts.study.study import SHARED, Study, open_study
 
+PATIENCE = 600  # seconds until a kernel has to answer, which imports packages first
+
 
 def run(
     data: str = "synthetic",
     name: str = "demo",
-    profile: str = "demo",
+    profile: str = "",
     only: Sequence[str] = (),
     parameters: Mapping[str, Any] | None = None,
     *,
@@ -46,12 +47,12 @@ def run(
 ) -> Path:
     """Execute notebooks that are not up to date, render the report, and return the path of its index.
 
-    `only` holds numbers such as "02", and stands for all if empty; `parameters` override those of the profile. With
-    `force` notebooks run that are up to date, from the start: the weights they have made are removed. With `restart`
-    the run folder is emptied first. What the user can mend is told in a UserError before anything is written; a
-    notebook that fails, in a FailedError.
+    `only` holds numbers such as "02", and stands for all if empty; `parameters` override those of the profile, which by
+    default is "demo" for generated photos and "own" for others. With `force` notebooks run that are up to date, from
+    the start: the weights they have made are removed. With `restart` the run folder is emptied first. What the user can
+    mend is told in a UserError before anything is written; a notebook that fails, in a FailedError.
     """
-    wanted = plan(only, profile, parameters or {})
+    wanted = plan(only, profile or ("demo" if is_generated(data) else "own"), parameters or {})
     with locked(run_folder(name)) as folder:
         study = opened(data, next(iter(wanted.values())))
         return carry_out(wanted, study, folder, name, force, restart)
@@ -97,7 +98,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     records = {stem: record for stem, record in read.items() if record}
     due = [path.stem for path in wanted] if force else stamps.due(wanted, folder, records, study)
     took = {stem: records[stem]["seconds"] if stem in records else TABLE[stem].seconds for stem in due}
-    with Progress(took) as progress:
+    with Progress(took) as progress, closing(_kernels([path for path in wanted if path.stem in due])) as kernels:
         for path, values in wanted.items():
             stem, record = path.stem, records.get(path.stem)
             stamp = stamps.stamp(path, folder, values, study)
@@ -105,10 +106,11 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
             _say(f"{stem}: {reason or 'up to date'}")
             if force:
                 _forget(stem, folder)
+            kernel = next(kernels) if stem in due else None
             if reason:
                 progress.begin(stem, TABLE[stem].trainings)
                 given = {**values, "data": study.data, "name": str(name)}
-                records[stem] = _executed(path, folder, given, stamp, progress)
+                records[stem] = _executed(path, folder, given, stamp, progress, kernel)
                 progress.move(1)
                 _remove_stale(folder, record["outputs"] if record else {}, records[stem]["outputs"])
             else:
@@ -157,7 +159,12 @@ def _remove_stale(folder: Path, earlier: Mapping[str, str], now: Mapping[str, st
 
 
 def _executed(
-    path: Path, folder: Path, values: Mapping[str, Any], stamp: Mapping[str, str], told: TextIO
+    path: Path,
+    folder: Path,
+    values: Mapping[str, Any],
+    stamp: Mapping[str, str],
+    told: TextIO,
+    kernel: AsyncKernelManager,
 ) -> dict[str, Any]:
     """Execute one notebook into the run folder; return its record."""
     done = folder / "notebooks" / path.name
@@ -165,7 +172,7 @@ def _executed(
     running.parent.mkdir(parents=True, exist_ok=True)
     before, started = stamps.snapshot(folder), time.perf_counter()
     try:
-        _execute(path, running, values, told)
+        _execute(path, running, values, told, kernel)
         shown = {name: value for name, value in values.items() if name != "cluster"}  # on it no result depends
         own = {name: value for name, value in shown.items() if name not in ("data", "name")}
         record = {"stamp": stamp, "parameters": own, "seconds": round(time.perf_counter() - started, 1)}
@@ -174,7 +181,7 @@ def _executed(
         notebook.metadata["autoparts"] = record
         running.write_text(scrub(writes(notebook), folder), "utf-8")
         running.replace(done)
-    except (papermill.PapermillExecutionError, DeadKernelError) as error:
+    except (papermill.PapermillExecutionError, RuntimeError) as error:  # the latter of a kernel that dies
         running.replace(failed)
         reason = ": its Python process died or does not answer; a likely cause is too little memory"
         if isinstance(error, papermill.PapermillExecutionError):
@@ -188,7 +195,26 @@ def _executed(
     return record
 
 
-def _execute(path: Path, output: Path, values: Mapping[str, Any], told: TextIO) -> None:
+def _execute(path: Path, output: Path, values: Mapping[str, Any], told: TextIO, kernel: AsyncKernelManager) -> None:
+    options = {"progress_bar": False, "stdout_file": told}  # a bar of cells would stand still: one takes minutes
+    papermill.execute_notebook(path, output, dict(values), km=kernel, start_timeout=PATIENCE, **options)
+
+
+def _kernels(paths: Sequence[Path]) -> Iterator[AsyncKernelManager]:
+    """Yield a kernel for each notebook; while it works, the next one starts, and imports what its notebook will."""
+    with ExitStack() as ahead:
+        kernel = ahead.enter_context(_kernel(paths[0])) if paths else None
+        for following in [*paths[1:], None]:
+            with ahead.pop_all():
+                working = kernel
+                kernel = ahead.enter_context(_kernel(following)) if following else None
+                yield working
+
+
+@contextmanager
+def _kernel(path: Path) -> Iterator[AsyncKernelManager]:
+    code = "\n".join(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
+    imports = [line for line in code.splitlines() if line.startswith(("import ", "from "))]
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
         # Without folders to search, the only kernel is the one of this very interpreter. It is talked to through
         # sockets in a folder, since of two kernels that start at once both may be given the same free port.
@@ -198,18 +224,10 @@ def _execute(path: Path, output: Path, values: Mapping[str, Any], told: TextIO) 
             transport="tcp" if os.name == "nt" else "ipc",
             connection_file=f"{sockets}/kernel.json",
         )
+        options = ["--log-level=ERROR", f"--IPKernelApp.exec_lines={imports}"]
         try:
-            papermill.execute_notebook(
-                path,
-                output,
-                dict(values),
-                progress_bar=False,  # of cells, which take a second or the whole time
-                stdout_file=told,
-                km=manager,
-                extra_arguments=["--log-level=ERROR"],
-            )
-        except RuntimeError as error:  # which is what jupyter_client raises of a kernel that dies while it starts
-            raise DeadKernelError(str(error)) from None
+            run_sync(manager.start_kernel)(extra_arguments=options)
+            yield manager
         finally:
             if manager.has_kernel:
                 run_sync(manager.shutdown_kernel)(now=True)

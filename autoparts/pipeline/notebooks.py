@@ -39,14 +39,14 @@ THESIS = _files("cnn", "contrastive", "triplet")
 RECOMMENDED = _files("recommended")
 BEYOND = ("models/beyond/*.pt", "models/recommended-*.pt", "models/scratch.pt", "models/features/*.pt")
 TABLE = {
-    "01_eda_pca": Notebook(writes=_files("eda"), shows_left_out=True, seconds=13),
-    "02_cnn_baseline": Notebook(writes=_files("cnn"), seconds=14),
-    "03_siamese_contrastive": Notebook(writes=_files("contrastive", "threshold"), seconds=20),
-    "04_siamese_triplet": Notebook(writes=_files("triplet"), seconds=25),
-    "05_model_comparison": Notebook(THESIS, _files("comparison", "lookalikes"), seconds=10),
-    "06_beyond_the_thesis": Notebook(THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=127, trainings=41),
+    "01_eda_pca": Notebook(writes=_files("eda"), shows_left_out=True, seconds=12),
+    "02_cnn_baseline": Notebook(writes=_files("cnn"), seconds=10),
+    "03_siamese_contrastive": Notebook(writes=_files("contrastive", "threshold"), seconds=15),
+    "04_siamese_triplet": Notebook(writes=_files("triplet"), seconds=18),
+    "05_model_comparison": Notebook(THESIS, _files("comparison", "lookalikes"), seconds=8),
+    "06_beyond_the_thesis": Notebook(THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=90, trainings=41),
     "07_find_a_part": Notebook(
-        RECOMMENDED, ("results/finder.json", "models/finder.pt"), shows_left_out=True, seconds=18
+        RECOMMENDED, ("results/finder.json", "models/finder.pt"), shows_left_out=True, seconds=12
     ),
 }
 

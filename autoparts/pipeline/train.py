@@ -18,7 +18,7 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> 
     Data, name and parameters are those of `execution.run`, which afterwards does the rest of the study in the same
     folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
     """
-    wanted = plan(("01", "06", "07"), "finder", parameters or {})
+    wanted = plan(("01", "06", "07"), "own", parameters or {})
     values = next(iter(wanted.values()))
     with locked(run_folder(name)) as folder:
         return train_in(folder, opened(data, values), name, wanted)

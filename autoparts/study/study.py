@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -140,13 +141,15 @@ def open_study(
     models are judged on. Cleaning removes categories of a single photo and those whose name holds
     one of the thesis's words, as a "substring" as in the thesis or as a whole "word"; with "none" all are kept, and
     "auto" takes the words for generated photos only, since nobody's own parts are to disappear for their name. A "new"
-    split is drawn 8:1:1, the data's "own" is kept. The device is "auto", "cpu", "cuda" or "mps", and `side` that of the
-    prepared photos in pixels. From then on networks compute in `precision`, see `compute_in`, and with so
-    many `threads` on a processor; 0 stands for those that torch found.
+    split is drawn 8/1/1, another as such shares of training, validation and test photos say, and the data's "own" is
+    kept. The device is "auto", "cpu", "cuda" or "mps", and `side` that of the prepared photos in pixels. From then on
+    networks compute in `precision`, see `compute_in`, and with so many `threads` on a processor; 0 stands for those
+    that torch found.
     """
     compute_in(precision)
-    if cleaning not in CLEANING or split not in ("new", "own"):
-        raise UserError(f"cleaning is {cleaning!r} (expected {', '.join(CLEANING)}), split {split!r} (new or own)")
+    if cleaning not in CLEANING:
+        raise UserError(f"cleaning is {cleaning!r}; expected {', '.join(CLEANING)}")
+    shares = shares_of(split)
     numbers = {"seed": seed, "split_seed": split_seed, "threads": threads}
     check(numbers, dict.fromkeys(numbers, Parameter("int", 0)), "a study has no")
     torch.set_num_threads(threads or THREADS)
@@ -155,7 +158,7 @@ def open_study(
     prepared = prepared_photos.prepare(read, size=side)
     words = cleaning == "auto" and catalogues.is_generated(data)
     kept, removed = catalogues.clean(prepared.catalogue, **CLEANING["substring" if words else cleaning])
-    catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"))
+    catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"), shares)
     if empty := [name for name in SPLITS if not (catalogue["split"] == name).any()]:
         raise UserError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")
     if catalogue["content"].nunique() == 1:
@@ -163,6 +166,15 @@ def open_study(
     photos = _photos(catalogue, prepared.pixels, choose_device(device), split_seed)
     tables = prepared.catalogue, prepared.skipped, removed, catalogue
     return Study(str(data), seed, split_seed, cleaning, split, *tables, photos, precision)
+
+
+def shares_of(split: str) -> tuple[float, float]:
+    """Return the shares of validation and test photos of a split such as "8/1/1"; another is refused in a UserError."""
+    drawn = re.fullmatch(r"([1-9]\d?)/([1-9]\d?)/([1-9]\d?)", {"new": "8/1/1", "own": "8/1/1"}.get(split, split))
+    if not drawn:
+        raise UserError(f"split is {split!r}; expected new, own, or shares such as 6/2/2 (training, validation, test)")
+    train, validation, test = map(int, drawn.groups())
+    return validation / (train + validation + test), test / (train + validation + test)
 
 
 def compute_in(precision: str) -> None:

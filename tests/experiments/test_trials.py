@@ -30,6 +30,14 @@ def small(noise_study):
     return small
 
 
+@pytest.mark.parametrize("first", [8, 32])
+def test_all_networks_of_rows_are_as_wide_as_the_settings_say(small, first):
+    settings = replace(SETTINGS, filters=(first, 2 * first))
+    for row in (variants.BASELINE, variants.DEEPER):
+        kernels = [layer for layer in trials.network_of(row, settings, small, 0).parameters() if layer.dim() == 4]
+        assert len(kernels[0]) == first and len(kernels[-1]) == (8 * first if row is variants.DEEPER else 2 * first)
+
+
 def saved(folder):
     return [torch.load(path, weights_only=True) for path in sorted((folder / "models" / "beyond").glob("*.pt"))]
 

@@ -31,11 +31,14 @@ FIRST = """
 write("results/first.json", json.dumps({"version": 2, "count": count}))
 write("tables/first.csv", f"{count},{os.environ.get('TOY', '')}\\n")
 """
-SECOND = 'write("models/second.pt", (folder / "results" / "first.json").read_text())'
+SECOND = 'import colorsys\nwrite("models/second.pt", (folder / "results" / "first.json").read_text())'
 ASKED = """
 import ipykernel, sys
 assert json.loads(ipykernel.get_connection_info())["transport"] == ("tcp" if os.name == "nt" else "ipc")
 assert sys.executable == label
+assert "colorsys" in globals()  # the kernel has imported what the notebook will
+import psutil
+assert psutil.Process().create_time() < (folder / "results" / "first.json").stat().st_mtime  # while 01 worked
 print("epoch 1", flush=True)
 print("epoch 2", data)
 """
@@ -69,7 +72,7 @@ def ran(tmp_path_factory):
             patch.setenv(name, value)
         assert KernelSpecManager().get_kernel_spec("python3").argv == ["/bin/false"]
         toys = written(place, patch)
-        patch.setattr(execution, "_execute", toys.by_kernel)
+        toys.use_kernels(patch)
         toy_notebooks.write(toys.notebooks, "02_second", ASKED, SECOND)
         assert toys.run(parameters={"rate": 0.25, "label": sys.executable}) == "01 02"
     return toys, told.getvalue()
@@ -127,7 +130,7 @@ def test_what_a_kernel_opens_or_writes_beyond_its_declaration_is_found(ran, monk
 def test_a_failing_notebook_is_named_and_the_good_report_stays(toys, monkeypatch):
     toys.run()
     before = toys.files()
-    monkeypatch.setattr(execution, "_execute", toys.by_kernel)
+    toys.use_kernels(monkeypatch)
     toy_notebooks.write(toys.notebooks, "02_second", "1 + 1", "1 / 0")
     with pytest.raises(FailedError, match=r"02_second failed in cell \d+: ZeroDivisionError: division") as found:
         toys.run()
@@ -149,7 +152,7 @@ def test_a_kernel_that_dies_while_it_starts_is_a_failing_notebook(toys, monkeypa
         raise RuntimeError("Kernel died before replying to kernel_info")
 
     monkeypatch.setattr(execution.papermill, "execute_notebook", die)
-    monkeypatch.setattr(execution, "_execute", toys.by_kernel)
+    toys.use_kernels(monkeypatch)
     with pytest.raises(FailedError, match=r"01_first failed.*died"):
         toys.run()
 
@@ -163,7 +166,7 @@ FAULTS = {  # who gets which signal, and how the command ends
 
 def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys):
     toys.run(only=["01"])
-    monkeypatch.setattr(execution, "_execute", toys.by_kernel)
+    toys.use_kernels(monkeypatch)
     toy_notebooks.write(toys.notebooks, "02_second", "import time\ntime.sleep(120)", SECOND)
     log, here = toys.place / "log", psutil.Process()
     others = {*here.children()}  # such as multiprocessing's tracker, after a test with a cluster
@@ -210,6 +213,17 @@ def test_run_facts_say_with_what_each_notebook_was_executed_and_name_no_home(toy
     toys.run(only=["02"], parameters={"rate": 2})
     rates = {stem: each["parameters"]["rate"] for stem, each in toys.facts()["executed"].items()}
     assert rates == {"01_first": 1.0, "02_second": 2.0} and toys.facts()["parameters"]["rate"] == 2.0
+
+
+def test_generated_photos_and_others_get_a_profile_of_their_own(toys, monkeypatch):
+    (toys.notebooks / "profiles" / "own.yaml").write_text("count: 5")
+    (toys.notebooks / "profiles" / "demo.yaml").write_text("count: 6")
+    toys.run(only=["01"])
+    assert toys.facts()["parameters"]["count"] == 5
+    toys.run(only=["01"], profile="demo")
+    assert toys.facts()["parameters"]["count"] == 6
+    monkeypatch.setattr(execution, "is_generated", lambda data: data == str(toys.photos))
+    assert toys.run(only=["01"]) == ""
 
 
 def test_two_runs_into_one_folder_do_not_meet(toys):
@@ -282,7 +296,7 @@ def test_photos_outside_a_manifests_folder_take_a_permission(toys):
 def test_a_full_disk_keeps_the_report(toys, monkeypatch):
     toys.run()
     before, limits = toys.files(), resource.getrlimit(resource.RLIMIT_FSIZE)
-    monkeypatch.setattr(execution, "_execute", lambda path, output, values, told: output.write_bytes(bytes(30_000)))
+    monkeypatch.setattr(execution, "_execute", lambda path, output, *given: output.write_bytes(bytes(30_000)))
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as on a disk that is nearly full
     try:
         with pytest.raises(FailedError, match=r"toy cannot be written: File too large"):

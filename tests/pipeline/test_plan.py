@@ -54,7 +54,7 @@ def test_values_are_given_or_of_the_profile_or_defaults(toys):
         ([], "demo", {"data": "elsewhere"}, "data is given with --data"),
         ([], "demo", {"name": "elsewhere"}, "name is given with --name"),
         (["9"], "demo", {}, "there is no notebook '9'; choose among 01, 02, 03"),
-        ([], "quick", {}, "profile quick cannot be read .*; choose demo, or give"),
+        ([], "quick", {}, "profile quick cannot be read .*; choose demo, own, or give"),
         ([], "x" * 5000, {}, "too long"),
         ([], "folder.yaml", {}, "Is a directory"),
         ([], "bytes.yaml", {}, "'utf-8' codec"),

@@ -32,7 +32,7 @@ OTHER = {  # another value for each parameter that may differ within a run folde
 
 def toys_in(place, patch):
     toys = toy_notebooks.Toys(place, patch, TABLE)
-    (toys.notebooks / "profiles" / "demo.yaml").write_text("cleaning: substring")
+    (toys.notebooks / "profiles" / "own.yaml").write_text("cleaning: substring")
     toys.manifest = toys.photos / "parts.csv"
     patch.setattr(execution, "render", lambda folder: folder)
     return toys

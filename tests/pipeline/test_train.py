@@ -51,7 +51,7 @@ def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos,
 
 def test_a_finders_run_is_repeated_with_the_parameters_of_its_model(carried, make_photos, tmp_path, monkeypatch):
     data, like = str(make_photos(tmp_path / "photos", {"Mirror": 9, "Pump": 9})), tmp_path / "mine" / "run.json"
-    first, model, last = plan(("01", "06", "07"), "finder", {"recipe_epochs": 3}).items()
+    first, model, last = plan(("01", "06", "07"), "own", {"recipe_epochs": 3}).items()
     executed = {path.stem: {"parameters": values} for path, values in (first, last)}
     like.parent.mkdir()
     facts = {"name": "mine", "versions": {"torch": "2"}, "executed": executed, "model": model[1]}

@@ -138,8 +138,9 @@ def test_facts_identify_the_study_and_hold_no_path(small_study, small_folder):
 REFUSED = [  # photos of each category, options, what is told
     ({"Mirror": 2, "Pump": 2}, {}, r"no photo is left for validation: add photos"),
     ({"Hose": 5, "Belt": 5}, {}, "two"),
-    ({"Mirror": 2}, {"cleaning": "gentle"}, r"cleaning is 'gentle' \(expected auto, substring, word, none\)"),
-    ({"Mirror": 2}, {"split": "mine"}, "split 'mine'"),
+    ({"Mirror": 2}, {"cleaning": "gentle"}, "cleaning is 'gentle'; expected auto, substring, word, none"),
+    *(({"Mirror": 2}, {"split": wrong}, f"split is '{wrong}'; expected new, own, or shares such as 6/2/2")
+      for wrong in ("mine", "8:1:1", "9/1", "8/1/0", "1/1/1/1")),
     *(({"Mirror": 2}, {name: wrong}, f"^parameter {name} is")
       for name in ("seed", "split_seed") for wrong in (-1, 2**64, 1.5, "a", True)),
 ]  # fmt: skip
@@ -167,6 +168,10 @@ def test_cleaning_and_the_split_can_be_chosen(small_study, small_folder, tmp_pat
     assert len(everything.categories) == 7 and everything.removed.empty
     assert everything.source_fingerprint == small_study.source_fingerprint
     assert opened(small_folder, cleaning="auto").removed["rule"].unique().tolist() == ["too few photos"]
+    counts = {split: len(rows) for split, rows in opened(small_folder, split="6/2/2").photos.rows.items()}
+    assert counts == {"train": 36, "validation": 12, "test": 12} and len(small_study.photos.rows["train"]) == 48
+    counts = {split: len(rows) for split, rows in opened(small_folder, split="5/1/4").photos.rows.items()}
+    assert counts == {"train": 30, "validation": 6, "test": 24}
     for split, count in (("train", 6), ("valid", 3), ("test", 3)):
         make_photos(tmp_path / "own" / split, {"Mirror": count, "Pump": count})
     for seed, photo in enumerate((tmp_path / "own").rglob("*.jpg")):
