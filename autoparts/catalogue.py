@@ -215,7 +215,7 @@ def split_catalogue(catalogue: pd.DataFrame, seed: int, shares: tuple[float, flo
     Products are drawn where the catalogue names them (within a category), else single photos. A category's only one
     goes to training; of two, one is for training and one for testing; of three or more, at least one for each. The
     rest of validation and test is spread over the larger categories in proportion to their size (largest remainders),
-    so that the totals keep to the shares although small categories give more than their part.
+    so that the totals keep to the shares, as far as categories suffice, although small ones give more than their part.
 
     Takes `path, category[, product]` in any order, and returns it sorted by category and path, with `split`. One that
     has its own `split` already keeps it; a category without a training photo there is told in a UserError.
@@ -230,7 +230,7 @@ def split_catalogue(catalogue: pd.DataFrame, seed: int, shares: tuple[float, flo
     unit = catalogue.groupby(["category", "product" if "product" in catalogue else "path"]).ngroup().to_numpy()
     of_unit = catalogue["category"].factorize()[0][np.unique(unit, return_index=True)[1]]  # 0, 0, 1, …: rows are sorted
     sizes = np.bincount(of_unit)
-    test = np.minimum(_apportion(sizes, 2, shares[1]), sizes - 1)
+    test = np.minimum(_apportion(sizes, 2, shares[1]), sizes - np.where(sizes >= 3, 2, 1))
     validation = np.minimum(_apportion(sizes, 3, shares[0]), sizes - test - 1)
     place = pd.Series(np.random.default_rng(seed).permutation(len(of_unit))).groupby(of_unit).rank().to_numpy()
     wanted = [place <= test[of_unit], place <= (test + validation)[of_unit]]  # `place`: 1, 2, … in random order

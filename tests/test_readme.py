@@ -22,7 +22,7 @@ from autoparts.__main__ import main
 from autoparts.finder import calibration
 from autoparts.generated import catalogue
 from autoparts.models import Recogniser, initialised
-from autoparts.pipeline import execution
+from autoparts.pipeline import execution, kernels
 from autoparts.pipeline.notebooks import declared_parameters
 from autoparts.study.run import open_run
 from autoparts.study.study import open_study
@@ -65,7 +65,7 @@ def here(home, monkeypatch):
     def prepare(*arguments, **options):
         return execute_notebook(*arguments, **options | {"prepare_only": True})
 
-    monkeypatch.setattr(execution, "_kernel", nullcontext)
+    monkeypatch.setattr(kernels, "started", lambda path: nullcontext(kernels.Kernel(None, {})))
     monkeypatch.setattr(execution, "_execute", lambda path, output, values, *given: prepare(path, output, values))
     monkeypatch.setattr(execution.stamps, "written", lambda *given: {})  # by notebooks that are not executed
     monkeypatch.setattr(papermill.cli, "execute_notebook", prepare)

@@ -78,7 +78,7 @@ class Toys:
     """A folder with toy notebooks, photos, reports and a log of which notebooks ran."""
 
     def __init__(self, place: Path, patch: Any, table: Mapping[str, Any]) -> None:
-        from autoparts.pipeline import check, execution, notebooks, repeat, stamps
+        from autoparts.pipeline import check, execution, kernels, notebooks, repeat, stamps
 
         self.place, self.photos, self.reports = place, place / "photos" / "secret-place", place / "reports"
         self.notebooks, self.folder, self.code = place / "notebooks", self.reports / "toy", place / "code" / "module.py"
@@ -86,8 +86,8 @@ class Toys:
         patch.setenv("TOY_LOG", str(place / "log"))
         patch.setattr(notebooks, "NOTEBOOKS", self.notebooks)
         patch.setattr(stamps, "PACKAGE", self.code.parent)
-        self.by_kernel = {"_kernel": execution._kernel, "_execute": execution._execute}  # see `use_kernels`
-        patch.setattr(execution, "_kernel", nullcontext)
+        self.by_kernel = [(kernels, "started", kernels.started), (execution, "_execute", execution._execute)]
+        patch.setattr(kernels, "started", lambda path: nullcontext(kernels.Kernel(None, {})))
         patch.setattr(execution, "_execute", execute)
         for module in (notebooks, stamps, execution, check, repeat):
             patch.setattr(module, "TABLE", dict(table))
@@ -101,10 +101,8 @@ class Toys:
 
     def use_kernels(self, patch: Any) -> None:
         """Execute notebooks as users do from now on."""
-        from autoparts.pipeline import execution
-
-        for name, function in self.by_kernel.items():
-            patch.setattr(execution, name, function)
+        for module, name, function in self.by_kernel:
+            patch.setattr(module, name, function)
 
     def run(self, **options: Any) -> str:
         """Run notebooks; say the numbers of those that were executed, and which weights were trained."""

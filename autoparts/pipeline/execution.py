@@ -1,14 +1,12 @@
 """Run the notebooks that are not up to date in sequence into a run folder, and render the report."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,15 +15,14 @@ import papermill
 import torch
 from filelock import FileLock, Timeout
 from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import KernelSpecManager
-from jupyter_core.utils import run_sync
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode, writes
 from tqdm import tqdm
 
-from autoparts.catalogue import is_generated, printable
+from autoparts.catalogue import printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
-from autoparts.pipeline import stamps
-from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook
+from autoparts.pipeline import kernels, stamps
+from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook, usual_profile
 from autoparts.pipeline.progress import Progress
 from autoparts.report.index import render
 from autoparts.report.pages import scrub
@@ -52,7 +49,7 @@ def run(
     the start: the weights they have made are removed. With `restart` the run folder is emptied first. What the user can
     mend is told in a UserError before anything is written; a notebook that fails, in a FailedError.
     """
-    wanted = plan(only, profile or ("demo" if is_generated(data) else "own"), parameters or {})
+    wanted = plan(only, profile or usual_profile(data), parameters or {})
     with locked(run_folder(name)) as folder:
         study = opened(data, next(iter(wanted.values())))
         return carry_out(wanted, study, folder, name, force, restart)
@@ -98,7 +95,8 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     records = {stem: record for stem, record in read.items() if record}
     due = [path.stem for path in wanted] if force else stamps.due(wanted, folder, records, study)
     took = {stem: records[stem]["seconds"] if stem in records else TABLE[stem].seconds for stem in due}
-    with Progress(took) as progress, closing(_kernels([path for path in wanted if path.stem in due])) as kernels:
+    paths = [path for path in wanted if path.stem in due]
+    with Progress(took) as progress, closing(kernels.in_turn(paths)) as started:
         for path, values in wanted.items():
             stem, record = path.stem, records.get(path.stem)
             stamp = stamps.stamp(path, folder, values, study)
@@ -106,11 +104,12 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
             _say(f"{stem}: {reason or 'up to date'}")
             if force:
                 _forget(stem, folder)
-            kernel = next(kernels) if stem in due else None
+            kernel = next(started) if stem in due else None
             if reason:
                 progress.begin(stem, TABLE[stem].trainings)
                 given = {**values, "data": study.data, "name": str(name)}
-                records[stem] = _executed(path, folder, given, stamp, progress, kernel)
+                with kernels.fresh(kernel, path) as manager:
+                    records[stem] = _executed(path, folder, given, stamp, progress, manager)
                 progress.move(1)
                 _remove_stale(folder, record["outputs"] if record else {}, records[stem]["outputs"])
             else:
@@ -181,7 +180,7 @@ def _executed(
         notebook.metadata["autoparts"] = record
         running.write_text(scrub(writes(notebook), folder), "utf-8")
         running.replace(done)
-    except (papermill.PapermillExecutionError, RuntimeError) as error:  # the latter of a kernel that dies
+    except (papermill.PapermillExecutionError, DeadKernelError) as error:
         running.replace(failed)
         reason = ": its Python process died or does not answer; a likely cause is too little memory"
         if isinstance(error, papermill.PapermillExecutionError):
@@ -197,40 +196,10 @@ def _executed(
 
 def _execute(path: Path, output: Path, values: Mapping[str, Any], told: TextIO, kernel: AsyncKernelManager) -> None:
     options = {"progress_bar": False, "stdout_file": told}  # a bar of cells would stand still: one takes minutes
-    papermill.execute_notebook(path, output, dict(values), km=kernel, start_timeout=PATIENCE, **options)
-
-
-def _kernels(paths: Sequence[Path]) -> Iterator[AsyncKernelManager]:
-    """Yield a kernel for each notebook; while it works, the next one starts, and imports what its notebook will."""
-    with ExitStack() as ahead:
-        kernel = ahead.enter_context(_kernel(paths[0])) if paths else None
-        for following in [*paths[1:], None]:
-            with ahead.pop_all():
-                working = kernel
-                kernel = ahead.enter_context(_kernel(following)) if following else None
-                yield working
-
-
-@contextmanager
-def _kernel(path: Path) -> Iterator[AsyncKernelManager]:
-    code = "\n".join(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
-    imports = [line for line in code.splitlines() if line.startswith(("import ", "from "))]
-    with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:
-        # Without folders to search, the only kernel is the one of this very interpreter. It is talked to through
-        # sockets in a folder, since of two kernels that start at once both may be given the same free port.
-        manager = AsyncKernelManager(
-            kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
-            kernel_name="python3",
-            transport="tcp" if os.name == "nt" else "ipc",
-            connection_file=f"{sockets}/kernel.json",
-        )
-        options = ["--log-level=ERROR", f"--IPKernelApp.exec_lines={imports}"]
-        try:
-            run_sync(manager.start_kernel)(extra_arguments=options)
-            yield manager
-        finally:
-            if manager.has_kernel:
-                run_sync(manager.shutdown_kernel)(now=True)
+    try:
+        papermill.execute_notebook(path, output, dict(values), km=kernel, start_timeout=PATIENCE, **options)
+    except RuntimeError as error:  # which is what jupyter_client raises of a kernel that dies while it starts
+        raise DeadKernelError(str(error)) from None
 
 
 def _clean(notebook: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:

@@ -9,6 +9,7 @@ from typing import Any
 import nbformat
 import yaml
 
+from autoparts.catalogue import is_generated
 from autoparts.errors import UserError
 from autoparts.study.fingerprint import PACKAGE
 from autoparts.study.parameters import SHORT, Parameter, annotated, check
@@ -95,6 +96,11 @@ def plan(only: Sequence[str], profile: str, given: Mapping[str, Any]) -> Plan:
     if option := next((name for name in ("data", "name") if name in values or name in given), None):
         raise UserError(f"{option} is given with --{option}, not as a parameter")
     return {path: complete(declared[path], {**values, **given}) for path in selected}
+
+
+def usual_profile(data: str) -> str:
+    """Name the profile of photos for which none is given."""
+    return "demo" if is_generated(data) else "own"
 
 
 def complete(declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> dict[str, Any]:

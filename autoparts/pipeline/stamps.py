@@ -28,6 +28,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
 
 
+def code() -> dict[str, str]:
+    """Return a hash of the package, as its files are now and with the texts beside them, and of the libraries."""
+    texts = sorted(text for text in PACKAGE.rglob("*") if text.suffix in (".csv", ".txt"))
+    return {"code": _hash([code_fingerprint(PACKAGE), *map(digest, texts)]), "libraries": _hash(versions())}
+
+
 def precision(study: Study) -> str:
     """Name the numbers that trainings of a study compute with, on its device and this machine."""
     return "bfloat16" if fast_bfloat16(study.photos.device) else "float32"
@@ -39,20 +45,18 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
     Parameters are values of all that it declares; photos and precision are left out without a study.
     """
     declared = TABLE[path.stem]
-    texts = sorted(text for text in PACKAGE.rglob("*") if text.suffix in (".csv", ".txt"))
     photo = parameters.get("photo")
     read = {kind: [digest(folder / name) for name in declared.reads if name.startswith(kind)] for kind in FOLDERS}
     known = {"photos": study.fingerprint, "precision": f"{precision(study)}, {study.photos.device}"} if study else {}
     if study and declared.shows_left_out:
         known["photos left out"] = study.source_fingerprint
     return known | {
-        "code": _hash([code_fingerprint(PACKAGE), *map(digest, texts)]),
+        **code(),
         "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
         "parameters": _hash({name: value for name, value in parameters.items() if name != "cluster"}),
         "photo": digest(Path(photo).expanduser()) if photo else "",
         "results": _hash(read["results"]),
         "weights": _hash(read["models"]),
-        "libraries": _hash(versions()),
         "threads": str(parameters.get("threads") or torch.get_num_threads()),
     }
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from autoparts.experiments import comparison, recommended
 from autoparts.pipeline.execution import carry_out, locked, opened
-from autoparts.pipeline.notebooks import Plan, plan
+from autoparts.pipeline.notebooks import Plan, plan, read_profile, usual_profile
 from autoparts.study.run import Run, open_run, run_folder
-from autoparts.study.study import Study
+from autoparts.study.study import SHARED, Study
 
 
 def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> Path:
@@ -18,7 +18,8 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> 
     Data, name and parameters are those of `execution.run`, which afterwards does the rest of the study in the same
     folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
     """
-    wanted = plan(("01", "06", "07"), "own", parameters or {})
+    usual = {name: value for name, value in read_profile(usual_profile(data)).items() if name in SHARED}
+    wanted = plan(("01", "06", "07"), "own", {**usual, **(parameters or {})})
     values = next(iter(wanted.values()))
     with locked(run_folder(name)) as folder:
         return train_in(folder, opened(data, values), name, wanted)

@@ -170,7 +170,8 @@ def open_study(
 
 def shares_of(split: str) -> tuple[float, float]:
     """Return the shares of validation and test photos of a split such as "8/1/1"; another is refused in a UserError."""
-    drawn = re.fullmatch(r"([1-9]\d?)/([1-9]\d?)/([1-9]\d?)", {"new": "8/1/1", "own": "8/1/1"}.get(split, split))
+    text = "8/1/1" if split in ("new", "own") else str(split)
+    drawn = re.fullmatch(r"([1-9][0-9]?)/([1-9][0-9]?)/([1-9][0-9]?)", text)
     if not drawn:
         raise UserError(f"split is {split!r}; expected new, own, or shares such as 6/2/2 (training, validation, test)")
     train, validation, test = map(int, drawn.groups())

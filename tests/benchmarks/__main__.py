@@ -14,6 +14,7 @@ from autoparts.errors import whole_file
 from tests.benchmarks import evaluation, scale, training
 from tests.benchmarks.clock import Row, machine
 from tests.benchmarks.data import ENTRIES, listed
+from tests.benchmarks.report import report
 
 ROWS = {
     "batches": training.batches,
@@ -25,6 +26,7 @@ ROWS = {
     "step": training.step,
     "evaluation": evaluation.evaluated,
     "import": evaluation.imported,
+    "report": report,
 }
 QUICK = {  # small enough for a test: what runs, not how fast
     "batches": training.batches,

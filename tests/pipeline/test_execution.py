@@ -5,6 +5,7 @@ import re
 import resource
 import signal
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from tools import kill_runs, opened
 from autoparts.__main__ import main
 from autoparts.errors import FailedError, UserError
 from autoparts.finder.teach import taught_file
-from autoparts.pipeline import execution
+from autoparts.pipeline import execution, notebooks
 from autoparts.pipeline.notebooks import Notebook
 
 TABLE = {
@@ -31,12 +32,13 @@ FIRST = """
 write("results/first.json", json.dumps({"version": 2, "count": count}))
 write("tables/first.csv", f"{count},{os.environ.get('TOY', '')}\\n")
 """
-SECOND = 'import colorsys\nwrite("models/second.pt", (folder / "results" / "first.json").read_text())'
+SECOND = 'write("models/second.pt", (folder / "results" / "first.json").read_text())'
 ASKED = """
 import ipykernel, sys
 assert json.loads(ipykernel.get_connection_info())["transport"] == ("tcp" if os.name == "nt" else "ipc")
 assert sys.executable == label
-assert "colorsys" in globals()  # the kernel has imported what the notebook will
+assert early.cells == 1  # the kernel has imported what the notebook will before any cell
+assert str(get_ipython().history_manager.hist_file) == ":memory:"  # what users have typed is left alone
 import psutil
 assert psutil.Process().create_time() < (folder / "results" / "first.json").stat().st_mtime  # while 01 worked
 print("epoch 1", flush=True)
@@ -68,12 +70,14 @@ def ran(tmp_path_factory):
     decoy.mkdir(parents=True)
     (decoy / "kernel.json").write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(told):
+        (place / "early.py").write_text("import IPython\ncells = len(IPython.get_ipython().user_ns['In'])\n")
         for name, value in {"JUPYTER_PATH": str(place / "jupyter"), **opened.watch(place)}.items():
             patch.setenv(name, value)
         assert KernelSpecManager().get_kernel_spec("python3").argv == ["/bin/false"]
         toys = written(place, patch)
         toys.use_kernels(patch)
-        toy_notebooks.write(toys.notebooks, "02_second", ASKED, SECOND)
+        parameters = toy_notebooks.PARAMETERS + "import early\n"
+        toy_notebooks.write(toys.notebooks, "02_second", ASKED, SECOND, parameters=parameters)
         assert toys.run(parameters={"rate": 0.25, "label": sys.executable}) == "01 02"
     return toys, told.getvalue()
 
@@ -164,31 +168,33 @@ FAULTS = {  # who gets which signal, and how the command ends
 }
 
 
-def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys):
+def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys, tmp_path_factory):
     toys.run(only=["01"])
     toys.use_kernels(monkeypatch)
-    toy_notebooks.write(toys.notebooks, "02_second", "import time\ntime.sleep(120)", SECOND)
+    toy_notebooks.write(toys.notebooks, "01_first", "import time\ntime.sleep(120)", FIRST)  # the other's kernel waits
+    sockets = tmp_path_factory.mktemp("s")
+    monkeypatch.setattr(tempfile, "tempdir", str(sockets))
     log, here = toys.place / "log", psutil.Process()
     others = {*here.children()}  # such as multiprocessing's tracker, after a test with a cluster
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
 
     def interrupt(kernel, number):
-        while "02_second" not in log.read_text():
+        while "01_first" not in log.read_text() or len(kernels := {*here.children()} - others) < 2:
             time.sleep(0.1)
-        (here.children()[-1] if kernel else here).send_signal(number)
+        (min(kernels, key=psutil.Process.create_time) if kernel else here).send_signal(number)
 
     for fault, (kernel, number, code, message) in FAULTS.items():
         log.write_text("")
         threading.Thread(target=interrupt, args=(kernel, number), daemon=True).start()
         assert main(["run", "--data", str(toys.photos), "--name", "toy"]) == code, fault
         assert capsys.readouterr().err.endswith(message)
-        assert log.read_text() == "02_second " and {*here.children()} <= others
+        assert log.read_text() == "01_first " and {*here.children()} <= others and not [*sockets.iterdir()]
         left = {path.name for path in (toys.folder / "notebooks").iterdir() if ".failed." not in path.name}
         assert left == {"01_first.ipynb"}
     for number, handler in handlers.items():
         signal.signal(number, handler)
-    toy_notebooks.write(toys.notebooks, "02_second", SECOND)
+    toy_notebooks.write(toys.notebooks, "01_first", FIRST)
     assert toys.run() == "02"
 
 
@@ -222,7 +228,7 @@ def test_generated_photos_and_others_get_a_profile_of_their_own(toys, monkeypatc
     assert toys.facts()["parameters"]["count"] == 5
     toys.run(only=["01"], profile="demo")
     assert toys.facts()["parameters"]["count"] == 6
-    monkeypatch.setattr(execution, "is_generated", lambda data: data == str(toys.photos))
+    monkeypatch.setattr(notebooks, "is_generated", lambda data: data == str(toys.photos))
     assert toys.run(only=["01"]) == ""
 
 

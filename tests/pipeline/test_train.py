@@ -7,12 +7,14 @@ import pytest
 from autoparts.__main__ import main
 from autoparts.errors import UserError
 from autoparts.experiments import recommended
+from autoparts.pipeline import notebooks
 from autoparts.pipeline import repeat as repeating
 from autoparts.pipeline import train as training
 from autoparts.pipeline.execution import opened
 from autoparts.pipeline.notebooks import plan
 from autoparts.pipeline.train import train
 from autoparts.study.run import Run, run_folder
+from autoparts.study.study import SHARED
 
 VALUES = {"backbone": "", "recipe_side": 32, "colour": False, "recipe_epochs": 2, "seed": 1, "bootstrap": 20}
 
@@ -60,6 +62,16 @@ def test_a_finders_run_is_repeated_with_the_parameters_of_its_model(carried, mak
     repeating.repeat(like, data, str(tmp_path / "elsewhere" / "again"))
     assert [sorted(step) for step in carried[::2]] == [["01"], ["01", "07"]] and carried[1] == model[1]
     assert carried[3] == "again"
+
+
+@pytest.mark.parametrize("generated", [True, False])
+def test_the_rest_of_the_study_is_done_on_the_same_split(carried, make_photos, tmp_path, monkeypatch, generated):
+    data = str(make_photos(tmp_path / "photos", {"Mirror": 9, "Pump": 9}))
+    monkeypatch.setattr(notebooks, "is_generated", lambda data: generated)
+    training.train(data, "mine")
+    rest = next(iter(plan((), notebooks.usual_profile(data), {}).values()))
+    assert {name: carried[0]["01"][name] for name in SHARED} == {name: rest[name] for name in SHARED}
+    assert rest["split"] == ("6/2/2" if generated else "new")
 
 
 def test_the_model_is_saved_as_notebook_6_saves_it(small_study, tmp_path, monkeypatch):

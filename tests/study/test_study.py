@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -139,8 +140,8 @@ REFUSED = [  # photos of each category, options, what is told
     ({"Mirror": 2, "Pump": 2}, {}, r"no photo is left for validation: add photos"),
     ({"Hose": 5, "Belt": 5}, {}, "two"),
     ({"Mirror": 2}, {"cleaning": "gentle"}, "cleaning is 'gentle'; expected auto, substring, word, none"),
-    *(({"Mirror": 2}, {"split": wrong}, f"split is '{wrong}'; expected new, own, or shares such as 6/2/2")
-      for wrong in ("mine", "8:1:1", "9/1", "8/1/0", "1/1/1/1")),
+    *(({"Mirror": 2}, {"split": wrong}, re.escape(f"split is {wrong!r}; expected new, own, or shares such as 6/2/2"))
+      for wrong in ("mine", "8:1:1", "9/1", "8/1/0", "1/1/1/1", "6/\u0662/2", (6, 2, 2), [6], None)),
     *(({"Mirror": 2}, {name: wrong}, f"^parameter {name} is")
       for name in ("seed", "split_seed") for wrong in (-1, 2**64, 1.5, "a", True)),
 ]  # fmt: skip

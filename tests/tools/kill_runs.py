@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,14 +81,13 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 
 
 def kernel_of(folder: Path) -> int | None:
-    """Return the process number of the kernel of a run, if it has one now."""
+    """Return the process number of the kernel of a run that is at work, if it has one now; another may wait."""
+    kernels = []
     for process in processes_of(folder):
-        try:
+        with suppress(psutil.Error):
             if any("ipykernel" in word for word in process.cmdline()):
-                return process.pid
-        except psutil.Error:
-            continue
-    return None
+                kernels.append((process.create_time(), process.pid))
+    return min(kernels)[1] if kernels else None
 
 
 def doing(folder: Path) -> str:
