@@ -146,11 +146,11 @@ def _parameters(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    """Read a parameter's value as YAML, and 5e-4 as a number too, which YAML takes for text without a point."""
+    """Read a value as YAML, but 5e-4 as the number it is, and 8:1:1 as text: for YAML that is a number of base 60."""
     import yaml
 
     try:
-        value = yaml.safe_load(text)
+        value = text if ":" in text else yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError):
         raise UserError(f"parameter {name} is {text!r}, which is no YAML value; lists are written [32, 64]") from None
     with suppress(ValueError, TypeError):
