@@ -271,13 +271,14 @@ def poisoned(study):
 def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, monkeypatch, path, capsys):
     """With noise for test photos and their labels shuffled, weights, history and threshold stay what they were."""
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
-    opened = poisoned(open_study("synthetic:6x72", split="6/2/2", side=int(TINY["side"]), device="cpu"))
+    profile = notebooks.read_profile("demo") | {"side": int(TINY["side"])}
+    opened = poisoned(open_study("synthetic:6x72", split=profile["split"], side=profile["side"], device="cpu"))
     monkeypatch.setattr(runs_room, "open_study", lambda *given, **options: opened)
     monkeypatch.setattr(runs_room.Run, "show", lambda *given: HTML(""))
     first, *rest = code_of(path)
     names = {"display": id}  # which a kernel has among its builtins
     exec(first, names)
-    names |= {"epochs": 2, "side": int(TINY["side"]), "filters": [16, 32], "name": "poisoned"}
+    names |= {**profile, "epochs": 2, "name": "poisoned"}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for source in rest:

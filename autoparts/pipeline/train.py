@@ -7,19 +7,19 @@ from typing import Any
 
 from autoparts.experiments import comparison, recommended
 from autoparts.pipeline.execution import carry_out, locked, opened
-from autoparts.pipeline.notebooks import Plan, plan, read_profile, usual_profile
+from autoparts.pipeline.notebooks import Plan, plan, usual_profile
 from autoparts.study.run import Run, open_run, run_folder
-from autoparts.study.study import SHARED, Study
+from autoparts.study.study import Study
 
 
 def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> Path:
     """Make a finder of photos and the pages on them and on it; return the path of the index.
 
-    Data, name and parameters are those of `execution.run`, which afterwards does the rest of the study in the same
-    folder. Where it has done so before, the model is the one that notebook 6 has made, and a line says so.
+    Data, name, parameters and their defaults are those of `execution.run`, which afterwards does the rest of the study
+    in the same folder, with this model. Where it has done so before, the model is the one that notebook 6 has made, and
+    a line says so.
     """
-    usual = {name: value for name, value in read_profile(usual_profile(data)).items() if name in SHARED}
-    wanted = plan(("01", "06", "07"), "own", {**usual, **(parameters or {})})
+    wanted = plan(("01", "06", "07"), usual_profile(data), parameters or {})
     values = next(iter(wanted.values()))
     with locked(run_folder(name)) as folder:
         return train_in(folder, opened(data, values), name, wanted)

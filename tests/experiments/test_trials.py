@@ -31,7 +31,7 @@ def small(noise_study):
 
 
 @pytest.mark.parametrize("first", [8, 32])
-def test_all_networks_of_rows_are_as_wide_as_the_settings_say(small, first):
+def test_a_rows_convolutions_are_as_many_as_the_settings_say(small, first):
     settings = replace(SETTINGS, filters=(first, 2 * first))
     for row in (variants.BASELINE, variants.DEEPER):
         kernels = [layer for layer in trials.network_of(row, settings, small, 0).parameters() if layer.dim() == 4]

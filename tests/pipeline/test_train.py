@@ -14,7 +14,6 @@ from autoparts.pipeline.execution import opened
 from autoparts.pipeline.notebooks import plan
 from autoparts.pipeline.train import train
 from autoparts.study.run import Run, run_folder
-from autoparts.study.study import SHARED
 
 VALUES = {"backbone": "", "recipe_side": 32, "colour": False, "recipe_epochs": 2, "seed": 1, "bootstrap": 20}
 
@@ -65,13 +64,13 @@ def test_a_finders_run_is_repeated_with_the_parameters_of_its_model(carried, mak
 
 
 @pytest.mark.parametrize("generated", [True, False])
-def test_the_rest_of_the_study_is_done_on_the_same_split(carried, make_photos, tmp_path, monkeypatch, generated):
+def test_the_rest_of_the_study_takes_the_same_photos_and_model(carried, make_photos, tmp_path, monkeypatch, generated):
     data = str(make_photos(tmp_path / "photos", {"Mirror": 9, "Pump": 9}))
     monkeypatch.setattr(notebooks, "is_generated", lambda data: generated)
     training.train(data, "mine")
-    rest = next(iter(plan((), notebooks.usual_profile(data), {}).values()))
-    assert {name: carried[0]["01"][name] for name in SHARED} == {name: rest[name] for name in SHARED}
-    assert rest["split"] == ("6/2/2" if generated else "new")
+    rest = {path.stem[:2]: values for path, values in plan((), notebooks.usual_profile(data), {}).items()}
+    assert carried == [{"01": rest["01"]}, rest["06"], {"01": rest["01"], "07": rest["07"]}]
+    assert (rest["06"]["split"], rest["06"]["recipe_side"]) == (("6/2/2", 128) if generated else ("new", 192))
 
 
 def test_the_model_is_saved_as_notebook_6_saves_it(small_study, tmp_path, monkeypatch):
