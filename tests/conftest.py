@@ -11,9 +11,13 @@ SIZES = {"Mirror": 20, "Pump": 18, "Wheel": 22, "Door Seal": 7, "Trunk Seal": 6,
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory):
-    """Keep prepared photos of tests out of the user's cache (worker processes inherit the variable)."""
+    """Keep prepared photos of tests out of the user's cache, and the user's matplotlib settings and fonts out of tests.
+
+    Processes that tests start inherit the variables.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOPARTS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
         yield
 
 
