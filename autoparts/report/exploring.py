@@ -3,7 +3,6 @@
 import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -113,7 +112,7 @@ def lookalikes(run: Run, name: str, found: Mapping[str, Any]) -> HTML | None:
         shown, titles = [], []
         for model, nearest in asked["neighbours"].items():
             shown += [photos[each["image"]] for each in (asked, *nearest)]
-            titles += [fill(model, 16)] + [f"{each['category']}\n{each['distance']:.2f}" for each in nearest]
+            titles += [model] + [f"{each['category']}\n{each['distance']:.2f}" for each in nearest]
         columns = 1 + len(nearest)
         grid = photo_figures.photo_grid(shown, titles, columns, shows=f"{asked['category']}, and what looks like it")
         return grid, f"{asked['category']} (left), and the nearest training photos under each model.", ""

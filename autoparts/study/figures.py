@@ -44,6 +44,7 @@ def styled(draw: Callable[..., Figure], style: Mapping[str, Any] = STYLE) -> Cal
             warnings.filterwarnings("ignore", "Glyph")  # a name may hold what the font has not, such as an emoji
             figure = draw(*arguments, **options)
             figure.draw_without_rendering()  # ticks are made when they are first drawn, in the style of that moment
+            figure.set_layout_engine("none")  # all has found its place, which takes longer than to draw it
         return figure
 
     return drawn

@@ -2,14 +2,19 @@
 
 import io
 from collections.abc import Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
 from autoparts.study.figures import GREY, WIDTH, beside_photos, plain, told
+
+GAP, LINE = 0.02, 0.12  # inches around a photo, and of a line of its title
+LETTERS = 17  # of a title, to an inch
 
 
 @beside_photos
@@ -17,17 +22,37 @@ def photo_grid(
     photos: Sequence[np.ndarray], titles: Sequence[str] | None = None, columns: int = 8, *, shows: str
 ) -> Figure:
     """Photos, (S, S) or (H, W, 3) uint8, so many in a row, each below its title; the alternative text says `shows`."""
-    rows, side = -(-len(photos) // columns), WIDTH / columns
-    lines = max((title.count("\n") + 1 for title in titles or ()), default=0)
-    size = (WIDTH, rows * (side + 0.15 * lines))
-    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, photo, title in zip(grid.flat, photos, titles or [""] * len(photos), strict=False):
-        axes.imshow(photo, **GREY)
-        axes.set_title(plain(title, 120), fontsize=6.5, pad=2)
-    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    step = WIDTH / columns
+    texts = [_wrapped(title, int(step * LETTERS)) for title in titles or [""] * len(photos)]
+    lines = [text.count("\n") + 1 if text else 0 for text in texts]
+    heights = [step + LINE * max(lines[first : first + columns]) for first in range(0, len(photos), columns)]
+    figure, axes = _sheet(sum(heights))
+    for place, (photo, text) in enumerate(zip(photos, texts, strict=True)):
+        row, column = divmod(place, columns)
+        bottom = sum(heights[: row + 1])
+        _lay(axes, photo, (column * step, bottom - step), step)
+        axes.text((column + 0.5) * step, bottom - step, text, fontsize=6.5, ha="center", va="bottom", linespacing=1)
     return told(figure, f"{len(photos)} photos: {shows}.")
+
+
+def _wrapped(title: str, longest: int) -> str:
+    """Break the lines of a title that are longer than so many letters."""
+    return "\n".join(fill(plain(line, 120), longest) for line in title.split("\n"))
+
+
+def _sheet(height: float) -> tuple[Figure, Axes]:
+    """One empty sheet as wide as the text, in inches from its upper left corner: axes for each photo take seconds."""
+    figure = plt.figure(figsize=(WIDTH, height))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def _lay(axes: Axes, photo: np.ndarray, corner: tuple[float, float], step: float) -> None:
+    """Lay a photo on the middle of a square with that upper left corner and side, and leave some space around."""
+    height, width = np.array(photo.shape[:2]) / max(photo.shape[:2]) * (step - 2 * GAP)
+    left, top = corner[0] + (step - width) / 2, corner[1] + (step - height) / 2
+    axes.imshow(photo, **GREY, extent=(left, left + width, top + height, top), aspect="auto")
 
 
 def thumbnail_grid(thumbnails: Sequence[bytes], titles: Sequence[str]) -> Figure:
@@ -39,17 +64,14 @@ def thumbnail_grid(thumbnails: Sequence[bytes], titles: Sequence[str]) -> Figure
 @beside_photos
 def contact_sheet(photos: Sequence[Sequence[np.ndarray]], names: Sequence[str]) -> Figure:
     """One row of photos per category, (S, S) uint8 each, with its name on the left."""
-    columns = max(len(row) for row in photos)
-    side = (WIDTH - 1.3) / columns
-    figure, grid = plt.subplots(len(photos), columns, figsize=(WIDTH, side * len(photos)), squeeze=False)
-    figure.subplots_adjust(left=1.3 / WIDTH, right=1, top=1, bottom=0, wspace=0.04, hspace=0.04)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for cells, row, name in zip(grid, photos, names, strict=True):
-        for axes, photo in zip(cells, row, strict=False):
-            axes.imshow(photo, **GREY)
+    names_width = 1.3
+    step = (WIDTH - names_width) / max(len(row) for row in photos)
+    figure, axes = _sheet(step * len(photos))
+    for place, (row, name) in enumerate(zip(photos, names, strict=True)):
+        for column, photo in enumerate(row):
+            _lay(axes, photo, (names_width + column * step, place * step), step)
         label = "\n".join(plain(name, 60).split(" ", 1))
-        cells[0].text(-0.08, 0.5, label, transform=cells[0].transAxes, ha="right", va="center", fontsize=8)
+        axes.text(names_width - 0.06, (place + 0.5) * step, label, ha="right", va="center", fontsize=8)
     return told(
         figure, f"Contact sheet of {len(names)} categories, a row of photos each, from {names[0]} to {names[-1]}."
     )

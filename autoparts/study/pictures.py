@@ -34,7 +34,8 @@ def figure_png(figure: Figure, caption: str) -> bytes:
     drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a name may hold what the font has not, such as an emoji
-        figure.savefig(drawn, format="png", dpi=DENSITY * CSS_PIXELS_PER_INCH, facecolor="none" if photos else "white")
+        options = {"facecolor": "none" if photos else "white", "pil_kwargs": {"compress_level": 0}}
+        figure.savefig(drawn, format="png", dpi=DENSITY * CSS_PIXELS_PER_INCH, **options)
     plt.close(figure)
     image = Image.open(drawn)
     opacity, image = image.getchannel("A"), image.convert("RGB")
@@ -50,7 +51,7 @@ def figure_png(figure: Figure, caption: str) -> bytes:
     texts.add_itxt("Title", caption)
     texts.add_itxt("Description", alternative)
     packed = io.BytesIO()
-    image.save(packed, format="PNG", optimize=True, pnginfo=texts)
+    image.save(packed, format="PNG", pnginfo=texts)
     return packed.getvalue()
 
 

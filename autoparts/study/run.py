@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from IPython.display import HTML
@@ -54,12 +55,13 @@ class Run:
         The figure is as the functions of `figures` and `drawings` return it, with an alternative text; it is closed.
         One that shows photos, or what is made of them, is left out unless the run shows photos; a line says so.
         """
-        file, png = self.folder / "figures" / f"{name}.png", pictures.figure_png(figure, caption)
+        file = self.folder / "figures" / f"{name}.png"
         if pictures.shows_photos(figure) and not self.show_photos:
+            plt.close(figure)
             file.unlink(missing_ok=True)  # of an execution with photos
             return HTML(f"<p>Left out, since it shows photos: {escape(caption)}</p>")
         with whole_file(file) as path:
-            path.write_bytes(png)
+            path.write_bytes(png := pictures.figure_png(figure, caption))
         return HTML(pictures.figure_html(png, name))
 
     def table(self, name: str, frame: pd.DataFrame, caption: str, best: bool = False) -> HTML:
