@@ -7,6 +7,7 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -30,18 +31,18 @@ def test_environment_and_project_are_in_step():
     assert environment["channels"] == ["conda-forge"] and environment["name"] == PROJECT["name"]
 
 
-def test_what_is_imported_is_declared():
-    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "autoparts").rglob("*.py")]
+@pytest.mark.parametrize(("folder", "extras"), [("autoparts", ("export", "cluster")), ("tests", ("dev",))])
+def test_what_is_imported_is_declared(folder, extras):
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / folder).rglob("*.py")]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
-    tops = (
-        {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"autoparts", "gradio", "pillow_heif"}
-    )
     known = packages_distributions()
+    own = {"autoparts", "tests", *(path.stem for path in (ROOT / "tests").rglob("*"))}
+    tops = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - own - {"gradio", "pillow_heif"}
     distributions = {top: {re.sub(r"[-_.]+", "-", name).lower() for name in known[top]} for top in tops}
-    optional = PROJECT["optional-dependencies"]
-    declared = bounds(PROJECT["dependencies"] + optional["export"] + optional["cluster"]).keys()
+    optional = [each for extra in extras for each in PROJECT["optional-dependencies"][extra]]
+    declared = bounds(PROJECT["dependencies"] + optional).keys()
     assert not {top for top, names in distributions.items() if not names & declared}
 
 

@@ -316,11 +316,9 @@ def test_plain_papermill_works_from_any_folder(tmp_path, make_photos):
 
 
 def test_papermill_refuses_what_the_command_refuses(tmp_path):
-    for given in (["-p", "epoch", "1"], ["-p", "epochs", "ten"]):
-        command = [sys.executable, "-m", "papermill", str(NOTEBOOKS[1]), str(tmp_path / "out.ipynb"), *given]
-        done = subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, check=False)
-        refused = "parameter epochs is 'ten'" if "ten" in given else "this notebook has no parameter 'epoch'"
-        assert done.returncode != 0 and refused in done.stderr, given
+    command = [sys.executable, "-m", "papermill", str(NOTEBOOKS[1]), str(tmp_path / "out.ipynb"), "-p", "epoch", "1"]
+    done = subprocess.run([*command, "--no-progress-bar"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "this notebook has no parameter 'epoch'" in done.stderr
 
 
 def test_a_notebook_without_the_results_it_reads_says_which_one_to_run(tmp_path, monkeypatch, make_photos):
