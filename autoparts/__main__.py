@@ -146,11 +146,11 @@ def _parameters(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    """Read a value as YAML, but 5e-4 as the number it is, and 8:1:1 as text: for YAML that is a number of base 60."""
+    """Read a value as YAML, but 5e-4 as a number, and as texts 8:1:1, which has base 60 for YAML, and nothing."""
     import yaml
 
     try:
-        value = text if ":" in text else yaml.safe_load(text)
+        value = yaml.safe_load(text) if text and ":" not in text else text
     except (yaml.YAMLError, RecursionError):
         raise UserError(f"parameter {name} is {text!r}, which is no YAML value; lists are written [32, 64]") from None
     with suppress(ValueError, TypeError):

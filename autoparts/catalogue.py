@@ -73,7 +73,7 @@ def read_catalogue(
     if not own_split:
         catalogue = catalogue.drop(columns="split", errors="ignore")
     elif missing := " and no ".join(name for name in SPLITS if name not in set(catalogue.get("split", ()))):
-        raise UserError(f"{data}: its own split has no {missing} photos. Leave own_split off to have one drawn.")
+        raise UserError(f"{data}: its own split has no {missing} photos. Have one drawn: -p split new")
     return catalogue.sort_values(["category", "path"], ignore_index=True)
 
 
@@ -225,7 +225,7 @@ def split_catalogue(catalogue: pd.DataFrame, seed: int, shares: tuple[float, flo
         trained = catalogue.loc[catalogue["split"] == "train", "category"]
         if missing := sorted(set(catalogue["category"]) - set(trained)):
             found = f"{missing[0]!r} has no training photo in the data's own split ({len(missing)} such)"
-            raise UserError(f"{found}; leave own_split off to have a split drawn.")
+            raise UserError(f"{found}; have a split drawn: -p split new")
         return catalogue
     unit = catalogue.groupby(["category", "product" if "product" in catalogue else "path"]).ngroup().to_numpy()
     of_unit = catalogue["category"].factorize()[0][np.unique(unit, return_index=True)[1]]  # 0, 0, 1, …: rows are sorted

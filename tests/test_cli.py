@@ -92,6 +92,7 @@ def test_the_last_line_is_the_path_of_the_report(place, monkeypatch, capsys):
     toys = toy_notebooks.Toys(place, monkeypatch, {"01_first": Notebook()})
     toy_notebooks.write(toys.notebooks, "01_first", "assert (count, rate, filters) == (7, 5e-4, [3, 4])")
     values = ["-p", "count", "7", "-p", "rate", "5e-4", "-p", "filters", "[3, 4]"]
+    assert [__main__._value("any", text) for text in ("", "5e-4", "8:1:1", "[3, 4]")] == ["", 5e-4, "8:1:1", [3, 4]]
     command = ["run", "--data", str(toys.photos), "--name", "toy", "--only", "01", *values, "--allow-outside"]
     assert main(command) == 0
     index = toys.folder / "index.html"

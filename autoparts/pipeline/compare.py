@@ -24,8 +24,8 @@ TABLES = {  # which notebooks' parameters decide what stands in them
 }
 FREE = ("seed", "show_photos", "photo", "top")  # parameters that may differ within a mean
 SAID = (
-    "Mean and spread (largest minus smallest) stand below runs of the same photos, split and settings, which differ in "
-    "the seed alone. Other runs stand beside each other only: a mean over them would be of nothing."
+    "Mean and spread (largest minus smallest) stand below runs of the same photos, split, settings, code and versions, "
+    "which differ in the seed alone. Other runs stand beside each other only: a mean over them would be of nothing."
 )
 Facts = dict[str, Any]  # of a run.json
 
@@ -88,12 +88,15 @@ def _differences(runs: dict[str, Facts]) -> pd.DataFrame:
 
 
 def _alike(runs: dict[str, Facts], notebooks: str) -> list[list[str]]:
-    """Group runs by photos, split and all settings of these notebooks."""
-    groups: dict[str, list[str]] = {}
+    """Group runs, one of each seed, by photos, split, all settings of these notebooks, and what they ran with."""
+    groups: dict[str, dict[int, str]] = {}
     for name, facts in runs.items():
         settings = {key: value for key, value in _settings(facts).items() if key[1] in notebooks and key[0] not in FREE}
-        groups.setdefault(json.dumps([facts.get("fingerprint"), sorted(settings.items())]), []).append(name)
-    return [group for group in groups.values() if len(group) > 1]
+        found = {stem: each.get("found") for stem, each in facts["executed"].items() if stem[:2] in notebooks}
+        key = [facts.get(fact) for fact in ("fingerprint", "commit", "versions", "processor")]
+        key = json.dumps([*key, sorted(settings.items()), sorted(found.items())])
+        groups.setdefault(key, {}).setdefault(facts.get("seed"), name)
+    return [[*group.values()] for group in groups.values() if len(group) > 1]
 
 
 def _stacked(frames: dict[str, pd.DataFrame], alike: list[list[str]]) -> pd.DataFrame:

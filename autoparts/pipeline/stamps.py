@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from hashlib import blake2b, file_digest
 from importlib.metadata import version
@@ -105,7 +106,8 @@ def broken(outputs: Mapping[str, str], folder: Path) -> list[str]:
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     """List the files that notebooks have written, each with what is another after it is written again."""
     paths = [path for kind in FOLDERS for path in (folder / kind).rglob("[!.]*") if path.is_file()]
-    states = {path.relative_to(folder).as_posix(): path.stat() for path in paths if ".damaged" not in path.name}
+    own = [path for path in paths if not re.search("[.]damaged|-taught-", path.name)]  # as `teach.taught_file`
+    states = {path.relative_to(folder).as_posix(): path.stat() for path in own}
     return {name: (state.st_ino, state.st_mtime_ns) for name, state in states.items()}
 
 

@@ -26,14 +26,14 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> 
 
 
 def train_in(folder: Path, study: Study, name: str, wanted: Plan) -> Path:
-    """Train in a run folder that is locked: what is wanted are notebooks 1, 6 and 7 with their parameters."""
-    first, (model, values), last = wanted.items()
-    carry_out(dict([first]), study, folder, name)
+    """Train in a run folder that is locked: the first wanted notebook, in place of 6 the model, and then the others."""
+    (first, *_), model = wanted, next(path for path in wanted if path.name.startswith("06"))
+    carry_out({first: wanted[first]}, study, folder, name)
     if (folder / "notebooks" / model.name).exists():
         print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)
     else:
-        make_model(open_run(name, study), values)
-    return carry_out(dict([first, last]), study, folder, name)
+        make_model(open_run(name, study), wanted[model])
+    return carry_out({path: values for path, values in wanted.items() if path != model}, study, folder, name)
 
 
 def make_model(run: Run, values: Mapping[str, Any]) -> None:

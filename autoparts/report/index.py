@@ -6,9 +6,12 @@ is not shown; what is damaged is set aside, with one line on stderr, and the pag
 
 import base64
 import hashlib
+import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,12 +73,13 @@ def _ingredients(folder: Path, jinja: Environment) -> dict[str, Any]:
     notebooks = sorted(path for path in folder.glob("notebooks/[!.]*.ipynb") if path.is_file())
     executed = [path for path in notebooks if not path.name.endswith(".failed.ipynb")]
     failed = {path.name.removesuffix(".failed.ipynb") for path in notebooks if path not in executed}
-    read = partial(_read, _advice(folder.name, executed))
+    again = f"autoparts run --name {folder.name}{_data(folder)}"
+    read = partial(_read, _advice(again, executed))
     results = read(folder.glob("results/[!.]*.json"), read_json)
     old = [name for name, result in results.items() if result.get("version") != RESULTS_VERSION]
     if old:
-        advice = f"make them again: autoparts run --name {folder.name} --restart"
-        _say(f"{folder}: another version of autoparts wrote the results {', '.join(old)}; they are left out. {advice}")
+        told = f"{folder}: another version of autoparts wrote the results {', '.join(old)}; they are left out"
+        _say(f"{told}. Make them again: {again} --restart")
     results = {name: result for name, result in results.items() if name not in old}
     used = [folder / "results" / f"{name}.json" for name in PIECES if name in results]
     strict = jinja.overlay(undefined=StrictUndefined)
@@ -100,13 +104,21 @@ def _table(facts: Path, advice: str) -> Markup:
     return Markup(table_html(*read_table(path, advice)) + link)
 
 
-def _advice(run: str, notebooks: list[Path]) -> dict[str, str]:
+def _data(folder: Path) -> str:
+    """The option that names the photos of a run; none for generated ones, which a command takes by itself."""
+    facts: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError):  # it is read, and damage told, with the other results
+        facts |= json.loads((folder / "results" / "data.json").read_bytes())
+    return "" if facts.get("generated", True) else f" --data {shlex.quote(str(facts.get('data')))}"
+
+
+def _advice(command: str, notebooks: list[Path]) -> dict[str, str]:
     """Say how each notebook, and each figure, table and result that its code saves, is made again; "" is any other."""
     saving = re.compile(r"""(?:\.(?:show|table|save|save_result)\(|\(run,)(?:\\n|[\s",\\'])*([a-z]\w*)\\?["']""")
-    advice = {"": f"autoparts run --name {run}"}
+    advice = {"": command}
     for path in reversed(notebooks):
         made = [path.stem, *saving.findall(path.read_text("utf-8", "replace"))]
-        again = f"run notebook {path.stem} again: autoparts run --only {path.stem[:2]} --name {run}"
+        again = f"run notebook {path.stem} again: {command} --only {path.stem[:2]}"
         advice |= dict.fromkeys(made, again)
     return advice
 

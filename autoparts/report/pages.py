@@ -4,6 +4,7 @@ import getpass
 import re
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -172,13 +173,15 @@ def scrub(html: str, run_folder: Path) -> str:
         tempfile.gettempdir(): TEMPORARY,
         str(Path.home()): "~",
     }
-    literal = "|".join(re.escape(folder) for folder in sorted(shorter, key=len, reverse=True))
-    user = re.escape(getpass.getuser())
-    pattern = re.compile(
+    folders = sorted({*shorter} - {Path.home().anchor}, key=len, reverse=True)  # in a container / may be one's home
+    literal = "|".join(map(re.escape, folders))
+    pattern = (
         rf"(?P<picture>data:[\w/+.-]+;base64,[\w+/=]+)|(?P<folder>{literal})(?![\w-])"
-        rf"|(?:/(?:home|Users)/|[A-Z]:\\+Users\\+)[^/\\\s\"'<>&]+|/{user}(?=/)"
+        r"|(?:/(?:home|Users)/|[A-Z]:\\+Users\\+)[^/\\\s\"'<>&]+"
     )
-    return pattern.sub(lambda match: match["picture"] or shorter.get(match["folder"], "~"), html)
+    with suppress(KeyError, OSError):  # there, a user may have no name
+        pattern += rf"|/{re.escape(getpass.getuser())}(?=/)"
+    return re.sub(pattern, lambda match: match["picture"] or shorter.get(match["folder"], "~"), html)
 
 
 def restored(parameters: Mapping[str, Any]) -> dict[str, Any]:

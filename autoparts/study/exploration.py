@@ -133,7 +133,7 @@ def coverage(catalogue: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"photos": groups.size(), "categories": groups["category"].nunique()})
     table["share"] = table["categories"] / catalogue["category"].nunique()
     if "product" in catalogue:
-        table["products"] = catalogue.drop_duplicates(["category", "product"]).groupby("split").size()
+        table["products"] = catalogue.drop_duplicates(["split", "category", "product"]).groupby("split").size()
     return table.reindex(SPLITS, fill_value=0).rename_axis("split").reset_index()
 
 

@@ -3,6 +3,7 @@
 import ast
 import dis
 import hashlib
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import is_dataclass
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 PLAIN = (bool, int, float, complex, str, bytes, range, type(None), Path, np.generic, torch.device, torch.dtype)
 CONTAINERS = (Mapping, list, tuple, set, frozenset)
+DATACLASS = re.compile("__(init|repr|eq|hash|lt|le|gt|ge|(set|del)attr|replace|[gs]etstate|annotate.*)__")  # adds these
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -101,7 +103,9 @@ def _of_class(value: type) -> list[Any]:
     if root in sys.stdlib_module_names | {"torch", "numpy", "pandas"}:  # covered by versions
         return name
     own, made = vars(value).items(), is_dataclass(value) and "__dataclass_params__" in vars(value)
-    written = {key: each for key, each in own if key[:2] != "__" or (isinstance(each, FunctionType) and not made)}
+    special = {key for key, each in own if key[:2] == "__" and not isinstance(each, FunctionType)}
+    special |= {key for key, _ in own if made and DATACLASS.fullmatch(key)}
+    written = {key: each for key, each in own if key not in special}
     return [*name, written, *value.__bases__]
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import PIL
 import torch
 from IPython.display import HTML
 from matplotlib.figure import Figure
@@ -106,6 +107,7 @@ class Run:
             None if photos.pixels is self.study.photos.pixels else photos.pixels,
             [network, task, *settings.values(), {name: value for name, value in options.items() if name != "say"}],
             [CORE, torch.__version__, torch.get_num_threads(), str(photos.device), models.fast_bfloat16(photos.device)],
+            PIL.__version__,  # another one decodes some pixels otherwise
             *replaced(),
         )
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
@@ -120,7 +122,9 @@ class Run:
         """
         seen = [network.trunk, network.standard, network.architecture["views"]]
         shape, device = photos.pixels.shape, str(photos.device)
-        key = fingerprint(self.study.fingerprint, shape, seen, CORE, torch.__version__, device, *replaced())
+        key = fingerprint(
+            self.study.fingerprint, shape, seen, CORE, torch.__version__, device, PIL.__version__, *replaced()
+        )
         path, rows = self.weights(f"features/{key[:16]}"), torch.cat([*photos.rows.values()])
         with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
             return torch.load(path, weights_only=True)[key]

@@ -108,7 +108,7 @@ class Study:
     def facts(self) -> dict[str, Any]:
         """Return what identifies the study and sums it up: the content of a run folder's `results/data.json`."""
         return {
-            "data": self.data if self.generated else Path(self.data).name,
+            "data": self.data if self.generated else Path(self.data).expanduser().absolute().name,
             "generated": self.generated,
             **{name: getattr(self, name) for name in IDENTITY},
             "source_photos": len(self.source),

@@ -16,15 +16,15 @@ def reports(tmp_path, monkeypatch):
     return tmp_path
 
 
-def make(reports, name, test=0.5, seed=0, fingerprint="f", epochs=10, row_epochs=3, top=5):
+def make(reports, name, test=0.5, seed=0, fingerprint="f", epochs=10, row_epochs=3, top=5, found=None, torch="2"):
     """Write what a comparison reads of a run."""
     parameters = {"seed": seed, "epochs": epochs}
-    executed = {"02_cnn": {"parameters": parameters}, "03_siamese": {"parameters": parameters}}
+    executed = {"02_cnn": {"parameters": parameters, "found": found}, "03_siamese": {"parameters": parameters}}
     executed |= {"06_beyond": {"parameters": {"seed": seed, "row_epochs": row_epochs}}}
     executed |= {"07_find": {"parameters": {"seed": seed, "top": top}}}
     facts = {"name": name, "data": "<b>", "seed": seed, "fingerprint": fingerprint, "executed": executed}
     (reports / name).mkdir()
-    (reports / name / "run.json").write_text(json.dumps(facts | {"versions": {"torch": "2"}}))
+    (reports / name / "run.json").write_text(json.dumps(facts | {"versions": {"torch": torch}}))
     rows = [
         {"model": "CNN", "source": "thesis", "training accuracy": None, "test accuracy": 0.508},
         {"model": "", "source": "this run", "training accuracy": 1.0, "test accuracy": test, "n (test)": 80,
@@ -67,13 +67,16 @@ def test_a_row_of_some_runs_has_no_mean(reports):
     assert runs["only a"] == ["a"] and len(runs["triplets"]) == 4
 
 
-@pytest.mark.parametrize("other", [{"fingerprint": "g"}, {"epochs": 20}])
-def test_other_photos_or_settings_stand_beside_each_other_without_a_mean(reports, other):
-    index = compare([make(reports, "a"), make(reports, "b", seed=1), make(reports, "other", seed=1, **other)])
+OTHERS = [{"fingerprint": "g"}, {"epochs": 20}, {"found": {"precision": "float32"}}, {"torch": "3"}, {"seed": 1}]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_what_differs_in_more_than_the_seed_or_not_even_in_it_has_no_mean(reports, other):
+    index = compare([make(reports, "a"), make(reports, "b", seed=1), make(reports, "other", **{"seed": 2} | other)])
     runs = read(index, "table_5_1")["run"].tolist()
     assert runs == ["thesis", "a", "b", "other", "mean of a, b", "spread of a, b"]
     rows_alike = "mean of a, b, other" in read(index, "table_beyond")["run"].tolist()
-    assert rows_alike == ("epochs" in other)  # which notebook 06 does not have
+    assert rows_alike == bool({"epochs", "found"} & {*other})  # which are not of notebook 06
     assert "a mean over them would be of nothing" in index.read_text()
 
 

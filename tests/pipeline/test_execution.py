@@ -336,3 +336,8 @@ def test_what_is_wrong_after_a_kill_is_named(changes, message):
     """Of the program `python -m tests.tools.kill_runs`."""
     good = kill_runs.Killed("Ctrl-C", 1.0, "02_cnn_baseline", 130, "autoparts: interrupted", 0, [])
     assert kill_runs.wrong(good._replace(**changes)) == message
+
+
+def test_without_git_a_run_knows_no_commit(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert execution._git("rev-parse", "HEAD") is None

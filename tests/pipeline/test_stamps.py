@@ -228,6 +228,13 @@ def test_what_a_notebook_no_longer_writes_is_removed(toys):
     assert (toys.folder / "figures" / "another.png").exists()
 
 
+def test_what_a_finder_is_taught_meanwhile_is_no_notebooks(toys):
+    before = stamps.snapshot(toys.folder)
+    (toys.folder / "models" / "finder-taught-12ab34cd.pt").write_bytes(b"taught")
+    (toys.folder / "models" / "new.pt").write_bytes(b"new")
+    assert {*stamps.snapshot(toys.folder)} - {*before} == {"models/new.pt"}
+
+
 def test_what_is_declared_has_to_be_written(toys):
     path = toys.notebooks / "02_cnn_baseline.ipynb"
     path.write_text(path.read_text().replace("results/cnn.json", "results/ccn.json"))

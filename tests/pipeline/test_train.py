@@ -50,16 +50,18 @@ def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos,
         train(data, "other", {"epochs": 3})
 
 
-def test_a_finders_run_is_repeated_with_the_parameters_of_its_model(carried, make_photos, tmp_path, monkeypatch):
+@pytest.mark.parametrize("more", [(), ("02",)])
+def test_a_finders_run_is_repeated_with_the_parameters_of_its_model(carried, make_photos, tmp_path, monkeypatch, more):
     data, like = str(make_photos(tmp_path / "photos", {"Mirror": 9, "Pump": 9})), tmp_path / "mine" / "run.json"
-    first, model, last = plan(("01", "06", "07"), "own", {"recipe_epochs": 3}).items()
-    executed = {path.stem: {"parameters": values} for path, values in (first, last)}
+    wanted = plan(("01", "06", "07", *more), "own", {"recipe_epochs": 3})
+    first, *others, model, last = wanted.items()
+    executed = {path.stem: {"parameters": values} for path, values in (first, *others, last)}
     like.parent.mkdir()
     facts = {"name": "mine", "versions": {"torch": "2"}, "executed": executed, "model": model[1]}
     like.write_text(json.dumps(opened(data, first[1]).facts() | facts))
     monkeypatch.setattr(repeating, "_compare", lambda old, new, then: carried.append(new.name))
     repeating.repeat(like, data, str(tmp_path / "elsewhere" / "again"))
-    assert [sorted(step) for step in carried[::2]] == [["01"], ["01", "07"]] and carried[1] == model[1]
+    assert [sorted(step) for step in carried[::2]] == [["01"], ["01", *more, "07"]] and carried[1] == model[1]
     assert carried[3] == "again"
 
 

@@ -115,7 +115,7 @@ def test_no_damaged_file_keeps_a_run_from_its_report(names, content, tmp_path, c
         assert ".damaged" in message and "autoparts run" in message
         assert (folder / f"{name}.damaged").exists() and not (folder / name).exists()
         if name.startswith(("figures", "notebooks")):
-            assert "run notebook 03_siamese_contrastive again: autoparts run --only 03 --name tiny" in message
+            assert "run notebook 03_siamese_contrastive again: autoparts run --name tiny --only 03" in message
     render(folder)
     assert ".damaged" not in capsys.readouterr().err
 
@@ -149,3 +149,7 @@ def test_results_of_another_version_are_left_out_with_one_message(tmp_path, caps
     message = capsys.readouterr().err
     assert message.count("\n") == 1 and "cnn, comparison, contrastive" in message and "--name tiny --restart" in message
     assert not html.select(".card, .interactive") and html.select("figure") and (folder / "results/cnn.json").exists()
+    data = folder / "results" / "data.json"
+    data.write_text(json.dumps(json.loads(data.read_text()) | {"generated": False, "data": "my photos"}))
+    render(folder)
+    assert "--name tiny --data 'my photos' --restart" in capsys.readouterr().err

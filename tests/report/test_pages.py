@@ -117,3 +117,15 @@ def test_home_folders_and_users_are_not_named(page, tmp_path):
     assert scrub(f"{tmp_path / 'tiny'}/figures and /data/x", tmp_path / "tiny") == "tiny/figures and /data/x"
     picture = '<img src="data:image/png;base64,AA/home/somebody/AA==">'
     assert scrub(picture, tmp_path) == picture
+
+
+def test_in_a_container_the_home_may_be_everything_and_the_user_nobody(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/")
+    script = "<br/> // a comment, /home/somebody/a.jpg"
+    assert scrub(script, tmp_path) == "<br/> // a comment, ~/a.jpg"
+
+    def nobody():
+        raise KeyError("getpwuid(): uid not found: 1234")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert scrub(script, tmp_path) == "<br/> // a comment, ~/a.jpg"

@@ -95,6 +95,8 @@ def test_coverage_counts_categories_with_photos():
     table = exploration.coverage(catalogue).set_index("split")
     assert table["photos"].tolist() == [4, 1, 3] and table["categories"].tolist() == [3, 1, 2]
     assert table["share"].tolist() == pytest.approx([1, 1 / 3, 2 / 3]) and table["products"].tolist() == [3, 1, 3]
+    one = exploration.coverage(catalogue.assign(category="a", product="1"))  # in all splits, as the data's own has it
+    assert one["products"].tolist() == [1, 1, 1]
     without = exploration.coverage(catalogue.drop(columns="product").head(4))
     assert without["photos"].tolist() == [4, 0, 0] and "products" not in without
 

@@ -132,6 +132,7 @@ CHANGES = [
     (NETWORK, "inputs.flatten", "-inputs.flatten"),
     (NETWORK + "Mine = Mine(2)", "(2)", "(3)"),
     (NETWORK + "Mine = Mine(2)", "**", "*"),
+    ("@dataclass" + CALLED.replace("def __init__(self, n):\n        self.n = n", "n: int") + "loss = C(1)", "*", "+"),
     (CALLED + "loss = C(1)", "C(1)", "C(2)"),
     (CALLED + "loss = C(1)", "*", "+"),
     (CALLED + "loss = C(1).__call__", "*", "+"),

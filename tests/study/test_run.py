@@ -256,11 +256,16 @@ def test_whatever_a_training_is_made_of_makes_another_one(run, options):
     assert fit(run, **options)[1] == (0 if "net" not in options else epochs)  # that network is trained by now
 
 
-CHANGED = {"torch.__version__": "99", "torch.get_num_threads": lambda: 99, "CORE": "other code"}
+CHANGED = {
+    "torch.__version__": "99",
+    "torch.get_num_threads": lambda: 99,
+    "CORE": "other code",
+    "PIL.__version__": "99",
+}
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_torch_the_number_of_threads_and_the_code_of_the_package_make_another_training(run, monkeypatch, name):
+def test_another_library_number_of_threads_or_code_of_the_package_makes_another_training(run, monkeypatch, name):
     fit(run)
     monkeypatch.setattr(f"autoparts.study.run.{name}", CHANGED[name])
     assert fit(run)[1] == 2
