@@ -109,7 +109,11 @@ def _read_folder(root: Path) -> pd.DataFrame:
         return [f for f in found if not (f.is_symlink() and f.resolve() in above)]
 
     folders = {folder: _SPLIT_NAMES.get(folder.name.lower()) for folder in _subfolders(root)}
-    if "train" not in folders.values() or not all(folders.values()) or not any(map(_subfolders, folders)):
+    splits = {folder: split for folder, split in folders.items() if split and _subfolders(folder)}
+    if {"train", "test"} <= {*splits.values()} and (others := [f.name for f in folders if f not in splits]):
+        told = f"beside its splits there is the folder {printable(others[0])!r}"
+        raise UserError(f"{printable(root)}: {told}; move it elsewhere, or name the photos in a CSV")
+    if "train" not in folders.values() or not all(folders.values()) or not splits:
         folders = {root: None}  # they are no splits but categories
     categories = [(_tidy(f.name), f, split) for folder, split in folders.items() for f in _subfolders(folder)]
     rows = [(path, name, split) for name, folder, split in categories for path in _files(folder)]

@@ -104,10 +104,10 @@ def wilson_interval(hits: int, samples: int, confidence: float = 0.95) -> tuple[
 
 
 def accuracies(**hits: Tensor) -> dict[str, float | int]:
-    """Summarise what was judged rightly in each split, such as test=, (M,) bool: `<split>_accuracy`, `n_<split>`."""
+    """Summarise what was judged rightly in each split, such as test=, (M,) 0 to 1: `<split>_accuracy`, `n_<split>`."""
     summary: dict[str, float | int] = {}
     for split, right in hits.items():
-        summary |= {f"{split}_accuracy": int(right.sum()) / len(right), f"n_{split}": len(right)}
+        summary |= {f"{split}_accuracy": float(right.double().mean()), f"n_{split}": len(right)}
     return summary
 
 

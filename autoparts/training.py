@@ -1,9 +1,9 @@
 """One `fit` for every model: history as a DataFrame, a checkpoint after every epoch, resumable to the bit."""
 
-import copy
 import io
 import math
 import time
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,21 +149,18 @@ class _State:
         """Go on from the checkpoint if it is of this training."""
         if path is None or not path.exists():
             return
-        restorers = (self.network.load_state_dict, self.optimiser.load_state_dict, self.generator.set_state)
-        initial = copy.deepcopy((self.network.state_dict(), self.optimiser.state_dict(), self.generator.get_state()))
         try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_tensors(path)
             if state["key"] != key:
                 return
-            self.network.load_state_dict(state["network"])
-            if "optimiser" in state:
-                self.optimiser.load_state_dict(state["optimiser"])
-                self.generator.set_state(state["generator"])
-            self.history, self.best = state["history"], state["best"]
         except Exception:  # a damaged file, or one that holds code; torch raises many kinds
-            for restore, before in zip(restorers, initial, strict=True):
-                restore(before)
             say(f"{path.name} is damaged and was set aside as {set_aside(path).name}; training starts over")
+            return
+        self.network.load_state_dict(state["network"])
+        if "optimiser" in state:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.generator.set_state(state["generator"])
+        self.history, self.best = state["history"], state["best"]
 
 
 def train_epoch(
@@ -180,6 +177,7 @@ def train_epoch(
     """Take one optimiser step per batch, after so many epochs; return the mean of each value over all samples."""
     state.network.train()
     totals: dict[str, Tensor] = {}  # kept on the device, so that no step waits for the processor
+    exact = torch.float32 if photos.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
     samples = 0
     for step, batch in enumerate(batches):
         done = (before + step / len(batches)) / epochs  # share of the whole training
@@ -196,7 +194,7 @@ def train_epoch(
         state.optimiser.step()
         samples += len(values["loss"])
         for name, value in values.items():
-            totals[name] = totals.get(name, 0) + value.detach().sum(dtype=torch.float64)
+            totals[name] = totals.get(name, 0) + value.detach().sum(dtype=exact)
     return {name: float(total) / samples for name, total in totals.items()}
 
 
@@ -216,13 +214,21 @@ def save_tensors(state: Mapping[str, Any], path: Path) -> None:
         temporary.write_bytes(packed.getbuffer())
 
 
+def load_tensors(path: Path) -> dict[str, Any]:
+    """Read a file of `save_tensors` to the CPU, and run nothing in it as code; what is damaged raises many kinds."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():  # which torch does not look at
+            raise ValueError(f"{damaged} is damaged")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Module:
     """Load the last or the best weights of a training into a network; nothing in the file is ever run as code.
 
     That the checkpoint is missing, damaged, of another network, or holds code is told in a UserError.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_tensors(path)
         network.load_state_dict(state["best"]["network"] if best else state["network"])
     except Exception as error:  # torch raises many kinds, with advice to switch its safeguard off
         missing = isinstance(error, FileNotFoundError)

@@ -119,6 +119,15 @@ def test_kaggle_layout(tmp_path, make_photos, valid):
     assert split_catalogue(own, seed=0).equals(own)
 
 
+def test_a_folder_beside_splits_is_told_before_they_become_names(tmp_path, make_photos):
+    for split in ("train", "test"):
+        make_photos(tmp_path / split, {"Pump": 2, "Mirror": 2})
+    assert set(read_catalogue(tmp_path)["category"]) == {"Pump", "Mirror"}
+    make_photos(tmp_path, {"images to predict": 1})
+    with pytest.raises(UserError, match="beside its splits there is the folder 'images to predict'; move it elsewhere"):
+        read_catalogue(tmp_path)
+
+
 def test_own_split_must_be_there_and_whole(tmp_path, make_photos):
     make_photos(tmp_path / "plain", {"A": 1, "train": 1})
     with pytest.raises(UserError, match="no train and no validation and no test"):

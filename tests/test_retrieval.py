@@ -100,17 +100,42 @@ def test_verification_at_its_ends(distances, validation, expected):
 LABELS = torch.tensor([0] * 2 + [1] * 30 + [2] + [3] * 7)
 
 
-def test_a_bootstrap_sample_draws_categories_and_then_their_photos():
+def test_a_bootstrap_sample_draws_whole_categories():
     weights = retrieval.resampled_weights(LABELS, 4000, np.random.default_rng(0))
     assert weights.shape == (4000, 40) and (weights == weights.round()).all() and (weights >= 0).all()
-    sizes = np.bincount(LABELS)
-    drawn = np.stack([weights[:, LABELS.numpy() == c].sum(axis=1) for c in range(4)], axis=1) / sizes
-    assert (drawn == drawn.round()).all()  # a category comes whole, so many times,
+    drawn = weights[:, [0, 2, 32, 33]]
+    assert (weights == drawn[:, LABELS]).all()  # a category comes whole, so many times,
     assert (drawn.sum(axis=1) == 4).all()  # and as many come as there are
     assert drawn.mean(axis=0) == pytest.approx(np.ones(4), abs=0.06)
     assert drawn.var(axis=0) == pytest.approx(np.full(4, 4 * 0.25 * 0.75), abs=0.08)  # binomial
-    assert weights.mean(axis=0) == pytest.approx(np.ones(40), abs=0.15)
-    assert (weights.max(axis=0) > 1).all()  # photos within a category are drawn again too
+
+
+def test_the_interval_of_a_difference_is_as_wide_as_the_difference_varies():
+    """Of models that are right of 95 % of the photos, on 45 categories of 18 photos that are drawn anew each time."""
+    generator, labels = np.random.default_rng(0), torch.arange(45).repeat_interleave(18)
+    weights = retrieval.resampled_weights(labels, 300, generator)
+    hits = generator.random((400, 2, 810)) < 0.95
+    gains = hits[:, 0].astype(np.float32) - hits[:, 1]  # (400, 810)
+    limits = np.array([interval(gain, weights) for gain in gains])
+    assert 3.92 * gains.mean(axis=1).std() == pytest.approx((limits[:, 1] - limits[:, 0]).mean(), rel=0.08)
+    assert 0.91 < ((limits[:, 0] <= 0) & (limits[:, 1] >= 0)).mean() < 0.98
+
+
+def test_a_sample_of_photos_is_drawn_as_often_as_each_of_its_categories():
+    photos = judged(0)[1]
+    weights = retrieval.resampled_weights(photos.labels["test"], 50, np.random.default_rng(0))
+    of = dict(zip(photos.rows["test"].tolist(), weights.T, strict=True))
+    anchor, positive, negative = photos.triplets("test")
+    triplets = retrieval.weights_of((anchor, positive, negative), photos, weights)
+    expected = [of[a] * of[n] for a, n in zip(anchor.tolist(), negative.tolist(), strict=True)]
+    assert np.array_equal(triplets, np.stack(expected, axis=1))
+    left, right, same = photos.pairs("test")
+    pairs = retrieval.weights_of((left, right), photos, weights)[:, same.numpy()]
+    expected = np.stack([of[row] for row in left[same].tolist()], axis=1)
+    kept = expected.sum(axis=1) > 0
+    assert np.allclose(
+        pairs[kept] / pairs[kept].sum(axis=1, keepdims=True), (expected / expected.sum(axis=1, keepdims=True))[kept]
+    )
 
 
 def interval(values, weights):
@@ -134,19 +159,6 @@ def test_the_interval_of_several_trainings_holds_what_they_differ_by():
     low, high = interval(np.repeat(trainings[:, None], 40, axis=1), np.ones((4000, 40)))
     half = 1.96 * trainings.std() / 4**0.5
     assert (low, high) == pytest.approx((0.45 - half, 0.45 + half), abs=0.03)
-
-
-def test_the_interval_of_an_area_is_that_of_scikit_learn_for_every_sample():
-    distances, same = (part.numpy() for part in pairs(3, 60))
-    assert len(np.unique(distances)) == 60
-    unit = np.ones((1, 60), dtype=np.float32)
-    assert retrieval.auc_interval(distances, same, unit) == pytest.approx((roc_auc_score(same, -distances),) * 2)
-    weights = np.random.default_rng(0).integers(0, 4, (200, 60)).astype(np.float32)
-    areas = [roc_auc_score(same, -distances, sample_weight=row) for row in weights]
-    expected = np.quantile(areas, [0.025, 0.975])
-    assert retrieval.auc_interval(distances, same, weights) == pytest.approx(tuple(expected), abs=1e-5)
-    only_similar = np.where(same, 1.0, 0.0).astype(np.float32)[None]  # no area in this sample
-    assert retrieval.auc_interval(distances, same, np.concatenate([only_similar, unit]))[0] > 0.5
 
 
 def judged(seed, noise=1.5, shuffle=0):
@@ -187,8 +199,7 @@ def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
     anchor, positive, negative = vectors[photos.triplets("test")]
     nearer = (anchor - positive).norm(dim=1) < (anchor - negative).norm(dim=1)
     assert scores["ranking"] == pytest.approx(float(nearer.double().mean()))
-    for name in ("precision@1", "MAP@R", "ROC AUC", "ranking"):
-        assert 0 <= scores[f"{name} low"] < scores[name] < scores[f"{name} high"] <= 1
+    assert 0 <= scores["precision@1 low"] < scores["precision@1"] < scores["precision@1 high"] <= 1
     assert retrieval.judge(model, photos, draws=200)[0] == scores
 
 
@@ -215,7 +226,7 @@ def test_similar_and_dissimilar_pairs_keep_their_shares_in_every_sample():
     labels = torch.arange(8).repeat_interleave(5)
     photos = Photos(torch.zeros(40, 2, 2).byte(), {"test": torch.arange(40)}, {"test": labels}, seed=1)
     left, right, same = photos.pairs("test", 400)
-    assert retrieval.accuracy_interval(same, (left, right), photos) == pytest.approx((0.5, 0.5))
+    assert retrieval.accuracy_interval(same, (left, right), photos) == pytest.approx((0.5, 0.5), abs=1e-5)
 
 
 @pytest.mark.parametrize("task", [Naming(), Pairs(), Triplets()])

@@ -272,3 +272,10 @@ def test_triplets_are_judged_with_and_without_the_margin(photos, vectors, kind):
     assert task.chance(photos) is None
     in_order = [("margin", 0.5), ("distance", "squared"), ("draw_by", "photo")]
     assert list(asdict(tasks.Triplets(0.5)).items()) == in_order
+
+
+def test_a_tie_between_positive_and_negative_is_half_right():
+    same = torch.zeros(3, 4)  # a collapsed network
+    columns = [torch.tensor([0]), torch.tensor([1]), torch.tensor([2])]
+    values = tasks.Triplets().values(same, *columns)
+    assert values["ranked"].tolist() == [0.5] and not values["accuracy"].any()

@@ -159,14 +159,12 @@ class Code:
         return (os.system, (f"touch {self.trace}",))
 
 
-def without(name):
-    """What damages a checkpoint by leaving an entry out."""
-    return lambda state, path: torch.save({key: value for key, value in state.items() if key != name}, path)
-
-
-def changed(name, value):
-    """What damages a checkpoint by putting something else in an entry's place."""
-    return lambda state, path: torch.save(state | {name: value}, path)
+def flipped(state, path):
+    """Change one bit of a bias."""
+    content = bytearray(path.read_bytes())
+    weights = next(each for each in state["network"].values() if each.ndim == 1)
+    content[content.index(weights.numpy().tobytes()) + 2] ^= 16
+    path.write_bytes(content)
 
 
 DAMAGES = {
@@ -175,9 +173,8 @@ DAMAGES = {
     "garbage": lambda state, path: path.write_bytes(b"PK\x03\x04" + bytes(range(200))),
     "a list": lambda state, path: torch.save([1, 2], path),
     "code": lambda state, path: torch.save(state | {"history": Code(path.with_name("was-here"))}, path),
-    "another network": changed("network", network(5).state_dict()),
-    "another generator": changed("generator", torch.zeros(3, dtype=torch.uint8)),
-    **{f"without {name}": without(name) for name in ("key", "network", "history", "generator", "best")},
+    "one bit": flipped,
+    "without key": lambda state, path: torch.save({name: state[name] for name in state if name != "key"}, path),
 }
 
 
@@ -187,7 +184,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_trained_anew_from_the_same_weight
     stopped(photos, path, 2)
     DAMAGES[damage](torch.load(path, weights_only=True), path)
     damaged = path.read_bytes()
-    if damage not in ("without key", "without history", "without generator", "without best", "another generator"):
+    if damage != "without key":
         with pytest.raises(UserError, match=r"cnn\.pt cannot be used: it is damaged.*run its notebook again"):
             training.load_weights(network(), path)
     net, fresh, lines = network(), network(), []

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from sklearn.decomposition import PCA
 
-from autoparts import models, retrieval, training
+from autoparts import models, retrieval, tasks, training
 from autoparts.experiments import variants
 from autoparts.experiments.variants import Row
 from autoparts.retrieval import Embedded
@@ -85,15 +85,9 @@ def fair_comparison(seen: Mapping[str, Embedded], photos: Photos, draws: int) ->
         measures, queries[name] = retrieval.judge(model, photos, draws)
         limits = _interval_text(measures["precision@1 low"], measures["precision@1 high"])
         table[name] = {"precision@1": measures["precision@1"], "95 % interval": limits} | measures
-    guessing = {"precision@1": chance(photos), "95 % interval": ""}
+    guessing = {"precision@1": tasks.Naming().chance(photos), "95 % interval": ""}
     table["chance"] = guessing | dict.fromkeys(("ROC AUC", "EER", "accuracy", "ranking"), 0.5)
     return pd.DataFrame(table).T.infer_objects().rename_axis("model"), queries
-
-
-def chance(photos: Photos) -> float:
-    """How often a training photo drawn at random has the name of a test photo."""
-    sizes = photos.labels["train"].bincount().double()
-    return float((sizes[photos.labels["test"]] / sizes.sum()).mean())
 
 
 def _interval_text(low: float, high: float) -> str:
@@ -103,7 +97,7 @@ def _interval_text(low: float, high: float) -> str:
 def softmax_row(logits: Embedded, photos: Photos, draws: int) -> pd.Series:
     """Name test photos by a classifier's largest logit, as a row of `fair_comparison`'s naming measures."""
     truth, outputs = photos.labels["test"], logits.vectors[photos.rows["test"]]  # (M,), (M, categories)
-    hits = outputs.topk(min(5, outputs.shape[1])).indices == truth[:, None]
+    hits = retrieval.smallest(-outputs, min(5, outputs.shape[1])) == truth[:, None]
     right = pd.Series(hits[:, 0].double().numpy())
     low, high = retrieval.accuracy_interval(hits[:, 0], (photos.rows["test"],), photos, draws)
     first = {"precision@1": right.mean(), "95 % interval": _interval_text(low, high), "precision@1 low": low}

@@ -13,7 +13,6 @@ from torch.nn import functional as F
 
 from autoparts import augmentation, evaluation, losses, models, training
 from autoparts.errors import UserError
-from autoparts.experiments import comparison
 from autoparts.experiments.muon import Muon
 from autoparts.retrieval import Embedded
 from autoparts.sampling import Photos
@@ -274,7 +273,7 @@ def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
         "reason": REASON,
         "task": f"naming among {model.photos.categories} parts",
         "metrics": accuracy,
-        "chance": comparison.chance(model.photos),
+        "chance": Naming().chance(model.photos),
         "epochs": len(model.history),
         "architecture": model.network.architecture,
         "history": model.history,

@@ -45,8 +45,7 @@ def held_out(photos: Photos, purpose: str, share: float) -> tuple[Photos, Photos
 
     def mixed(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Take queries from one side, and the threshold's photos from the other."""
-        test = torch.cat([own["validation"], own["test"]])
-        return {"train": own["train"], "validation": other["validation"], "test": test}
+        return {"train": own["train"], "validation": other["validation"], "test": own["test"]}
 
     rows, labels = mixed(hidden.rows, others.rows), mixed(hidden.labels, others.labels)
     return others, replace(photos, rows=rows, labels=labels)

@@ -106,8 +106,8 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
 
 
 def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Photos, seed: int) -> Trial:
-    """Train a row on `photos`, and judge it on `judged`."""
-    started = time.perf_counter()
+    """Train a row on `photos`, and judge it on `judged`: on a share of either's training photos, if the row says so."""
+    started, judged = time.perf_counter(), subsets.share_of(judged, row.share, seed)
     with one_thread(run):
         network, history = train(run, row, settings, photos, seed)
         model = retrieval.embedded(network.to(judged.device), judged, row.task.distance)
@@ -226,9 +226,9 @@ def unseen(
 ) -> pd.DataFrame:
     """Hold a share of the categories out of training, and judge rows on these alone, for several draws of them.
 
-    Their training photos are the gallery, all others the queries; the threshold comes from the other categories. Means
-    over the draws, with the 95 % interval of that of precision@1 by Student's t: two lines per row, `trained on them`
-    no, and yes for a training on all; no line where there are too few categories.
+    Their training photos are the gallery, their test photos the queries; the threshold comes from the other categories.
+    Means over the draws, with the 95 % interval of that of precision@1 by Student's t (none of a single draw): two
+    lines per row, `trained on them` no, and yes for a training on all; no line where there are too few categories.
     """
     draws = [subsets.held_out(photos, f"unseen {place}", share) for place in range(times)]
     try:
@@ -252,7 +252,7 @@ def unseen(
     of_draws = table.astype(float).groupby(level=[0, 1, 2], sort=False).mean()
     groups = of_draws.groupby(level=[0, 1], sort=False)
     means, precision = groups.mean(), groups["precision@1"]
-    reach = precision.sem().fillna(0) * stats.t.ppf(0.975, max(times - 1, 1))
+    reach = precision.sem() * stats.t.ppf(0.975, max(times - 1, 1))
     limits = {"low": (means["precision@1"] - reach).clip(0), "high": (means["precision@1"] + reach).clip(upper=1)}
     table = means.assign(**limits, draws=times)[UNSEEN].reset_index()
     return table.sort_values("variant", kind="stable", ignore_index=True)

@@ -127,7 +127,7 @@ class Run:
         )
         path, rows = self.weights(f"features/{key[:16]}"), torch.cat([*photos.rows.values()])
         with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
-            return torch.load(path, weights_only=True)[key]
+            return training.load_tensors(path)[key]
         blocks = tqdm(rows.split(64), "Features", unit_scale=64, disable=None)
         with torch.inference_mode():
             found = [network.features(models.photo_input(photos.pixels[block])).cpu() for block in blocks]

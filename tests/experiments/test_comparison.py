@@ -129,3 +129,9 @@ def test_a_difference_of_several_trainings_is_as_uncertain_as_they_are_apart(pho
     gain = several.to_numpy().mean() - one.to_numpy().mean()
     assert table.loc["several", "difference"] == pytest.approx(gain)
     assert table.loc["several", "difference low"] < gain < table.loc["several", "difference high"]
+
+
+def test_of_equally_sure_names_the_first_counts_as_it_does_in_table_5_1(photos):
+    outputs = torch.zeros(len(photos.pixels), photos.categories)  # such ties are frequent in bfloat16
+    row = comparison.softmax_row(retrieval.Embedded(outputs), photos, 20)
+    assert row["precision@1"] == pytest.approx(float((photos.labels["test"] == 0).double().mean()))

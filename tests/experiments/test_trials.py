@@ -249,7 +249,8 @@ def test_held_out_categories_are_never_trained_on(run, small, monkeypatch):
             assert known["name"].is_unique and known["label"].is_unique
         assert categories(judged, "validation") == set(run.study.categories) - hidden  # the threshold's
         gallery, queries = (set(judged.rows[split].tolist()) for split in ("train", "test"))
-        assert gallery | queries == set(category.index[category.isin(hidden)]) and not gallery & queries
+        chose = set(small.rows["validation"].tolist())  # the epoch of what is trained on all
+        assert gallery | queries == set(category.index[category.isin(hidden)]) - chose and not gallery & queries
     assert drawn[0] != drawn[1]
 
 
@@ -278,3 +279,12 @@ def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypat
     assert seen == [(3, "recommended", 3, "x"), (4, "recommended-4", 3, "x")] and table["spread"].iloc[2] == 0
     states = saved(run.folder)
     assert len(states) == 4 and all(state["network"]["0.0.weight"].shape[0] == 4 for state in states)
+
+
+def test_a_row_on_fewer_photos_is_looked_up_among_these(run, patterns, monkeypatch):
+    photos, galleries = patterns(*[8] * 4), []
+    judge = retrieval.judge
+    monkeypatch.setattr(retrieval, "judge", lambda model, judged: galleries.append(judged) or judge(model, judged))
+    row = variants.Row("data", "a quarter", network="pixels", share=0.25)
+    trials.try_row(run, row, SETTINGS, photos, photos, 3)
+    assert galleries[0].rows["train"].equal(subsets.share_of(photos, 0.25, 3).rows["train"])

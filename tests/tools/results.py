@@ -59,7 +59,7 @@ def compared(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         f"**{caption}**; its rows are different tasks, their networks trained for "
         f"{' / '.join(map(str, epochs))} epochs:",
         markdown(thesis[TABLE_5_1]),
-        f"**{other}**; intervals are 95 %:",
+        f"**{other}**; intervals are 95 %, of precision@1:",
         markdown(every[EVERY]),
     ]
 
