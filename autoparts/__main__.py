@@ -82,9 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--to", help="folder to write to (default: compare-RUN-RUN under reports/)")
     option = _command("render", _render, "write the HTML of a run again from its executed notebooks")
     option("run", help=RUN_HELP)
-    option(
-        "--pdf", action="store_true", help="print the whole report to its report.pdf, too, by the installed Chromium"
-    )
+    option("--pdf", action="store_true", help="print the whole report to its report.pdf, too, by Chromium")
     option = _command("identify", _identify, "name the parts in photos, with what a run has learned")
     option("photos", nargs="+", metavar="PHOTO", help="a photo, or a folder of them")
     option("--run", default="demo", help=FINDER_HELP)
@@ -208,9 +206,7 @@ def _identify(chosen: argparse.Namespace) -> None:
 
 def _teach(chosen: argparse.Namespace) -> None:
     if chosen.name is None and len(chosen.photos) > 1:
-        raise UserError(
-            "--name is missing: give it with photos, or give one CSV file with the columns path and category"
-        )
+        raise UserError("--name is missing: give it with photos, or give one CSV with the columns path, category")
     from autoparts.finder import teach
     from autoparts.finder.finder import load_finder
 
@@ -253,8 +249,11 @@ def _taught_finder(run: str) -> Path:
     from autoparts.finder.teach import taught_file
 
     made = _finder_file(run)
-    taught = taught_file(made)
-    return taught if taught.is_file() else made
+    if (taught := taught_file(made)).is_file():
+        return taught
+    if others := sorted(made.parent.glob(f"{made.stem}-taught-*{made.suffix}")):
+        print(f"autoparts: {others[-1]} was taught an earlier finder, and is not used: teach this one", file=sys.stderr)
+    return made
 
 
 def _finder_file(run: str) -> Path:

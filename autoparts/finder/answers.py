@@ -3,12 +3,13 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 
 from autoparts.catalogue import printable
 from autoparts.finder.finder import Answer
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what begins with these, a spreadsheet may run
+FORMULA = re.compile(r"[=@]|[+-](?![\d.]+$)")  # what begins so, a spreadsheet may run; a number it only shows
 
 
 def table_rows(path: str, answer: Answer | str, width: int) -> str:
@@ -60,6 +61,6 @@ def csv_line(path: str, answer: Answer | str, top: int) -> str:
 
 def _csv_line(values: Sequence[str]) -> str:
     """Quote values as RFC 4180 does; an apostrophe keeps a text from being a spreadsheet's formula."""
-    safe = [f"'{text}" if text.startswith(FORMULA) else text for text in map(printable, values)]
+    safe = [f"'{text}" if FORMULA.match(text) else text for text in map(printable, values)]
     csv.writer(line := io.StringIO(), lineterminator="").writerow(safe)
     return line.getvalue()

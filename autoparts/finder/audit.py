@@ -5,7 +5,7 @@ import pandas as pd
 import torch
 from cleanlab.filter import find_label_issues
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 from torch.nn import functional as F
@@ -17,22 +17,32 @@ from autoparts.study.backbones import pretrained_weights
 from autoparts.study.run import Run
 
 FOLDS = 5
+FOUND = {"photo": int, "label": int, "likelier": int, "probability": float}
 INVERSE_PENALTY = 10.0  # C of the logistic regression: softer than for naming, for it has to doubt what it was told
 
 
-def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0) -> pd.DataFrame:
+def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.ndarray | None = None) -> pd.DataFrame:
     """Find labels that are probably wrong, by confident learning (Northcutt, Jiang and Chuang 2021).
 
     A logistic regression on (N, D) embeddings names each photo after training on four fifths of the others; a label
-    (N,) int64 is suspicious where that is surer of another one than it usually is of photos with that label. Returns a
-    row for each such photo, the least plausible label first: photo (its place), label, likelier, probability (of the
-    likelier label). Photos of labels with fewer than `FOLDS` photos are neither judged nor learned from.
+    (N,) int64 is suspicious where that is surer of another one than it usually is of photos with that label. Photos of
+    one of the (N,) products are left out together, else those of an article with a wrong name would vouch for it.
+    Returns a row for each suspicious photo, the least plausible label first: photo (its place), label, likelier,
+    probability (of the likelier label). Labels with fewer than `FOLDS` products, or photos where there are none, are
+    neither judged nor learned from.
     """
     truth = labels.numpy()
-    enough = np.flatnonzero(np.bincount(truth)[truth] >= FOLDS)
+    table = pd.DataFrame({"label": truth, "product": range(len(truth)) if products is None else products})
+    enough = np.flatnonzero(table.groupby("label")["product"].transform("nunique") >= FOLDS)
     known, codes = np.unique(truth[enough], return_inverse=True)
+    if len(known) < 2:
+        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FOUND.items()})
+    groups = table.groupby(["label", "product"]).ngroup().to_numpy()[enough]
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=300)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    kind = StratifiedKFold if products is None else StratifiedGroupKFold
+    folds = list(
+        kind(FOLDS, shuffle=True, random_state=seed).split(enough, codes, None if products is None else groups)
+    )
     with threadpool_limits(1, "blas"):  # as in `recommended.fit_head`
         chances = cross_val_predict(model, unit.numpy()[enough], codes, cv=folds, method="predict_proba")
     found = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
@@ -53,8 +63,9 @@ def suspicious_photos(run: Run, network: Recogniser, photos: Photos) -> pd.DataF
         network.load_pretrained(pretrained_weights(backbone))
     features = run.features(network.to(photos.device), photos)[photos.rows["train"]]
     unit = F.normalize(features - features.mean(dim=0), dim=1)
-    found = suspicious_labels(unit, photos.labels["train"].cpu(), run.study.seed)
     train, names = run.study.subset("train"), np.array(run.study.categories, dtype=object)
+    products = train["product"].to_numpy() if "product" in train else None
+    found = suspicious_labels(unit, photos.labels["train"].cpu(), run.study.seed, products)
     suspects = train.iloc[found["photo"]]
     columns = {"photo": below_root(suspects["path"], train["path"]).to_numpy(), "name": names[found["label"]]}
     columns |= {"likelier": names[found["likelier"]], "probability": found["probability"].to_numpy()}

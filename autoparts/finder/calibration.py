@@ -1,6 +1,7 @@
 """How the part finder is made and examined: scores calibrated, unknown parts told apart, the file written."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,10 @@ from autoparts.evaluation import accuracy_by_group
 from autoparts.finder import file
 from autoparts.finder.finder import Finder, nearest_of_each
 from autoparts.models import Recogniser
-from autoparts.photos import PREPARATION_VERSION
 from autoparts.sampling import Photos
 from autoparts.study.pictures import small_jpeg
 from autoparts.study.run import Run
-from autoparts.training import load_weights, save_tensors
+from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
 SHARPEST = 1000.0  # weight in a score, which no photos ask for
@@ -46,32 +46,21 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     threshold lets the share `accept` of the validation photos pass. Returns the file, and the table of `calibrate`,
     whose last row is used.
     """
-    study, train = run.study, photos.pixels[photos.rows["train"].to(photos.device)].cpu()
+    study, rows, labels = run.study, photos.rows, photos.labels["train"].cpu()
+    pixels, features = photos.pixels[rows["train"].to(photos.device)].cpu(), run.features(network, photos)
     with torch.no_grad():
-        unit = network.cpu().unit(run.features(network, photos))
-        gallery, labels = unit[photos.rows["train"]].half(), photos.labels["train"].cpu()
-        seen = unit[photos.rows["validation"]]
-        by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery.float(), labels, photos.categories)
+        unit = network.cpu().unit(features)
+        gallery, seen = unit[rows["train"]].half().float(), unit[rows["validation"]]  # as the file keeps it
+        by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery, labels, photos.categories)
     table = calibrate(by_head, by_photo, photos.labels["validation"].cpu())
     weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
     best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
-    thumbnails = [small_jpeg(pixels, THUMBNAIL) for pixels in train.numpy()]
-    state = {
-        "format": file.FORMAT,
-        "preparation": PREPARATION_VERSION,
-        "size": photos.side,
-        "architecture": network.architecture,
-        "weights": {name: value.cpu().contiguous() for name, value in network.state_dict().items()},
-        "categories": [str(name) for name in study.categories],
-        "gallery": gallery,
-        "labels": labels.clone(),  # of a view, all that it looks at would be saved
-        "thumbnails": torch.frombuffer(bytearray(b"".join(thumbnails)), dtype=torch.uint8),
-        "offsets": torch.tensor([0, *map(len, thumbnails)]).cumsum(dim=0),
-        **weights,
-        "threshold": float(torch.quantile(best, 1 - accept)),
-        "facts": {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"},
-    }
-    save_tensors(state, run.weights("finder"))
+    jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
+    weights |= {"threshold": float(torch.quantile(best, 1 - accept))}
+    facts = {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"}
+    names, offsets = [str(name) for name in study.categories], [0, *accumulate(map(len, jpegs))]
+    finder = Finder(network, names, gallery, labels, b"".join(jpegs), offsets, photos.side, **weights, facts=facts)
+    finder.save(run.weights("finder"))
     return run.weights("finder"), table
 
 

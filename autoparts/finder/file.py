@@ -115,4 +115,7 @@ def _network(categories: int, weights: dict[str, Tensor], **architecture: Any) -
     _expect(all(bool((value >= 0).all()) for value in spread), "its weights have negative variances")
     _expect(bool((weights["standard"][1] != 0).all()), "its weights standardise to nothing")
     network.load_state_dict(weights, assign=True)
+    if any(buffer.is_meta for buffer in network.buffers()):  # of timm's making, and in no file
+        network = Recogniser(categories, **architecture)
+        network.load_state_dict(weights)
     return network.to(memory_format=torch.channels_last).eval().requires_grad_(False)

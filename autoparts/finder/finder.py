@@ -195,7 +195,7 @@ def load_finder(path: str | Path) -> Finder:
         raise UserError(f"{told} is no finder file: it is damaged, of another kind, or holds code") from None
     try:
         network, fields = file.checked(state, path.stat().st_size)
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
         reason = printable(str(error))[:200]
         raise UserError(f"{told} is no usable finder file ({reason}); make it again with notebook 07") from None
     fields |= {"gallery": fields["gallery"].float(), "thumbnails": fields["thumbnails"].numpy().tobytes()}

@@ -167,7 +167,7 @@ def serve(finder: Finder, feedback: Path, host: str, port: int | None, password:
     Raises:
         UserError: if others could reach it without a password, or nothing can listen there.
     """
-    if host != "127.0.0.1" and not password:
+    if host not in ("127.0.0.1", "localhost", "::1") and not password:
         raise UserError(f"--host {host} lets others open the page; give --password, too")
     guard = {}
     if password:
@@ -175,7 +175,7 @@ def serve(finder: Finder, feedback: Path, host: str, port: int | None, password:
         guard = {"auth": right, "auth_message": "Any user name will do."}
     try:
         page = launch(finder, feedback, server_name=host, server_port=port, **guard)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise UserError(f"nothing can listen at {host}, port {port or 'any'}: {error}") from None
     print(f"{page.local_url} names parts; Ctrl+C ends it. Photos that may be kept go to {feedback}", flush=True)
     page.block_thread()

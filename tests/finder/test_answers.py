@@ -46,6 +46,10 @@ def test_a_table_of_csv_has_a_line_for_each_photo_and_no_formula(path, answer, e
     assert line == [*expected, "9.1235", "8.5000", answer.warning, ""]
 
 
+def test_numbers_stay_numbers_in_a_table():
+    assert answers._csv_line(["-0.5123", "+2", "-x", "=1", "@a", "\t=1"]) == "-0.5123,+2,'-x,'=1,'@a,\\t=1"
+
+
 def test_what_cannot_be_read_is_a_line_of_csv_too():
     (line,) = csv.reader([answers.csv_line("a\n.jpg", "no photo", 2)])
     assert line == [r"a\n.jpg", *[""] * 8, "no photo"] and len(line) == len(answers.csv_header(2).split(","))

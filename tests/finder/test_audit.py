@@ -39,6 +39,26 @@ def test_clean_labels_and_rare_ones_are_left_alone(vectors):
     assert len(suspicious_labels(*vectors)) <= 2
 
 
+def test_too_few_photos_are_not_judged(vectors):
+    unit, labels = vectors
+    for few in (labels < 0, labels == 6, labels == 0, (labels == 0) | (labels == 6)):
+        assert suspicious_labels(unit[few], labels[few]).columns.tolist() == [*COLUMNS]
+        assert suspicious_labels(unit[few], labels[few]).empty
+
+
+def test_photos_of_a_product_do_not_vouch_for_each_other():
+    """Two whole products of six bear a wrong name; photos of a product are nearly the same."""
+    generator = torch.Generator().manual_seed(0)
+    products, labels = torch.arange(192) // 4, torch.arange(192) // 24  # 48 products, of 8 names
+    of_products = torch.randn(8, 16, generator=generator)[labels[::4]] + 0.5 * torch.randn(48, 16, generator=generator)
+    unit = F.normalize(of_products[products] + 0.05 * torch.randn(192, 16, generator=generator), dim=1)
+    wrong = labels.clone()
+    wrong[:4], wrong[100:104] = 3, 6
+    found = suspicious_labels(unit, wrong, products=products.numpy())
+    assert {*range(4), *range(100, 104)} <= {*found["photo"]} and len(found) <= 12
+    assert not {*range(4), *range(100, 104)} <= {*suspicious_labels(unit, wrong)["photo"]}
+
+
 def test_suspicious_photos_are_training_photos_of_the_study(study, run, network, colour, monkeypatch):
     found = pd.DataFrame({"photo": [5, 0], "label": [1, 0], "likelier": [2, 3], "probability": [0.9, 0.6]})
     seen = []
@@ -48,7 +68,8 @@ def test_suspicious_photos_are_training_photos_of_the_study(study, run, network,
     assert told["photo"].tolist() == ["/".join(train["path"].iloc[place].split("/")[-2:]) for place in (5, 0)]
     assert told["row"].tolist() == train["row"].iloc[[5, 0]].tolist()
     assert told["name"].tolist() == ["Mirror", "Clutch"] and told["likelier"].tolist() == ["Pump", "Wheel"]
-    assert seen[0].shape == (len(train), 128) and seen[1].equal(colour.labels["train"]) and seen[2] == study.seed
+    assert seen[0].shape == (len(train), 128) and seen[1].equal(colour.labels["train"])
+    assert seen[2:] == [study.seed, None]
 
 
 def test_a_tuned_backbone_is_not_asked_but_the_one_it_began_with(study, run, colour, monkeypatch):

@@ -10,7 +10,10 @@ import pytest
 import torch
 
 import autoparts
+from autoparts import models
 from autoparts.errors import UserError
+from autoparts.finder import file
+from autoparts.finder.finder import embed
 
 pytest_plugins = "finder_files"
 NAN = float("nan")
@@ -91,6 +94,7 @@ def test_damaged_and_other_files_are_refused(path, tmp_path):
         (lambda state: state | {"architecture": state["architecture"] | {"embedding_size": 10**9}}, "widths"),
         (lambda state: state | {"architecture": state["architecture"] | {"filters": [1024] * 7}}, "weights are not"),
         (lambda state: state | {"architecture": 3}, "finder file"),
+        (lambda state: state | {"architecture": state["architecture"] | {"filters": []}}, "finder file"),
         (lambda state: state | {"architecture": state["architecture"] | {"views": [1e9]}}, "views are absurd"),
         (lambda state: state | {"architecture": state["architecture"] | {"views": [1.0] * 10**6}}, "views or channels"),
         (lambda state: state | {"architecture": state["architecture"] | {"channels": 10**9}}, "views or channels"),
@@ -159,3 +163,11 @@ def test_files_that_claim_more_than_they_hold_take_no_memory(path, tmp_path):
     *told, grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     assert len(told) == len(lies) and all("finder file" in line for line in told)
     assert int(grown) < 64  # MiB
+
+
+def test_what_a_backbone_makes_itself_and_keeps_in_no_file_is_made_again():
+    network = models.initialised(0, models.Recogniser, 2, "resnetblur18", 3, views=(1.0,)).eval()
+    assert {name for name, _ in network.named_buffers()} - network.state_dict().keys()  # the filters that blur
+    there = file._network(2, network.state_dict(), **network.architecture)
+    photos = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    assert embed(there, photos).equal(embed(network, photos))

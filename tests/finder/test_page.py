@@ -7,6 +7,7 @@ import shutil
 import socket
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -97,6 +98,16 @@ def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(page.gradio.Blocks, "block_thread", visit)
     page.serve(known, tmp_path, "127.0.0.1", None, "secret")
     assert told == [401, 400, 200, 200]
+    monkeypatch.setattr(page, "launch", lambda *given, **options: launched.append(options["server_name"]) or server)
+    launched, server = [], SimpleNamespace(local_url="http://localhost", block_thread=lambda: None)
+    for here in ("localhost", "::1"):  # which nobody else can reach
+        page.serve(known, tmp_path, here, None, None)
+    assert launched == ["localhost", "::1"]
+
+
+def test_a_port_that_cannot_be_is_told(known, tmp_path):
+    with pytest.raises(UserError, match=r"nothing can listen at 127\.0\.0\.1, port 70000"):
+        page.serve(known, tmp_path, "127.0.0.1", 70_000, None)
 
 
 def test_without_gradio_it_is_told_how_to_get_it(monkeypatch):

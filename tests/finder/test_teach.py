@@ -133,7 +133,10 @@ def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos,
     assert header.startswith("photo,known,name_1") and ",Torque Arm," in line
     assert main(["forget", *run, "--name", "Torque Arm"]) == 0
     assert "Torque Arm" not in autoparts.load_finder(teach.taught_file(path)).categories
-    teach.taught_file(path).unlink()
+    teach.taught_file(path).rename(other := path.with_name("finder-taught-00000000.pt"))  # of a finder of before
+    assert main(["identify", *run, "--csv", str(photos[0])]) == 0
+    assert f"{other} was taught an earlier finder, and is not used" in capsys.readouterr().err
+    other.unlink()
     for wrong, message in (
         (["identify", *run, "--csv", "--json", "a.jpg"], "give one of them"),
         (["teach", *run, "a.jpg", "b.jpg"], "--name is missing"),
