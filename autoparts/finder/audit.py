@@ -37,12 +37,10 @@ def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.
     known, codes = np.unique(truth[enough], return_inverse=True)
     if len(known) < 2:
         return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FOUND.items()})
-    groups = table.groupby(["label", "product"]).ngroup().to_numpy()[enough]
+    groups = None if products is None else table.groupby(["label", "product"]).ngroup().to_numpy()[enough]
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = list(kind(FOLDS, shuffle=True, random_state=seed).split(enough, codes, groups))
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=300)
-    kind = StratifiedKFold if products is None else StratifiedGroupKFold
-    folds = list(
-        kind(FOLDS, shuffle=True, random_state=seed).split(enough, codes, None if products is None else groups)
-    )
     with threadpool_limits(1, "blas"):  # as in `recommended.fit_head`
         chances = cross_val_predict(model, unit.numpy()[enough], codes, cv=folds, method="predict_proba")
     found = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
