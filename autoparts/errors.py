@@ -2,9 +2,12 @@
 
 import errno
 import json
+import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -59,6 +62,27 @@ def whole_file(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """As `whole_file`, for a folder; if another process finishes the same one first, that one stays.
+
+    What killed processes have left of theirs is removed after a day.
+    """
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left_over in path.parent.glob("*.part"):
+            with suppress(FileNotFoundError):  # another process has removed it
+                if time.time() - left_over.stat().st_mtime > 86_400:
+                    shutil.rmtree(left_over, ignore_errors=True)
+        with tempfile.TemporaryDirectory(".part", dir=path.parent, ignore_cleanup_errors=True) as temporary:
+            yield Path(temporary)
+            try:
+                Path(temporary).rename(path)
+            except OSError:
+                if not path.is_dir():
+                    raise
 
 
 def set_aside(path: Path) -> Path:

@@ -3,12 +3,9 @@
 import hashlib
 import io
 import os
-import shutil
 import stat
 import sys
-import tempfile
 import threading
-import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
@@ -23,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from tqdm import tqdm
 
 from autoparts.catalogue import cache_folder, printable
-from autoparts.errors import FailedError, set_aside
+from autoparts.errors import FailedError, set_aside, whole_folder
 
 PREPARATION_VERSION = 1  # part of a cache entry's name: raise it whenever prepared pixels change
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # "JPEG" covers MPO
@@ -191,8 +188,8 @@ def prepare(
 
     Takes a DataFrame with `path` and `category` (photos with an empty one are skipped), and the folder for entries, by
     default `cache_folder()`. So many workers (0: one per core) change no byte. Returns the readable photos sorted by
-    category and path, with pixels in the same order; and the skipped ones. That none is readable, or that the cache
-    cannot be written, is told in a FailedError.
+    category and path, with pixels in the same order; and the skipped ones. That none is readable, or that the disk is
+    full, is told in a FailedError; a cache that cannot be written, in a UserError.
     """
     catalogue = catalogue.sort_values(["category", "path"], ignore_index=True)
     nameless = catalogue[catalogue["category"] == ""].assign(reason="the category's name has no visible character")
@@ -200,14 +197,9 @@ def prepare(
     paths = catalogue["path"].tolist()
     entry = Path(cache or cache_folder()) / _key(paths, size, colour)
     if (found := _load(entry)) is None:
-        try:
-            files = _prepared_in_order(paths, size, colour, workers or os.cpu_count() or 1)
-            _write(
-                entry, tqdm(files, "Photos", len(paths), unit="", disable=not progress or None), shape_of(size, colour)
-            )
-        except OSError as error:
-            why = f"the cache cannot be written ({error.strerror}). Free space or set AUTOPARTS_CACHE to another folder"
-            raise FailedError(f"{entry.parent}: {why}.") from error
+        files = _prepared_in_order(paths, size, colour, workers or os.cpu_count() or 1)
+        bar = tqdm(files, "Photos", len(paths), unit="", disable=not progress or None)
+        _write(entry, bar, shape_of(size, colour))
         found = _load(entry)
     notes, pixels = found
     readable = notes["reason"] == ""
@@ -256,16 +248,11 @@ def _checksum(folder: Path, key: str) -> str:
 
 
 def _write(entry: Path, prepared: Iterable[tuple[bytes, str, str]], shape: tuple[int, ...]) -> None:
-    """Write a stream of prepared photos into a temporary folder, and rename that to the cache entry."""
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    for left_over in entry.parent.glob("*.part"):  # by runs that were killed
-        if left_over.exists() and time.time() - left_over.stat().st_mtime > 86_400:
-            shutil.rmtree(left_over, ignore_errors=True)
+    """Write a stream of prepared photos as a cache entry."""
     header = {"descr": "|u1", "fortran_order": False}
     write_header = np.lib.format.write_array_header_1_0  # leaves room for the first axis to grow
     notes = []
-    with tempfile.TemporaryDirectory(".part", dir=entry.parent, ignore_cleanup_errors=True) as temporary:
-        folder = Path(temporary)
+    with whole_folder(entry) as folder:
         with (folder / "pixels.npy").open("wb") as file:
             write_header(file, header | {"shape": (0, *shape)})
             for pixels, content, reason in prepared:
@@ -278,11 +265,6 @@ def _write(entry: Path, prepared: Iterable[tuple[bytes, str, str]], shape: tuple
         if os.path.lexists(entry) and _load(entry) is None:
             with suppress(FileNotFoundError):  # another run may have done the same
                 print(f"{entry}: damaged; set aside as {set_aside(entry).name}, and made anew", file=sys.stderr)
-        try:
-            folder.rename(entry)
-        except OSError:
-            if not entry.is_dir():  # else another run has finished the same entry first
-                raise
 
 
 def _prepared_in_order(paths: list[str], size: int, colour: bool, workers: int) -> Iterator[tuple[bytes, str, str]]:

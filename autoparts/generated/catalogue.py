@@ -10,10 +10,7 @@ Then give it categories in categories.csv: name, part, excluded word in the name
 import hashlib
 import os
 import re
-import shutil
 import sys
-import tempfile
-import time
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -22,7 +19,7 @@ import pandas as pd
 import PIL
 from tqdm import tqdm
 
-from autoparts.errors import FailedError, UserError, disk_errors, set_aside, whole_file
+from autoparts.errors import FailedError, UserError, disk_errors, set_aside, whole_file, whole_folder
 from autoparts.generated import parts_shaped, parts_stacked
 from autoparts.generated.camera import photograph
 from autoparts.generated.traits import Traits
@@ -97,18 +94,8 @@ def written(scale: str, cache: Path, seed: int = 0, progress: bool = True) -> Pa
         set_aside(manifest.parent)
     if manifest.is_file():
         return manifest
-    with disk_errors(cache):
-        cache.mkdir(parents=True, exist_ok=True)
-        for left_over in cache.glob("*.part"):  # of killed processes
-            if time.time() - left_over.stat().st_mtime > 86_400:
-                shutil.rmtree(left_over, ignore_errors=True)
-        with tempfile.TemporaryDirectory(suffix=".part", dir=cache, ignore_cleanup_errors=True) as folder:
-            _draw(Path(folder), scale, seed, None, progress)
-            try:
-                Path(folder).rename(manifest.parent)
-            except OSError:
-                if not manifest.is_file():  # else another process was faster
-                    raise
+    with whole_folder(manifest.parent) as folder:
+        _draw(folder, scale, seed, None, progress)
     return manifest
 
 
