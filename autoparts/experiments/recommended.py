@@ -28,7 +28,7 @@ LEAST_STEPS = 200  # of tuning: fewer would only disturb what the trunk knows
 INVERSE_PENALTIES = (10.0, 100.0, 1000.0)  # C of the logistic regression
 VIEWS = ((1.0,), (1.25,), (1.0, 1.25))  # by what factors a photo is enlarged before it is looked at
 FIRST_SIDE = 48  # pixels, from scratch; small photos first, which costs a quarter and teaches the coarse shapes
-REASON = "A pretrained network and a linear head on its features, tuned with augmentation where photos are many enough."
+REASON = "A pretrained network and a linear head on its features"
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
     accuracy = {"test_accuracy": by_head["precision@1"], "n_test": int(by_head["queries"]), "test_interval": interval}
     return {
         "title": "Recommended model",
-        "reason": REASON,
+        "reason": f"{REASON}, {'tuned with augmentation' if len(model.history) else 'not tuned in this run'}.",
         "task": f"naming among {model.photos.categories} parts",
         "metrics": accuracy,
         "chance": Naming().chance(model.photos),

@@ -24,7 +24,7 @@ def table_rows(path: str, answer: Answer | str, width: int) -> str:
     elif answer.known:
         rows = [f"{name.confidence:7.1%}  {name.category}" for name in answer.names] + [answer.warning]
     else:
-        compared = f"score {answer.score:.2f}, known parts have {answer.threshold:.2f} or more"
+        compared = f"score {answer.score:.2f}, most known parts have {answer.threshold:.2f} or more"
         likeliest = f"likeliest: {answer.names[0].category}, {compared}"
         rows = [f"nothing like it in the catalogue ({likeliest})", answer.warning]
     rows = [printable(row) for row in rows if row]

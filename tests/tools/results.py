@@ -35,7 +35,8 @@ def results(folder: Path) -> str:
         f"{data['categories']} after cleaning, split {split}, seed {data['seed']}, {data['side']} pixels a side. "
         f"Finished {facts['finished']} on "
         f"{data['processor']}, {facts['threads']} threads, {facts['precision']}, torch {facts['versions']['torch']}, "
-        f"commit {str(facts['commit'])[:10]}; [the report](reports/{folder.name}/index.html), "
+        f"commit {str(facts['commit'])[:10]}{'' if facts.get('clean_tree', True) else ' with uncommitted changes'}; "
+        f"[the report](reports/{folder.name}/index.html), "
         f"[all settings](reports/{folder.name}/run.json). "
         "This text is written by `make results`."
     ]
