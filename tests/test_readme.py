@@ -70,7 +70,7 @@ def here(home, monkeypatch):
     monkeypatch.setattr(execution.stamps, "written", lambda *given: {})  # by notebooks that are not executed
     monkeypatch.setattr(papermill.cli, "execute_notebook", prepare)
     draw, drawn = catalogue.write, catalogue.written
-    monkeypatch.setattr(catalogue, "write", lambda folder, scale, *given, **how: draw(folder, "4x48", *given, **how))
+    monkeypatch.setattr(catalogue, "write", lambda folder, scale, *given, **how: draw(folder, "2x4", *given, **how))
     monkeypatch.setattr(catalogue, "written", lambda scale, cache, **how: drawn("4x48", cache, **how))
     shutil.rmtree(home / "some", ignore_errors=True)  # the README writes to one folder twice
     return home

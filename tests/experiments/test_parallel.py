@@ -18,11 +18,17 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """Give the address of a scheduler with two worker processes."""
+def workers():
+    """A scheduler with two worker processes."""
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as workers:
-        yield workers.scheduler_address
+        yield workers
+
+
+@pytest.fixture(scope="module")
+def cluster(workers):
+    """Its address."""
+    return workers.scheduler_address
 
 
 @pytest.fixture
@@ -51,45 +57,14 @@ def test_a_cluster_gives_the_same_tables_and_keeps_what_is_trained(
 ):
     small = subsets.resized(noise_study.photos, side)
     rows = [variants.BASELINE, variants.PIXELS, variants.PLAIN, replace(variants.BASELINE, name="bits", hamming=True)]
-    settings = replace(SETTINGS, seeds=2)
-    far = trials.compare(replace(opened, cluster=cluster), rows, settings, small).table
-    assert len([*opened.folder.glob("models/beyond/*.pt")]) == 4 and not [*opened.folder.glob("models/jobs-*")]
+    far = trials.compare(replace(opened, cluster=cluster), rows, SETTINGS, small).table
+    assert len([*opened.folder.glob("models/beyond/*.pt")]) == 2 and not [*opened.folder.glob("models/jobs-*")]
     with monkeypatch.context() as patch:
         patch.setattr(torch.Tensor, "backward", None)  # here nothing is left to train
-        here = trials.compare(opened, rows, settings, small).table
+        here = trials.compare(opened, rows, SETTINGS, small).table
     pd.testing.assert_frame_equal(far, here, check_exact=True)
-    anew = trials.compare(open_run(str(tmp_path / "other"), noise_study), rows, settings, small).table
+    anew = trials.compare(open_run(str(tmp_path / "other"), noise_study), rows, SETTINGS, small).table
     pd.testing.assert_frame_equal(far, anew, check_exact=True)
-
-
-def test_workers_that_are_killed_cost_time_only(opened, cluster, tmp_path):
-    def struck(run, number, marks):
-        if number < 2 and not (mark := marks / str(number)).exists():  # both workers at once, and what they hold
-            mark.touch()
-            os.kill(os.getpid(), 9)
-        return number**2
-
-    (tmp_path / "marks").mkdir()
-    jobs = [(replace(opened, cluster=cluster), number, tmp_path / "marks") for number in range(6)]
-    assert [*parallel.side_by_side(struck, jobs, CPU)] == [0, 1, 4, 9, 16, 25]
-    assert len([*(tmp_path / "marks").iterdir()]) == 2
-
-
-def test_a_training_that_kills_every_worker_is_told(opened, cluster):
-    jobs = [(replace(opened, cluster=cluster),)]
-    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*the same command goes on"):
-        [*parallel.side_by_side(lambda run: os.kill(os.getpid(), 9), jobs, CPU)]
-
-
-def test_a_single_worker_trains_too_and_one_that_goes_leaves_a_message(opened, monkeypatch):
-    distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as workers:
-        there = replace(opened, cluster=workers.scheduler_address)
-        assert {os.getpid()}.isdisjoint(parallel.side_by_side(pid, [(there,), (there,)], CPU))
-        workers.scale(0)
-        monkeypatch.setattr(parallel, "PATIENCE", 1)
-        with pytest.raises(FailedError, match="has had no worker for 1 seconds"):
-            [*parallel.side_by_side(pid, [(there,)], CPU)]
 
 
 def test_trainings_of_a_run_that_has_ended_end(opened, cluster, tmp_path):
@@ -142,11 +117,33 @@ def test_what_cannot_be_used_is_refused_in_one_message(opened, cluster, monkeypa
     assert "set device to cpu" in refusal(device=torch.device("cuda"))
 
 
-def test_a_worker_of_several_threads_is_refused(opened):
+@pytest.mark.parametrize(("count", "message"), [(0, "has had no worker for 1 seconds"), (1, "--nthreads 1")])
+def test_a_cluster_that_cannot_train_is_told(opened, monkeypatch, count, message):
     distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(parallel, "PATIENCE", 1)
     options = {"processes": False, "threads_per_worker": 2, "dashboard_address": ":0"}
-    with (
-        distributed.LocalCluster(n_workers=1, **options) as workers,
-        pytest.raises(UserError, match="--nthreads 1"),
-    ):
-        [*parallel.side_by_side(pid, [(replace(opened, cluster=workers.scheduler_address),)], CPU)]
+    with distributed.LocalCluster(n_workers=count, **options) as there, pytest.raises(UserError, match=message):
+        [*parallel.side_by_side(pid, [(replace(opened, cluster=there.scheduler_address),)], CPU)]
+
+
+# At the end, since workers start anew
+
+
+def test_workers_that_are_killed_cost_time_only(opened, cluster, tmp_path):
+    def struck(run, number, marks):
+        if number < 2 and not (mark := marks / str(number)).exists():  # both workers at once, and what they hold
+            mark.touch()
+            os.kill(os.getpid(), 9)
+        return number**2
+
+    (tmp_path / "marks").mkdir()
+    jobs = [(replace(opened, cluster=cluster), number, tmp_path / "marks") for number in range(6)]
+    assert [*parallel.side_by_side(struck, jobs, CPU)] == [0, 1, 4, 9, 16, 25]
+    assert len([*(tmp_path / "marks").iterdir()]) == 2
+
+
+def test_a_training_that_kills_every_worker_is_told(opened, workers, cluster, monkeypatch):
+    monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)  # else four workers are killed, and started anew
+    jobs = [(replace(opened, cluster=cluster),)]
+    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*the same command goes on"):
+        [*parallel.side_by_side(lambda run: os.kill(os.getpid(), 9), jobs, CPU)]

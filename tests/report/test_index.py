@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 from bs4 import BeautifulSoup
@@ -6,13 +7,6 @@ from tools import example_run
 
 from autoparts.errors import UserError
 from autoparts.report.index import render
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = example_run.write(tmp_path_factory.mktemp("reports") / "tiny")
-    render(folder)
-    return folder
 
 
 def page(run, stem="index"):
@@ -103,8 +97,7 @@ OTHER = "tables/table_5_1.json notebooks/03_siamese_contrastive.ipynb"  # which 
 
 @pytest.mark.parametrize("content", [b"", b"garbage \xff\x1b[2J", b"[1]"])
 @pytest.mark.parametrize("names", [ONE.split(), OTHER.split()], ids=["one", "other"])
-def test_no_damaged_file_keeps_a_run_from_its_report(names, content, tmp_path, capsys):
-    folder = example_run.write(tmp_path / "tiny")
+def test_no_damaged_file_keeps_a_run_from_its_report(names, content, folder, capsys):
     for name in names:
         (folder / name).write_bytes(content)
     render(folder)
@@ -121,8 +114,8 @@ def test_no_damaged_file_keeps_a_run_from_its_report(names, content, tmp_path, c
 
 
 @pytest.mark.parametrize("name", ["cnn", "recommended", "threshold", "lookalikes", "finder"])
-def test_a_result_without_its_parts_is_set_aside(name, tmp_path, capsys):
-    folder = example_run.write(tmp_path / "tiny")
+def test_a_result_without_its_parts_is_set_aside(name, folder, capsys):
+    shutil.rmtree(folder / "notebooks")  # whose pages take long
     path = folder / "results" / f"{name}.json"
     whole = json.loads(path.read_text())
     remote = json.dumps(whole).replace("data:image/jpeg;base64,", "https://example.org/")
@@ -134,15 +127,13 @@ def test_a_result_without_its_parts_is_set_aside(name, tmp_path, capsys):
         assert f"{name}.json cannot be shown and was set aside" in capsys.readouterr().err and not path.exists()
 
 
-def test_facts_of_another_kind_are_no_obstacle(tmp_path, capsys):
-    folder = example_run.write(tmp_path / "tiny")
+def test_facts_of_another_kind_are_no_obstacle(folder, capsys):
     facts = {"photos": "many", "versions": [1], "executed": {"01_eda_pca": "x"}, "finished": 3, "seed": [], "commit": 7}
     (folder / "run.json").write_text(json.dumps(facts))
     assert render(folder).exists() and not capsys.readouterr().err
 
 
-def test_results_of_another_version_are_left_out_with_one_message(tmp_path, capsys):
-    folder = example_run.write(tmp_path / "tiny")
+def test_results_of_another_version_are_left_out_with_one_message(folder, capsys):
     for path in folder.glob("results/*.json"):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 1}))
     html = BeautifulSoup(render(folder).read_text("utf-8"), "html.parser")

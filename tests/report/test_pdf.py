@@ -3,20 +3,11 @@ import subprocess
 
 import pytest
 from bs4 import BeautifulSoup
-from tools import example_run
 
 from autoparts.__main__ import main
 from autoparts.report import pdf
-from autoparts.report.index import render
 
 BROWSER = next(filter(None, map(shutil.which, pdf.BROWSERS)), None)
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = example_run.write(tmp_path_factory.mktemp("reports") / "tiny")
-    render(folder)
-    return folder
 
 
 def test_all_pages_are_one_whose_links_stay_within(run):
@@ -34,11 +25,11 @@ def test_all_pages_are_one_whose_links_stay_within(run):
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium found")
-def test_the_report_is_printed_without_the_readers_folders(run, capsys):
-    assert main(["render", str(run), "--pdf"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(run / "report.pdf")
-    printed = (run / "report.pdf").read_bytes()
-    assert printed.startswith(b"%PDF") and str(run.parent).encode() not in printed
+def test_the_report_is_printed_without_the_readers_folders(folder, capsys):
+    assert main(["render", str(folder), "--pdf"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "report.pdf")
+    printed = (folder / "report.pdf").read_bytes()
+    assert printed.startswith(b"%PDF") and str(folder.parent).encode() not in printed
 
 
 def test_without_a_browser_or_a_print_it_is_said(run, monkeypatch, capsys):
