@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pandas as pd
 import pytest
@@ -274,7 +275,7 @@ def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, mon
     profile = notebooks.read_profile("demo") | {"side": int(TINY["side"])}
     opened = poisoned(open_study("synthetic:6x72", split=profile["split"], side=profile["side"], device="cpu"))
     monkeypatch.setattr(runs_room, "open_study", lambda *given, **options: opened)
-    monkeypatch.setattr(runs_room.Run, "show", lambda *given: HTML(""))
+    monkeypatch.setattr(runs_room.Run, "show", lambda run, name, figure, caption: plt.close(figure) or HTML(""))
     first, *rest = code_of(path)
     names = {"display": id}  # which a kernel has among its builtins
     exec(first, names)

@@ -17,7 +17,7 @@ STRANGE = KNOWN._replace(known=False, warning="drawn parts only")
 def test_a_table_has_a_row_for_each_name_of_a_known_part():
     assert answers.table_rows("a/1.jpg", KNOWN, 9) == f"a/1.jpg      91.2%  Brake Disc\n{'':9}     5.0%  {NAMES[1][0]}"
     first, second = answers.table_rows("folder/of/photo.jpg", STRANGE, 9).splitlines()
-    compared = "score 9.12, known parts have 8.50 or more"
+    compared = "score 9.12, most known parts have 8.50 or more"
     assert first == f"…hoto.jpg  nothing like it in the catalogue (likeliest: Brake Disc, {compared})"
     assert second == f"{'':9}  drawn parts only"
     assert answers.table_rows("\x1b[2J", "no\nphoto", 7) == r"\x1b[2J  cannot be read: no\nphoto"
