@@ -122,7 +122,7 @@ def weights_of(columns: Sequence[Tensor], photos: Photos, weights: np.ndarray) -
     products = weights[:, place[columns[0]]]
     for member, column in enumerate(columns[1:], 1):
         other = np.all([labels[member] != earlier for earlier in labels[:member]], axis=0)  # a category of its own
-        products[:, other] *= weights[:, place[column]][:, other]
+        products[:, other] *= weights[:, place[column][other]]
     if len(columns) == 2:
         left, right = labels
         for kind in (left == right, left != right):  # NaN in a sample that has none of a kind

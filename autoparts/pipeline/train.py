@@ -27,7 +27,7 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> 
 
 def train_in(folder: Path, study: Study, name: str, wanted: Plan) -> Path:
     """Train in a run folder that is locked: the first wanted notebook, in place of 6 the model, and then the others."""
-    (first, *_), model = wanted, next(path for path in wanted if path.name.startswith("06"))
+    first, model = next(iter(wanted)), next(path for path in wanted if path.name.startswith("06"))
     carry_out({first: wanted[first]}, study, folder, name)
     if (folder / "notebooks" / model.name).exists():
         print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)

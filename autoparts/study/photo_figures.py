@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
+from autoparts.study.drawings import _canvas as canvas
 from autoparts.study.figures import GREY, WIDTH, beside_photos, plain, told
 
 GAP, LINE = 0.02, 0.12  # inches around a photo, and of a line of its title
@@ -42,9 +43,8 @@ def _wrapped(title: str, longest: int) -> str:
 
 def _sheet(height: float) -> tuple[Figure, Axes]:
     """One empty sheet as wide as the text, in inches from its upper left corner: axes for each photo take seconds."""
-    figure = plt.figure(figsize=(WIDTH, height))
-    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDTH), ylim=(height, 0))
-    axes.set_axis_off()
+    figure, axes = canvas(height, WIDTH, height)
+    axes.invert_yaxis()
     return figure, axes
 
 
