@@ -28,7 +28,6 @@ LEAST_STEPS = 200  # of tuning: fewer would only disturb what the trunk knows
 INVERSE_PENALTIES = (10.0, 100.0, 1000.0)  # C of the logistic regression
 VIEWS = ((1.0,), (1.25,), (1.0, 1.25))  # by what factors a photo is enlarged before it is looked at
 FIRST_SIDE = 48  # pixels, from scratch; small photos first, which costs a quarter and teaches the coarse shapes
-REASON = "A pretrained network and a linear head on its features"
 
 
 @dataclass(frozen=True)
@@ -267,10 +266,12 @@ def judged(run: Run, network: models.Recogniser, photos: Photos, history: pd.Dat
 def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
     """What is saved of the recommended model, given how its head names test photos: `comparison.softmax_row`."""
     interval = [by_head["precision@1 low"], by_head["precision@1 high"]]
+    pretrained = "A pretrained network and a linear head on its features"
+    begun = pretrained if model.network.architecture["backbone"] else "A residual network of our own"
     accuracy = {"test_accuracy": by_head["precision@1"], "n_test": int(by_head["queries"]), "test_interval": interval}
     return {
         "title": "Recommended model",
-        "reason": f"{REASON}, {'tuned with augmentation' if len(model.history) else 'not tuned in this run'}.",
+        "reason": f"{begun}, {'trained with augmentation' if len(model.history) else 'not tuned in this run'}.",
         "task": f"naming among {model.photos.categories} parts",
         "metrics": accuracy,
         "chance": Naming().chance(model.photos),

@@ -83,3 +83,4 @@ def test_the_model_is_saved_as_notebook_6_saves_it(small_study, tmp_path, monkey
     assert run.weights("recommended").is_file() and (result["side"], result["backbone"]) == (32, "")
     assert result["parameters"] == VALUES
     assert 0 < result["chance"] < result["metrics"]["test_interval"][1] and result["epochs"] == 2
+    assert result["reason"] == "A residual network of our own, trained with augmentation."
