@@ -57,7 +57,7 @@ def curves(results: Mapping[str, dict]) -> dict[str, tuple[pd.DataFrame, str]]:
 
 
 def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
-    """See the photos as each model does: raw pixels, 500 principal components, and the trained networks.
+    """See the photos as each model does: raw pixels, at most 500 principal components, and the trained networks.
 
     The plain network's are its logits, the output of its only fully connected layer. Results bear their weights' names.
     """

@@ -93,12 +93,13 @@ def cropped(inputs: Tensor, rows: Tensor, generator: torch.Generator, progress: 
 def train_all(run: Run, epochs: int, scratch_epochs: int, seed: int, **recipe: Any) -> dict[str, Trained]:
     """Make the recommended model, and those that it has to beat; see `train_recommended` for the recipe.
 
-    Returns them by name: from scratch (for so many epochs, unless 0, on the study's grey photos), at once (unless it is
+    Returns them by name: from scratch (for so many epochs, unless 0, on photos of half the side), at once (unless it is
     the recommended one itself, or there is no backbone) and recommended.
     """
     made = {}
     if scratch_epochs and recipe["backbone"]:
-        made["from scratch"] = from_scratch(run, run.study.photos, scratch_epochs, seed, "scratch")
+        small = run.study.prepared(recipe["side"] // 2, recipe["colour"])
+        made["from scratch"] = from_scratch(run, small, scratch_epochs, seed, "scratch")
     made["recommended"] = train_recommended(run, epochs, seed, **recipe)
     if recipe["backbone"] and not made["recommended"].history.empty:
         made["at once"] = at_once(run, made["recommended"].photos, recipe["backbone"], seed)

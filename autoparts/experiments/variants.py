@@ -120,7 +120,7 @@ class Budgeted(Task):
 
 
 def on_components(outputs: int, photos: Photos) -> nn.Module:
-    """Build a network on 500 principal components of training photos, its first layer; that layer is not trained."""
+    """Build a network on up to 500 principal components of training photos: its first layer, which is not trained."""
     pixels = models.photo_input(photos.pixels[photos.rows["train"]]).flatten(1).cpu().numpy()
     pca = PCA(min(500, *pixels.shape), svd_solver="randomized", random_state=0).fit(pixels)
     project = nn.Linear(pixels.shape[1], pca.n_components_).requires_grad_(False)
@@ -180,7 +180,7 @@ ROWS = (
     Row("distance", "cosine distance", Triplets(distance="cosine", margin=0.2)),
     Row("distance", "manhattan distance", Triplets(distance="manhattan", margin=5.0)),
     Row("distance", "Hamming, embedding cut at its medians", hamming=True),
-    Row("input", "500 principal components", network="components"),
+    Row("input", "principal components, at most 500", network="components"),
     AUGMENTED,
     DRAWN_ALIKE,
     Row("augmentation", "small categories augmented, drawn alike", Triplets(draw_by="category"), augmentation="small"),

@@ -24,9 +24,10 @@ INVERSE_PENALTY = 10.0  # C of the logistic regression: softer than for naming, 
 def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.ndarray | None = None) -> pd.DataFrame:
     """Find labels that are probably wrong, by confident learning (Northcutt, Jiang and Chuang 2021).
 
-    A logistic regression on (N, D) embeddings names each photo after training on four fifths of the others; a label
-    (N,) int64 is suspicious where that is surer of another one than it usually is of photos with that label. Photos of
-    one of the (N,) products are left out together, else those of an article with a wrong name would vouch for it.
+    A logistic regression on (N, D) embeddings names each photo after training on four fifths of the others. How often
+    it is surer of another of the (N,) int64 labels than it usually is of that one's photos estimates how many of each
+    label belong to which other; as many are suspicious, those for which the other one speaks most. Photos of one of the
+    (N,) products are left out together, else those of an article with a wrong name would vouch for it.
     Returns a row for each suspicious photo, the least plausible label first: photo (its place), label, likelier,
     probability (of the likelier label). Labels with fewer than `FOLDS` products, or photos where there are none, are
     neither judged nor learned from.

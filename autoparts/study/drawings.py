@@ -30,7 +30,7 @@ def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
         panel.set_title(title, fontsize=9)
         panel.set_axis_off()
     size = f"{len(kernel)} by {len(kernel)}"
-    return told(figure, f"A photo, a {size} kernel, and the feature map, strong where the photo is like it.")
+    return told(figure, f"A photo, a {size} kernel, and the feature map, strong where the photo has its edges.")
 
 
 @beside_photos

@@ -179,7 +179,7 @@ def threshold_curves(curve: pd.DataFrame, thresholds: Mapping[str, float]) -> Fi
     return told(
         figure,
         f"Accuracy peaks at {best['accuracy']:.1%} near the threshold {best['threshold']:.2f}; a larger threshold "
-        "raises recall and lowers precision.",
+        "raises recall and, on the whole, lowers precision.",
     )
 
 

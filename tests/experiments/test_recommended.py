@@ -217,7 +217,8 @@ def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, 
     shares = colours.study.photos.labels["train"].bincount().float()
     assert [task.log_prior.exp().tolist() for task in tasks] == [pytest.approx((shares / shares.sum()).tolist())] * 2
     assert list(recommended.histories(made)) == ["from scratch", "recommended"]
-    assert [model.photos.side for model in made.values()] == [24, 32, 32]
+    assert [model.photos.side for model in made.values()] == [16, 32, 32]
+    assert {model.photos.pixels.shape[-1] for model in made.values()} == {3}  # in colour
     named = made["recommended"].logits.vectors[made["recommended"].photos.rows["validation"]].argmax(dim=1)
     right = named == made["recommended"].photos.labels["validation"]
     assert float(right.double().mean()) == made["recommended"].accuracy

@@ -64,7 +64,7 @@ def test_augmentation_of_small_categories_leaves_the_others_alone(patterns):
 
 def test_principal_components_are_those_of_training_photos_and_stay(run, patterns):
     photos = subsets.share_of(patterns(*[8] * 4), 0.5, 0)
-    network, _ = trials.train(run, ROWS["500 principal components"], SETTINGS, photos, 0)
+    network, _ = trials.train(run, ROWS["principal components, at most 500"], SETTINGS, photos, 0)
     reduced = network[:2](models.photo_input(photos.pixels[photos.rows["train"]])).detach()
     assert reduced.mean(dim=0).abs().max() < 1e-3
     products = reduced.T @ reduced
@@ -108,7 +108,7 @@ def test_a_collapsed_training_is_named():
 
 
 def test_the_same_seed_gives_the_same_table_and_what_is_trained_is_not_trained_again(run, small, tmp_path, monkeypatch):
-    rows = [variants.BASELINE, ROWS["semi-hard triplets"], ROWS["500 principal components"]]
+    rows = [variants.BASELINE, ROWS["semi-hard triplets"], ROWS["principal components, at most 500"]]
     tables, threads = [], torch.get_num_threads()
     for place, each in enumerate((run, Run(tmp_path / "other", run.study)), 1):  # with one thread, and with two
         torch.set_num_threads(place)
@@ -137,7 +137,7 @@ def test_seeds_are_averaged_and_their_spread_is_told(run, small):
 
 
 def test_test_labels_reach_neither_training_nor_threshold(run, small, tmp_path, monkeypatch):
-    names = ("offline triplets", "500 principal components", "small categories augmented, drawn alike")
+    names = ("offline triplets", "principal components, at most 500", "small categories augmented, drawn alike")
     rows = [variants.BASELINE, variants.PLAIN, *(ROWS[name] for name in names)]
     thresholds, weights = {"given": [], "scrambled": []}, {}
 
