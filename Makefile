@@ -16,9 +16,10 @@ report: $(READY)
 serve: $(READY)
 	@.venv/bin/autoparts serve --run "$(NAME)"
 
+# One thread each: two workers with two threads each on two cores mostly wait for each other, at full load.
 test: $(READY)
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
-	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: $(READY)
 	@.venv/bin/jupyter lab --ip=127.0.0.1 --notebook-dir=notebooks

@@ -291,7 +291,7 @@ def _synthesize(chosen: argparse.Namespace) -> None:
 
     if (chosen.categories is None) != (chosen.images is None):
         raise UserError("--categories and --images belong together, such as --categories 50 --images 3000")
-    scale = f"{chosen.categories}x{chosen.images}" if chosen.categories else chosen.scale
+    scale = f"{chosen.categories}x{chosen.images}" if chosen.categories is not None else chosen.scale
     catalogue.write(chosen.folder, scale, chosen.seed)
 
 

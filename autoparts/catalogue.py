@@ -85,9 +85,10 @@ def printable(name: str | Path) -> str:
 
 def below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
     """Return paths printable and without what all of a catalogue's share, so that no report names a home directory."""
-    root = os.path.commonpath([os.path.split(path)[0] for path in catalogue])
+    root = os.path.commonpath([os.path.split(path)[0] for path in catalogue]).replace(os.sep, "/")
     anywhere = root and Path.home().is_relative_to(root)  # photos from all over the disk: name and folder have to do
-    short = ["/".join(path.split("/")[-2:]) if anywhere else path.removeprefix(root + "/") for path in paths]
+    whole = paths.str.replace(os.sep, "/")
+    short = ["/".join(path.split("/")[-2:]) if anywhere else path.removeprefix(root + "/") for path in whole]
     return pd.Series(map(printable, short), paths.index, name=paths.name, dtype=paths.dtype)
 
 
@@ -150,7 +151,8 @@ def _table(file: Path) -> pd.DataFrame:
         with file.open(encoding="utf-8-sig", newline="") as text, warnings.catch_warnings(action="error"):
             separator = max(",;\t", key=text.readline().count)
             text.seek(0)
-            table = pd.read_csv(text, sep=separator, dtype=str, keep_default_na=False, index_col=False).fillna("")
+            options = {"dtype": str, "keep_default_na": False, "index_col": False, "skip_blank_lines": False}
+            table = pd.read_csv(text, sep=separator, **options).fillna("").loc[lambda rows: (rows != "").any(axis=1)]
         table.columns = [str(column).strip().lower() for column in table]
         if not {"path", "category"} <= set(table) or table.columns.has_duplicates or table.empty:
             found = printable(", ".join(table))[:200]
@@ -165,7 +167,7 @@ def _table(file: Path) -> pd.DataFrame:
         raise UserError(f"{printable(file)}: {why}.") from error
 
 
-def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> list[str]:
+def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> pd.Series:
     """Absolute paths of a manifest's rows; refuses rows that lead outside the manifest's folder."""
     _refuse([not path.strip() or not path.isprintable() for path in paths], paths, file, "is not a file name")
 
@@ -175,18 +177,18 @@ def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> list[str]:
     full = [os.path.normpath(here / path) for path in slashed]
     if not allow_outside:
         root = os.path.realpath(here)
-        leads_out = cache(lambda path: os.path.commonpath([root, os.path.realpath(path)]) != root)
+        leads_out = cache(lambda path: not Path(os.path.realpath(path)).is_relative_to(root))
         # Plain names beneath a folder that is inside are inside, so only folders and links are resolved.
         outside = [leads_out(os.path.split(path)[0]) or (Path(path).is_symlink() and leads_out(path)) for path in full]
         _refuse(outside, paths, file, "leads outside the manifest's folder; move it there, or give --allow-outside")
-    return full
+    return pd.Series(full, paths.index)
 
 
 def _refuse(wrong: pd.Series | Sequence[bool], values: pd.Series, file: Path, why: str) -> None:
     """Raise an error that names the first wrong row as a spreadsheet counts it, the header being row 1."""
     if np.any(wrong):
         row = int(np.argmax(wrong))
-        raise UserError(f"{printable(file)}, row {row + 2}: {values.iloc[row][:200]!r} {why}.")
+        raise UserError(f"{printable(file)}, row {values.index[row] + 2}: {values.iloc[row][:200]!r} {why}.")
 
 
 def clean(
@@ -209,7 +211,8 @@ def clean(
     if (kept := len(table) - len(removed)) < 2:
         rules = ", ".join(f"{count} by the rule “{rule}”" for rule, count in removed["rule"].value_counts().items())
         left = f"{kept} of {len(table)} categories left after cleaning (removed: {rules or 'none'}); at least two"
-        raise UserError(f"{left} are needed. Add photos, or set cleaning to auto, word or none.")
+        cure = ", or set cleaning to auto, word or none" if any(matched) else " of more kinds"
+        raise UserError(f"{left} are needed. Add photos{cure}.")
     return catalogue[~catalogue["category"].isin(removed["category"])].reset_index(drop=True), removed
 
 
@@ -259,17 +262,3 @@ def _apportion(sizes: np.ndarray, smallest: int, share: float) -> np.ndarray:
     largest = np.lexsort((-sizes, counts - quota))
     counts[largest[: total - counts.sum()]] += 1
     return counts
-
-
-def size_groups(counts: pd.Series) -> pd.Series:
-    """Put categories into head, middle and tail, each holding about a third of the training photos.
-
-    Groups of equal weight give accuracies of similar precision at any scale. Training photos lie on a line, those of
-    the largest categories first; categories of equal size are one block, and belong to the third of the line that the
-    middle of their block falls into (all are "middle" if all are equal). Takes training photos by category, and
-    returns "head", "middle" or "tail" for each, in the same order.
-    """
-    blocks = counts.groupby(counts).sum().sort_index(ascending=False)
-    middle = (blocks.cumsum() - blocks / 2) / blocks.sum()
-    names = pd.Series(np.select([middle < 1 / 3, middle > 2 / 3], ["head", "tail"], "middle"), index=blocks.index)
-    return counts.map(names).rename("group")

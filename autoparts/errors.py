@@ -77,9 +77,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 if time.time() - left_over.stat().st_mtime > 86_400:
                     shutil.rmtree(left_over, ignore_errors=True)
         with tempfile.TemporaryDirectory(".part", dir=path.parent, ignore_cleanup_errors=True) as temporary:
-            yield Path(temporary)
+            (folder := Path(temporary, path.name)).mkdir()  # which others may read, unlike a temporary one
+            yield folder
             try:
-                Path(temporary).rename(path)
+                folder.rename(path)
             except OSError:
                 if not path.is_dir():
                     raise

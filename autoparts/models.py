@@ -118,13 +118,15 @@ def residual_network(outputs: int, filters: tuple[int, ...] = RESIDUAL_FILTERS) 
 
 
 def timm_trunk(backbone: str) -> nn.Module:
-    """Return timm's network of this name, headless and untrained: (B, 3, S, S) to (B, F). UserError: there is none."""
+    """Return timm's network of this name, headless and untrained: (B, 3, S, S) to (B, F). UserError: none fits."""
     import timm  # seconds that only backbones cost
 
     if not timm.is_model(backbone):
         near = ", ".join(difflib.get_close_matches(backbone, timm.list_models()) or [LITE0])
         raise UserError(f"timm has no model {backbone!r}; near that name, or recommended: {near}")
     trunk = timm.create_model(backbone, num_classes=0)
+    if trunk.pretrained_cfg.get("fixed_input_size"):
+        raise UserError(f"{backbone} takes photos of one size only; take a convolutional network, such as {LITE0}")
     for layer in trunk.modules():
         if isinstance(layer, nn.Conv2d) and 1 < layer.groups == layer.in_channels:
             layer.forward = partial(_depthwise, layer.forward)

@@ -18,6 +18,7 @@ from autoparts.losses import distance, distance_matrix
 from autoparts.sampling import Photos
 
 NAMING = ("precision@1", "recall@5", "recall@10", "R-precision", "MAP@R", "class top-1", "class top-5")
+FEWEST = 10  # categories of which a bootstrap draws some
 
 
 def retrieve(
@@ -63,7 +64,7 @@ def smallest(values: Tensor, count: int) -> Tensor:
     Of equal ones the first place comes first, which `topk` does not promise: the bits of a value and its place become
     one integer, so that no two are equal.
     """
-    bits = values.view(torch.int32)
+    bits = (values + 0.0).view(torch.int32)  # which makes -0.0 equal to 0.0
     keys = (bits ^ ((bits >> 31) & 0x7FFFFFFF)).long() << 32  # the bits of negative floats run the other way
     return (keys | torch.arange(values.shape[1])).topk(count, largest=False).values & 0xFFFFFFFF
 
@@ -97,31 +98,40 @@ def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, valida
     }
 
 
-def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator) -> np.ndarray:
-    """Draw bootstrap weights of M photos: categories are drawn with replacement, each with all of its photos.
+def units(labels: Tensor) -> Tensor:
+    """Number what a bootstrap draws: whole categories, or single photos if there are too few of these. (M,) to (M,).
 
-    So what is drawn is independent; to draw photos within categories as well would count their noise twice (Davison and
-    Hinkley 1997, section 3.8). Takes their (M,) int64 labels, and returns (draws, M) float32: how often each photo is
-    in each sample. The same seed gives all models the same samples, so they can be paired.
+    Categories are independent; to draw photos within them as well would count their noise twice (Davison and Hinkley
+    1997, section 3.8). Of fewer than ten, intervals would be far too narrow: then they are of other photos of these.
     """
     categories, place = labels.unique(return_inverse=True)
-    often = generator.multinomial(len(categories), np.full(len(categories), 1 / len(categories)), size=draws)
-    return often[:, place].astype(np.float32)
+    return place if len(categories) >= FEWEST else torch.arange(len(labels))
+
+
+def resampled_weights(labels: Tensor, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw bootstrap weights of M photos, whose `units` are drawn with replacement.
+
+    Takes their (M,) int64 labels, and returns (draws, M) float32: how often each photo is in each sample. The same seed
+    gives all models the same samples, so they can be paired.
+    """
+    unit = units(labels)
+    count = int(unit.max()) + 1
+    return generator.multinomial(count, np.full(count, 1 / count), size=draws)[:, unit].astype(np.float32)
 
 
 def weights_of(columns: Sequence[Tensor], photos: Photos, weights: np.ndarray) -> np.ndarray:
     """Return the bootstrap weights of samples of several test photos, from those of the photos: (draws, P) float32.
 
     Takes rows of `Photos.pixels`, (P,) int64 for each member, such as left and right; and the test photos' weights.
-    A sample is there as often as each of its categories, multiplied: similar pairs, of one category, as often as that.
-    Similar and dissimilar ones keep their shares of P.
+    A sample is there as often as each of its `units`, multiplied: a similar pair as often as its category, if these are
+    drawn. Similar and dissimilar ones keep their shares of P.
     """
-    place = torch.full((len(photos.pixels),), -1)  # of a photo among the test photos
+    tests, place = photos.labels["test"], torch.full((len(photos.pixels),), -1)  # of a photo among the test photos
     place[photos.rows["test"]] = torch.arange(len(photos.rows["test"]))
-    labels = [photos.labels["test"][place[column]].numpy() for column in columns]
+    labels, unit = ([of[place[column]].numpy() for column in columns] for of in (tests, units(tests)))
     products = weights[:, place[columns[0]]]
     for member, column in enumerate(columns[1:], 1):
-        other = np.all([labels[member] != earlier for earlier in labels[:member]], axis=0)  # a category of its own
+        other = np.all([unit[member] != earlier for earlier in unit[:member]], axis=0)  # a unit of its own
         products[:, other] *= weights[:, place[column][other]]
     if len(columns) == 2:
         left, right = labels
@@ -132,13 +142,13 @@ def weights_of(columns: Sequence[Tensor], photos: Photos, weights: np.ndarray) -
 
 
 def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos, draws: int = 500) -> tuple[float, float]:
-    """Return the 95 % interval of the accuracy on test samples, (P,) bool, by a bootstrap of categories.
+    """Return the 95 % interval of the accuracy on test samples, (P,) bool, by a bootstrap.
 
     Samples that share photos are not independent, so the photos are drawn anew; for the columns see `weights_of`.
     """
     generator = np.random.default_rng(photos.seed)
     weights = weights_of(columns, photos, resampled_weights(photos.labels["test"], draws, generator))
-    return weighted_interval(hits.numpy(), weights, generator)
+    return percentile_interval(resampled_means(hits.numpy(), weights, generator))
 
 
 def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
@@ -156,11 +166,6 @@ def resampled_means(values: np.ndarray, weights: np.ndarray, generator: np.rando
     means = weights @ values.T / np.where(totals > 0, totals, np.nan)[:, None]  # (draws, S)
     often = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=len(means))
     return (means * (often / len(values)).astype(np.float32)).sum(axis=1)
-
-
-def weighted_interval(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> tuple[float, float]:
-    """Return the 95 % percentile interval of `resampled_means`."""
-    return percentile_interval(resampled_means(values, weights, generator))
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ class Photos:
         try:
             return draw(labels, count, self.generator(f"{draw.__name__} {split}"), draw_by)
         except ValueError as error:
-            raise UserError(f"the {split} photos cannot be compared with each other: {error}") from None
+            why = f"the {split} photos cannot be compared with each other: {error}"
+            raise UserError(f"{why}. Add photos, or have more of them set apart: -p split 6/2/2") from None
 
 
 class Groups(NamedTuple):

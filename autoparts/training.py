@@ -86,7 +86,7 @@ def fit(
         the weights change, validation_* with the weights at its end; then its measures, taken at the end too.
 
     Raises:
-        UserError: if the loss becomes NaN or infinite; the checkpoint of the epoch before is kept.
+        UserError: if the loss or a weight becomes NaN or infinite; the checkpoint of the epoch before is kept.
     """
     if epochs < 1 or batch_size < 1 or not learning_rate > 0:
         raise UserError(
@@ -101,10 +101,11 @@ def fit(
         started = time.perf_counter()
         batches = task.batches(photos, batch_size, state.generator)
         means = train_epoch(state, photos, task, batches, epoch - 1, epochs, learning_rate, schedule, augment)
-        if not math.isfinite(means["loss"]):
+        # The loss says nothing of the last step, the weights do.
+        if not (math.isfinite(means["loss"]) and all(each.isfinite().all() for each in network.parameters())):
             raise UserError(
-                f"the training loss became {means['loss']} in epoch {epoch}; likely causes are a learning rate (it is "
-                f"{learning_rate}) or a margin that is too large; "
+                f"the training diverged in epoch {epoch} (loss {means['loss']}); likely causes are a learning rate "
+                f"(it is {learning_rate}) or a margin that is too large; "
                 + (f"the state after epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished")
             )
         row = {"epoch": epoch} | {f"training_{name}": value for name, value in means.items()}
@@ -225,13 +226,15 @@ def load_tensors(path: Path) -> dict[str, Any]:
 def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Module:
     """Load the last or the best weights of a training into a network; nothing in the file is ever run as code.
 
-    That the checkpoint is missing, damaged, of another network, or holds code is told in a UserError.
+    That the checkpoint is missing, unfinished, damaged, of another network, or holds code is told in a UserError.
     """
     try:
-        state = load_tensors(path)
+        if "optimiser" in (state := load_tensors(path)):
+            raise ValueError("the training was interrupted, and what is known of its result is of another one")
         network.load_state_dict(state["best"]["network"] if best else state["network"])
     except Exception as error:  # torch raises many kinds, with advice to switch its safeguard off
         missing = isinstance(error, FileNotFoundError)
-        why = "it is missing" if missing else "it is damaged, of another network, or holds code, which is never run"
+        kinds = "unfinished, damaged, of another network, or holds code, which is never run"
+        why = "it is missing" if missing else f"it is {kinds}"
         raise UserError(f"checkpoint {path.name} cannot be used: {why}; run its notebook again") from None
     return network.eval()

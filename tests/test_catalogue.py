@@ -1,10 +1,12 @@
 """Reading, cleaning and splitting a catalogue, on good and on hostile data."""
 
+import ntpath
 import os
 import shutil
 import sys
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ import pytest
 from samples import draw
 
 from autoparts import catalogue
-from autoparts.catalogue import SPLITS, below_root, clean, printable, read_catalogue, size_groups, split_catalogue
+from autoparts.catalogue import SPLITS, below_root, clean, printable, read_catalogue, split_catalogue
 from autoparts.errors import UserError
 from autoparts.photos import prepare
 
@@ -103,6 +105,10 @@ def test_names_are_shown_without_control_characters_and_no_home_directory(monkey
     monkeypatch.setenv("HOME", "/home/me")
     paths = pd.Series(["/home/me/p/A/1.jpg", "/home/me/p/B/2.jpg"], index=[4, 7])
     assert below_root(paths, paths).to_dict() == {4: "A/1.jpg", 7: "B/2.jpg"}
+    with monkeypatch.context() as windows:
+        windows.setattr(catalogue, "os", SimpleNamespace(path=ntpath, sep="\\"))
+        there = pd.Series([r"C:\Users\me\p\A/1.jpg", r"C:\Users\me\p\B\2.jpg"])
+        assert below_root(there, there).tolist() == ["A/1.jpg", "B/2.jpg"]
     for elsewhere, shown in (("/home/me/q/C/3.jpg", ["A/1.jpg", "B/2.jpg"]), ("/mnt/C/3.jpg", ["A/1.jpg", "B/2.jpg"])):
         assert below_root(paths, pd.concat([paths, pd.Series([elsewhere])])).tolist() == shown
 
@@ -212,6 +218,7 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, 
         ("path,category\na.jpg,A\nb.jpg, \x07\n", "row 3.*empty category"),
         ("path,category\na.jpg,A\nb.jpg\n", "row 3.*empty category"),
         ("path,category\na.jpg,A\n./a.jpg,B\n", "row 3.*twice"),
+        ("path,category\na.jpg,A\n\n,\nb.jpg,\n", "row 5.*empty category"),
         ("path;category\nx/0.jpg;A\nx\\0.jpg;A", "row 3.*twice"),
         ("path;category\n..\\0.jpg;A", "row 2.*leads outside"),
         ("path,category,split\na.jpg,A,train\nb.jpg,A,later\n", "row 3: 'later' is no split"),
@@ -276,7 +283,8 @@ def test_whole_words_and_other_rules(rule, removed):
 
 @pytest.mark.parametrize("sizes", [{"Belt": 3, "Hose": 3}, {"Belt": 3, "Hood": 3}, {"Hood": 1, "Cap": 1}, {}])
 def test_fewer_than_two_categories_left(sizes):
-    with pytest.raises(UserError, match=r"[01] of \d categor.* at least two"):
+    advice = "set cleaning" if "Belt" in sizes else "of more kinds"
+    with pytest.raises(UserError, match=rf"[01] of \d categor.* at least two.*{advice}"):
         clean(names(**sizes))
 
 
@@ -321,12 +329,3 @@ def test_the_split_depends_on_seed_only():
 def test_ten_thousand_categories():
     kept, removed = clean(catalogue_of([2, 3, 4, 10, 1] * 2000))
     assert len(removed) == 2000 and split_catalogue(kept, seed=0)["category"].nunique() == 8000
-
-
-def test_size_groups_hold_a_third_each():
-    groups = size_groups(pd.Series({"a": 30, "b": 20, "c": 10, "d": 5, "e": 5, "f": 5, "g": 15}))
-    assert "".join(group[0] for group in groups) == "hmttttm"
-    assert set(size_groups(pd.Series([7] * 5, index=list("abcde")))) == {"middle"}
-    sizes = pd.Series(TAILS["thesis-like"])
-    photos = sizes.groupby(size_groups(sizes)).sum() / sizes.sum()
-    assert photos[["head", "middle", "tail"]].between(0.25, 0.42).all()

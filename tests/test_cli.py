@@ -84,6 +84,7 @@ def test_what_is_not_there_is_told(place, capsys):
 def test_a_catalogue_is_written_and_half_a_scale_refused(place, capsys):
     command = ["synthesize", str(place / "photos"), "--categories", "2"]
     assert "--images" in refused(capsys, *command) and not (place / "photos").exists()
+    assert "at least two" in refused(capsys, *command[:-1], "0", "--images", "6")
     assert main([*command, "--images", "6", "--seed", "1"]) == 0
     assert len(list((place / "photos").rglob("*.jpg"))) == 6
 

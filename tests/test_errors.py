@@ -5,7 +5,16 @@ import os
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
-from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
+from autoparts.errors import (
+    FailedError,
+    UserError,
+    disk_errors,
+    read_json,
+    read_json_or_empty,
+    set_aside,
+    whole_file,
+    whole_folder,
+)
 
 
 def test_a_notebook_shows_the_message_alone(capsys):
@@ -23,6 +32,16 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         unfinished.write_text("half")
         raise RuntimeError
     assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole_and_others_may_read_it(tmp_path):
+    with whole_folder(tmp_path / "entry") as unfinished:
+        (unfinished / "file").touch()
+        assert not (tmp_path / "entry").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["entry", "file"]
+    (tmp_path / "ordinary").mkdir()
+    modes = [(tmp_path / name).stat().st_mode for name in ("entry", "ordinary")]
+    assert modes[0] == modes[1]
 
 
 @pytest.mark.parametrize(

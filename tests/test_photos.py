@@ -204,7 +204,7 @@ def test_bad_files_are_skipped_with_a_reason(tmp_path, make_photos):
     folder = make_photos(tmp_path, {"A": 2, "B": 1}) / "A"
     whole = (folder / "0.jpg").read_bytes()
     expected = {
-        "bomb.png": (bomb(20_000, 20_000), "exceeds limit"),
+        "bomb.png": (bomb(20_000, 20_000), "400,000,000 pixels, more than the limit"),
         "bomb2.png": (bomb(10_000, 10_000), "100,000,000 pixels, more than the limit"),
         "cut.jpg": (whole[:-60], "truncated"),
         "empty.jpg": (b"", "empty file"),

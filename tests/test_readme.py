@@ -1,7 +1,7 @@
 """Every command of the README, run as it is written, in a home with a few generated photos.
 
 Long ones are run without their longest part alone: of `make` the recipe is read and its `autoparts` command run,
-notebooks get their parameters but their cells are not executed, and the generated catalogue is written small.
+notebooks get their parameters but are neither executed nor rendered, and the generated catalogue is written small.
 """
 
 import os
@@ -67,6 +67,7 @@ def here(home, monkeypatch):
 
     monkeypatch.setattr(kernels, "started", lambda path: nullcontext(kernels.Kernel(None, {})))
     monkeypatch.setattr(execution, "_execute", lambda path, output, values, *given: prepare(path, output, values))
+    monkeypatch.setattr(execution, "render", lambda folder: folder)
     monkeypatch.setattr(execution.stamps, "written", lambda *given: {})  # by notebooks that are not executed
     monkeypatch.setattr(papermill.cli, "execute_notebook", prepare)
     draw, drawn = catalogue.write, catalogue.written

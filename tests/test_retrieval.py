@@ -57,7 +57,7 @@ def test_naming_is_that_of_a_loop_whatever_the_block(kind):
 def test_the_smallest_come_in_order_and_equal_ones_by_place(count):
     values = torch.randn(20, 300, generator=seeded(0))
     values[:, 50:60] = values[:, 40:50]
-    values[0] = 0
+    values[0], values[0, :30] = 0, -0.0
     assert retrieval.smallest(values, count).equal(values.sort(dim=1, stable=True).indices[:, :count])
 
 
@@ -100,7 +100,21 @@ def test_verification_at_its_ends(distances, validation, expected):
 LABELS = torch.tensor([0] * 2 + [1] * 30 + [2] + [3] * 7)
 
 
-def test_a_bootstrap_sample_draws_whole_categories():
+def test_of_few_categories_photos_are_drawn():
+    weights = retrieval.resampled_weights(LABELS, 4000, np.random.default_rng(0))
+    assert (weights.sum(axis=1) == 40).all() and weights.var(axis=0) == pytest.approx(np.ones(40), abs=0.15)
+    labels = torch.tensor([0] * 10 + [1] * 10)
+    photos = Photos(torch.zeros(20, 2, 2).byte(), {"test": torch.arange(20)}, {"test": labels}, seed=1)
+    right = torch.arange(20) % 10 < 8  # of both names as many: whole names would never differ
+    low, high = retrieval.accuracy_interval(right, [torch.arange(20)], photos)
+    assert low == pytest.approx(0.8 - 1.96 * 0.4 / 20**0.5, abs=0.05) and 0.9 <= high <= 1
+    left, other, _ = photos.pairs("test")
+    low, high = retrieval.accuracy_interval(right[left], (left, other), photos)
+    assert high - low > 0.2
+
+
+def test_a_bootstrap_sample_draws_whole_categories(monkeypatch):
+    monkeypatch.setattr(retrieval, "FEWEST", 4)
     weights = retrieval.resampled_weights(LABELS, 4000, np.random.default_rng(0))
     assert weights.shape == (4000, 40) and (weights == weights.round()).all() and (weights >= 0).all()
     drawn = weights[:, [0, 2, 32, 33]]
@@ -121,17 +135,21 @@ def test_the_interval_of_a_difference_is_as_wide_as_the_difference_varies():
     assert 0.91 < ((limits[:, 0] <= 0) & (limits[:, 1] >= 0)).mean() < 0.98
 
 
-def test_a_sample_of_photos_is_drawn_as_often_as_each_of_its_categories():
+@pytest.mark.parametrize("fewest", [2, 1000])
+def test_a_sample_of_photos_is_drawn_as_often_as_each_of_its_categories_or_photos(monkeypatch, fewest):
+    monkeypatch.setattr(retrieval, "FEWEST", fewest)
     photos = judged(0)[1]
     weights = retrieval.resampled_weights(photos.labels["test"], 50, np.random.default_rng(0))
     of = dict(zip(photos.rows["test"].tolist(), weights.T, strict=True))
     anchor, positive, negative = photos.triplets("test")
     triplets = retrieval.weights_of((anchor, positive, negative), photos, weights)
-    expected = [of[a] * of[n] for a, n in zip(anchor.tolist(), negative.tolist(), strict=True)]
+    within = [1 if fewest == 2 else of[p] for p in positive.tolist()]  # a category of its own only the negative has
+    expected = [of[a] * p * of[n] for a, p, n in zip(anchor.tolist(), within, negative.tolist(), strict=True)]
     assert np.array_equal(triplets, np.stack(expected, axis=1))
     left, right, same = photos.pairs("test")
     pairs = retrieval.weights_of((left, right), photos, weights)[:, same.numpy()]
-    expected = np.stack([of[row] for row in left[same].tolist()], axis=1)
+    beside = [1 if fewest == 2 else of[row] for row in right[same].tolist()]
+    expected = np.stack([of[row] * other for row, other in zip(left[same].tolist(), beside, strict=True)], axis=1)
     kept = expected.sum(axis=1) > 0
     assert np.allclose(
         pairs[kept] / pairs[kept].sum(axis=1, keepdims=True), (expected / expected.sum(axis=1, keepdims=True))[kept]
@@ -139,7 +157,7 @@ def test_a_sample_of_photos_is_drawn_as_often_as_each_of_its_categories():
 
 
 def interval(values, weights):
-    return retrieval.weighted_interval(values, weights, np.random.default_rng(2))
+    return retrieval.percentile_interval(retrieval.resampled_means(values, weights, np.random.default_rng(2)))
 
 
 def test_the_interval_of_a_mean():

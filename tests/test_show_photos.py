@@ -16,7 +16,7 @@ from autoparts.report.index import render
 from autoparts.study import run as runs
 from autoparts.study.study import open_study
 
-TINY = {"data": "synthetic:4x48", "name": "hidden", "device": "cpu", "show_photos": False}
+TINY = {"data": "synthetic:4x48", "name": "hidden", "device": "cpu", "side": 40, "show_photos": False}
 TINY |= {"epochs": 1, "bootstrap": 20, "threshold_pairs": 40, "top": 3}
 OF_PHOTOS = {  # what each notebook leaves out, on generated photos that nothing is cleaned from
     "01": "contact_sheet four_photos preparation fig_3_6",
@@ -54,7 +54,7 @@ def pages(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         reports = tmp_path_factory.mktemp("reports")
         patch.setenv("AUTOPARTS_REPORTS", str(reports))
-        study = open_study(TINY["data"], device="cpu")
+        study = open_study(TINY["data"], device="cpu", side=TINY["side"])
         patch.setattr(runs, "open_study", lambda *given, **options: study)
         photos = study.prepared(32)
         network = initialised(0, Recogniser, len(study.categories), channels=3).eval()

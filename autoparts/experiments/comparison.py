@@ -64,7 +64,7 @@ def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
     photos = run.study.photos
     raw = retrieval.embedded(torch.nn.Flatten(), photos)
     train, rows = raw.vectors[photos.rows["train"]], torch.cat([*photos.rows.values()])
-    pca = PCA(min(500, *train.shape), svd_solver="randomized", random_state=run.study.seed).fit(train.numpy())
+    pca = PCA(min(500, *train.shape), svd_solver="randomized", random_state=run.study.seed % 2**32).fit(train.numpy())
     reduced = torch.from_numpy(pca.transform(raw.vectors[rows].numpy()))
     components = retrieval.placed(reduced, rows, len(photos.pixels))
     seen = {"raw pixels": raw, f"{pca.n_components_} principal components": components}

@@ -15,8 +15,9 @@ def resized(photos: Photos, side: int) -> Photos:
     """Return the same photos at another size in pixels, each new pixel the mean of what it covers."""
     if side == photos.side:
         return photos
-    blocks = [F.interpolate(block[:, None].float(), (side, side), mode="area") for block in photos.pixels.split(1024)]
-    return replace(photos, pixels=torch.cat([block[:, 0].round().byte() for block in blocks]))
+    blocks = photos.pixels.cpu()[:, None].split(1024)  # Apple's GPUs only know sides that divide each other
+    pixels = [F.interpolate(block.float(), (side, side), mode="area")[:, 0].round().byte() for block in blocks]
+    return replace(photos, pixels=torch.cat(pixels).to(photos.device))
 
 
 def only(photos: Photos, categories: Tensor) -> Photos:

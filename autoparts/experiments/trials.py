@@ -166,7 +166,8 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
             histories[row.name] = sum(trial.history for trial in trials) / len(trials)
             facts |= {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
         hits, of_queries = queries[row.name].to_numpy().T, weights[:, queries[row.name].index]  # (seeds, M), (draws, M)
-        low, high = retrieval.weighted_interval(hits, of_queries, generator)
+        means = retrieval.resampled_means(hits, of_queries, generator)
+        low, high = retrieval.percentile_interval(means)
         facts |= _summary(trials, histories.get(row.name))
         table.append(facts | {"precision@1 low": low, "precision@1 high": high})
     return Comparison(pd.DataFrame(table), queries, histories)
@@ -230,7 +231,10 @@ def unseen(
     Means over the draws, with the 95 % interval of that of precision@1 by Student's t (none of a single draw): two
     lines per row, `trained on them` no, and yes for a training on all; no line where there are too few categories.
     """
-    draws = [subsets.held_out(photos, f"unseen {place}", share) for place in range(times)]
+    held_out = (subsets.held_out(photos, f"unseen {place}", share) for place in range(times))
+    # Of few categories the same may be drawn again, which would be trained and counted twice.
+    draws = [*{tuple(judged.rows["train"].tolist()): (others, judged) for others, judged in held_out}.values()]
+    times = len(draws)
     try:
         for _, judged in draws:
             judged.pairs("validation"), judged.pairs("test")

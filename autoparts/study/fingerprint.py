@@ -6,6 +6,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from functools import cache, partial
 from importlib import import_module
@@ -69,8 +70,10 @@ def _contents(value: Any) -> list[Any]:
     for kind, contents in CONTENTS.items():
         if isinstance(value, kind):
             return contents(value)
-    if hasattr(value, "__dict__") and type(value).__module__ != "builtins":
-        return [type(value), vars(value)]
+    if type(value).__module__ != "builtins" or not callable(value):
+        with suppress(TypeError):  # as pickle takes it apart, so that also slots count, and what is kept in C
+            made = value.__reduce_ex__(4)
+            return [type(value), *([made] if isinstance(made, str) else made[1:3])]
     return [getattr(value, "__module__", ""), getattr(value, "__qualname__", type(value).__qualname__)]
 
 
@@ -119,6 +122,7 @@ CONTENTS = {  # by kind; the first that a value is of counts
     set | frozenset: lambda value: sorted(value, key=repr),
     list | tuple: list,
     partial: lambda value: [value.func, value.args, value.keywords],
+    re.Pattern: lambda value: [value.pattern, value.flags],
     property: lambda value: [value.fget, value.fset, value.fdel],
     MethodType | staticmethod | classmethod: lambda value: [value.__func__, getattr(value, "__self__", None)],
     CodeType: _of_code,
@@ -165,4 +169,6 @@ CORE_AS_MADE = _core()
 def replaced() -> list[tuple[tuple[str, ...], Any]]:
     """Return names and values of what a notebook has put in place of the core's own; other processes lack them."""
     now = _core()
-    return [(name, now.get(name)) for name, value in CORE_AS_MADE.items() if now.get(name) is not value]
+    changed = [name for name, value in CORE_AS_MADE.items() if now.get(name) is not value]
+    before = [name for name, value in now.items() if getattr(value, "__module__", "") == "__main__"]  # it was imported
+    return [(name, now.get(name)) for name in dict.fromkeys(changed + before)]

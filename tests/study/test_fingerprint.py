@@ -1,11 +1,13 @@
 import copy
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -26,6 +28,11 @@ def of(source, name, **names):
     return fingerprint(cell(source, **names)[name])
 
 
+@dataclass(frozen=True, slots=True)
+class Slots:
+    margin: float
+
+
 def test_equal_values_have_equal_fingerprints_and_others_have_not():
     values = [
         0, 1, True, 1.0, "1", b"1", None, [1], (1,), {"a": 1}, {"a": 2}, {"b": 1}, [], [[]], [[], []], [1, [2]],
@@ -36,6 +43,8 @@ def test_equal_values_have_equal_fingerprints_and_others_have_not():
         tasks.Triplets(distance="euclidean"), tasks.Grouped(), tasks.Grouped(each=5), tasks.Grouped("all pairs"),
         tasks.Grouped("all pairs", margin=0.5), tasks.Naming(), training.adam, muon.Muon, training.constant,
         training.one_cycle, partial(training.one_cycle, warm_up=0.1), partial(training.one_cycle, warm_up=0.2),
+        pd.Series([1, 2]), pd.Series([1, 3]), pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2]}), slice(1), slice(2),
+        Slots(1.0), Slots(2.0), re.compile("a"), re.compile("b"),
     ]  # fmt: skip
     found = [fingerprint(value) for value in values]
     assert len(set(found)) == len(values)

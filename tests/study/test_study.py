@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -15,7 +16,7 @@ from autoparts import models
 from autoparts.errors import UserError
 from autoparts.photos import decode, prepare_photo
 from autoparts.study import study as studies
-from autoparts.study.study import SHARED, open_study
+from autoparts.study.study import SHARED, open_study, size_groups
 
 SPLITS = ("train", "validation", "test")
 
@@ -237,3 +238,12 @@ def test_networks_compute_with_the_threads_of_the_study_opened_last(small_folder
         torch.set_num_threads(before)
     with pytest.raises(UserError, match="threads is -1; expected a number from 0 to 1024"):
         opened(small_folder, threads=-1)
+
+
+def test_size_groups_hold_a_third_each():
+    groups = size_groups(pd.Series({"a": 30, "b": 20, "c": 10, "d": 5, "e": 5, "f": 5, "g": 15}))
+    assert "".join(group[0] for group in groups) == "hmttttm"
+    assert set(size_groups(pd.Series([7] * 5, index=list("abcde")))) == {"middle"}
+    sizes = pd.Series([952, 920, 761, 741, 557, *np.geomspace(178, 30, 25), *np.linspace(60, 2, 322)]).astype(int)
+    photos = sizes.groupby(size_groups(sizes)).sum() / sizes.sum()
+    assert photos[["head", "middle", "tail"]].between(0.25, 0.42).all()
