@@ -21,6 +21,7 @@ FINDER_HELP = "run folder under reports/, or the path of one or of its finder"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 well, 1 failed, 2 wrong input, 130 interrupted."""
     chosen = _parser().parse_args(arguments)
+    getattr(sys.stdout, "reconfigure", dict)(errors="backslashreplace")  # a pipe on Windows does not know all letters
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
@@ -205,7 +206,7 @@ def _identify(chosen: argparse.Namespace) -> None:
 
 
 def _teach(chosen: argparse.Namespace) -> None:
-    if chosen.name is None and len(chosen.photos) > 1:
+    if chosen.name is None and (len(chosen.photos) > 1 or chosen.photos[0].lower().endswith((".jpg", ".jpeg", ".png"))):
         raise UserError("--name is missing: give it with photos, or give one CSV with the columns path, category")
     from autoparts.finder import teach
     from autoparts.finder.finder import load_finder
@@ -230,7 +231,7 @@ def _keep(finder: Any, run: str) -> None:
 
     made = _finder_file(run)
     finder.save(taught := taught_file(made))
-    print(f"{finder!r} is kept as {taught}; {made.name} stays as it was")
+    print(f"{finder!r} is kept as {taught}" + (f"; {made.name} stays as it was" if made != taught else ""))
 
 
 def _export(chosen: argparse.Namespace) -> None:
@@ -238,7 +239,7 @@ def _export(chosen: argparse.Namespace) -> None:
     from autoparts.finder.finder import load_finder
 
     file = _taught_finder(chosen.run)
-    target = Path(chosen.onnx) if chosen.onnx else file.with_suffix(".onnx")
+    target = Path(chosen.onnx).expanduser() if chosen.onnx else file.with_suffix(".onnx")
     differences = to_onnx(load_finder(file), target)
     told = " and ".join(f"{name} at most {difference:.1g}" for name, difference in differences.items())
     print(f"{target}: it differs from torch in {told}")
@@ -258,7 +259,7 @@ def _taught_finder(run: str) -> Path:
 
 def _finder_file(run: str) -> Path:
     if run.endswith(".pt"):
-        return Path(run)
+        return Path(run).expanduser()
     package = Path(__file__).parent  # as study.run.run_folder, which takes longer to import than the finder does
     reports = package.parent / "reports" if (package.parent / "notebooks").is_dir() else Path("reports")
     return Path(os.environ.get("AUTOPARTS_REPORTS", reports)) / Path(run).expanduser() / "models" / "finder.pt"
@@ -282,7 +283,7 @@ def _serve(chosen: argparse.Namespace) -> None:
 
     file = _finder_file(chosen.run)
     folder = file.parent.parent if file.parent.name == "models" else file.parent
-    feedback = chosen.feedback or folder / "feedback"
+    feedback = Path(chosen.feedback or folder / "feedback").expanduser()
     serve(load_finder(_taught_finder(chosen.run)), feedback, chosen.host, chosen.port, chosen.password)
 
 

@@ -136,7 +136,8 @@ def _read_manifest(file: Path, allow_outside: bool) -> pd.DataFrame:
     table["path"] = _inside(file, given["path"], allow_outside)
     _refuse(table["path"].duplicated(), given["path"], file, "is listed twice")
     table["category"] = given["category"].map(cache(_tidy))
-    _refuse(table["category"] == "", given["category"], file, "is an empty category name")
+    wrong = ~table["category"].str.len().between(1, 1000)
+    _refuse(wrong, given["category"], file, "is an empty category name, or one of more than 1,000 characters")
     if "product" in table:  # a photo of unknown product is its own product
         table["product"] = table["product"].str.strip().where(lambda product: product != "", table["path"])
     if "split" in table:
@@ -151,8 +152,9 @@ def _table(file: Path) -> pd.DataFrame:
         with file.open(encoding="utf-8-sig", newline="") as text, warnings.catch_warnings(action="error"):
             separator = max(",;\t", key=text.readline().count)
             text.seek(0)
-            options = {"dtype": str, "keep_default_na": False, "index_col": False, "skip_blank_lines": False}
-            table = pd.read_csv(text, sep=separator, **options).fillna("").loc[lambda rows: (rows != "").any(axis=1)]
+            options = {"sep": separator, "dtype": str, "keep_default_na": False, "index_col": False}
+            table = pd.read_csv(text, **options, skip_blank_lines=False).fillna("")
+        table = table[(table != "").any(axis=1)]  # spreadsheets leave empty rows
         table.columns = [str(column).strip().lower() for column in table]
         if not {"path", "category"} <= set(table) or table.columns.has_duplicates or table.empty:
             found = printable(", ".join(table))[:200]
@@ -170,7 +172,6 @@ def _table(file: Path) -> pd.DataFrame:
 def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> pd.Series:
     """Absolute paths of a manifest's rows; refuses rows that lead outside the manifest's folder."""
     _refuse([not path.strip() or not path.isprintable() for path in paths], paths, file, "is not a file name")
-
     here = file.parent
     # Windows writes paths with backslashes; elsewhere a file may be called so.
     slashed = [p.replace("\\", "/") if "\\" in p and not (here / p).exists() else p for p in paths]

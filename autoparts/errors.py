@@ -43,8 +43,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise
         kind, advice = UserError, "Allow it, or choose another folder: AUTOPARTS_CACHE for the cache, --name for a run."
         if error.errno in FULL:
-            kind, advice = FailedError, "Free some space on that disk; what is finished is kept, and the same command "
-            advice += "goes on from there."
+            kind, advice = FailedError, "Free some space there; what is done is kept, and the same command goes on."
         raise kind(f"{path} cannot be written: {error.strerror}. {advice}") from None
 
 

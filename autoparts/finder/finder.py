@@ -188,7 +188,7 @@ def load_finder(path: str | Path) -> Finder:
     path = Path(path).expanduser()
     told = printable(path)
     if not path.is_file():
-        raise UserError(f"there is no finder file {told}; notebook 07_find_a_part makes one: autoparts run")
+        raise UserError(f"there is no finder file {told}; make one with: autoparts train --data PHOTOS --name NAME")
     try:
         state = file.read(path)
     except Exception:  # torch and others raise many kinds
@@ -205,8 +205,9 @@ def load_finder(path: str | Path) -> Finder:
 def _packed(image: Image.Image) -> bytes:
     """Pack an image without loss, so that it comes in through the same door as a file."""
     packed = io.BytesIO()
-    writable = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16") else image.convert("RGB")
-    writable.save(packed, "PNG", compress_level=0, exif=image.getexif())
+    kept = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "F")
+    kind = "TIFF" if image.mode == "F" else "PNG"
+    (image if kept else image.convert("RGB")).save(packed, kind, compress_level=0, exif=image.getexif())
     return packed.getvalue()
 
 

@@ -20,6 +20,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 from matplotlib import colormaps
 
+from autoparts.catalogue import _table as read_table
 from autoparts.errors import UserError, whole_file
 from autoparts.finder.calibration import occlusion
 from autoparts.finder.file import LONGEST_TEXT
@@ -45,11 +46,11 @@ def together(answers: Sequence[Answer], top: int = SHOWN) -> Answer:
     """Join the answers to several photos of one part, each with all categories: the mean probability counts.
 
     The best score decides whether the part is known: one side that the catalogue shows is enough to know it, and the
-    other photos may well show sides that it lacks.
+    other photos may well show sides that it lacks. What these would be called then does not count.
     """
-    chances = Counter()
-    for answer in answers:
-        chances.update({name.category: name.confidence / len(answers) for name in answer.names})
+    chances, trusted = Counter(), [answer for answer in answers if answer.known] or answers
+    for answer in trusted:
+        chances.update({name.category: name.confidence / len(trusted) for name in answer.names})
     found = sorted((near for answer in answers for near in answer.nearest), key=lambda near: near.distance)
     nearest = {near.thumbnail: near for near in reversed(found)}.values()  # near to several photos, told once
     return Answer(
@@ -98,7 +99,7 @@ def keep(paths: Sequence[str], category: str, folder: Path) -> None:
             temporary.write_bytes(content)
     rows = pd.DataFrame({"path": names, "category": category})
     if table.exists():
-        rows = pd.concat([pd.read_csv(table, dtype=str, keep_default_na=False), rows])
+        rows = pd.concat([read_table(table), rows])  # a spreadsheet may have saved it
     with whole_file(table) as temporary:
         rows.drop_duplicates("path", keep="last").to_csv(temporary, index=False)
 
@@ -174,7 +175,7 @@ def serve(finder: Finder, feedback: Path, host: str, port: int | None, password:
         right = lambda _, given: secrets.compare_digest(given.encode(), password.encode())  # noqa: E731
         guard = {"auth": right, "auth_message": "Any user name will do."}
     try:
-        page = launch(finder, feedback, server_name=host, server_port=port, **guard)
+        page = launch(finder, feedback, server_name=f"[{host}]" if ":" in host else host, server_port=port, **guard)
     except (OSError, OverflowError) as error:
         raise UserError(f"nothing can listen at {host}, port {port or 'any'}: {error}") from None
     print(f"{page.local_url} names parts; Ctrl+C ends it. Photos that may be kept go to {feedback}", flush=True)

@@ -57,8 +57,11 @@ class Teachable:
                 f"{file.LONGEST_TEXT} visible characters, and at least one photo"
             )
         unit = self.embed(torch.from_numpy(np.stack(photos))).half().float()  # as the file keeps them
-        same = [(block @ unit.T).amax(dim=1) > SAME for block in self.gallery.split(BLOCK)]
-        grown, known = self._with_photos(~torch.cat(same)), category in self.categories
+        first = ~(cosines(unit, unit) > SAME).triu(1).any(dim=0)  # of copies
+        unit, photos = unit[first], [photo for photo, kept in zip(photos, first.tolist(), strict=True) if kept]
+        same = [cosines(block, unit).amax(dim=1) > SAME for block in self.gallery.split(BLOCK)]
+        renamed = torch.cat(same)
+        grown, known = self._with_photos(~renamed), category in self.categories
         label = self.categories.index(category) if known else len(self.categories)
         side = Image.open(io.BytesIO(self.thumbnails[: self.offsets[1]])).width
         jpegs = [small_jpeg(photo, side) for photo in photos]
@@ -70,13 +73,17 @@ class Teachable:
             thumbnails=grown.thumbnails + b"".join(jpegs),
             offsets=[*grown.offsets, *(grown.offsets[-1] + np.cumsum([*map(len, jpegs)])).tolist()],
         )
-        if known and self.network.head.bias[label] != TAUGHT:
-            return grown  # the head was trained to name it
         more = len(grown.categories) - len(self.categories)
-        weight, bias = F.pad(self.network.head.weight, (0, 0, 0, more)), F.pad(self.network.head.bias, (0, more))
-        weight[label] = imprinted(self, grown.gallery[grown.labels == label]) / SCALE
-        bias[label] = TAUGHT
-        return replace(grown, network=with_head(self.network, weight, bias))
+        weight = F.pad(self.network.head.weight, (0, 0, 0, more))
+        bias = F.pad(self.network.head.bias, (0, more), value=TAUGHT)
+        changed = {label, *self.labels[renamed].tolist()}
+        taught = {each: grown.gallery[grown.labels == each] for each in changed if bias[each] == TAUGHT}  # not trained
+        for each, photos_of in taught.items():
+            weight[each] = imprinted(self, photos_of) / SCALE if len(photos_of) else 0
+        grown = replace(grown, network=with_head(self.network, weight, bias))
+        for each in (self.categories[each] for each, photos_of in taught.items() if not len(photos_of)):
+            grown = grown.forget(each)
+        return grown
 
     def forget(self, name: str) -> Self:
         """Drop a part name with its photos. A UserError tells that there is no such name, or no other with photos."""
@@ -113,6 +120,11 @@ class Teachable:
         offsets = np.cumsum([0, *map(len, jpegs)]).tolist()
         photos = {"gallery": self.gallery[kept], "labels": self.labels[kept]}
         return replace(self, **photos, thumbnails=b"".join(jpegs), offsets=offsets)
+
+
+def cosines(one: Tensor, other: Tensor) -> Tensor:
+    """Cosines of (M, D) and (N, D) embeddings whose length 16 bits have made other than one: (M, N)."""
+    return F.normalize(one, dim=1) @ F.normalize(other, dim=1).T
 
 
 def imprinted(finder: Teachable, unit: Tensor) -> Tensor:
@@ -162,10 +174,10 @@ def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
     right = []
     for block in rows.split(BLOCK):
         unit, truth = finder.gallery[block], finder.labels[block]
-        cosines = unit @ finder.gallery.T
-        cosines[torch.arange(len(block)), block] = -1
+        alike = unit @ finder.gallery.T
+        alike[torch.arange(len(block)), block] = -1
         nearest = torch.full((len(block), len(finder.categories)), -1.0)
-        nearest.scatter_reduce_(1, finder.labels.expand(len(block), -1), cosines, "amax")
+        nearest.scatter_reduce_(1, finder.labels.expand(len(block), -1), alike, "amax")
         logits = finder.network.logits(unit)
         for place in (finder.network.head.bias[truth] == TAUGHT).nonzero().flatten().tolist():
             others = finder.labels == truth[place]

@@ -67,4 +67,4 @@ def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list
 
 def _other_study(record: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
     own = {"fingerprint": record["stamp"].get("photos")} | record["parameters"]
-    return any(own[key] != facts.get(key) for key in IDENTITY if key in own)
+    return bool(facts) and any(own[key] != facts.get(key) for key in IDENTITY if key in own)

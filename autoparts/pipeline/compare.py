@@ -68,9 +68,13 @@ def _facts(folder: Path) -> Facts:
 
 
 def _settings(facts: Facts) -> dict[tuple[str, str], Any]:
-    """Return the values of parameters, by name and number of the notebook."""
-    executed = facts["executed"].items()
-    return {(name, stem[:2]): value for stem, each in executed for name, value in each["parameters"].items()}
+    """Return the values of parameters, or what they came to, and the code; by name and number of the notebook."""
+    made = {"06_beyond_the_thesis": {"parameters": facts["model"]}} if facts.get("model") else {}  # without it
+    settings = {}
+    for stem, each in (facts["executed"] | made).items():
+        values = each["parameters"] | (each.get("found") or {})
+        settings |= {(name, stem[:2]): value for name, value in values.items()}
+    return settings
 
 
 def _differences(runs: dict[str, Facts]) -> pd.DataFrame:
@@ -92,9 +96,8 @@ def _alike(runs: dict[str, Facts], notebooks: str) -> list[list[str]]:
     groups: dict[str, dict[int, str]] = {}
     for name, facts in runs.items():
         settings = {key: value for key, value in _settings(facts).items() if key[1] in notebooks and key[0] not in FREE}
-        found = {stem: each.get("found") for stem, each in facts["executed"].items() if stem[:2] in notebooks}
-        key = [facts.get(fact) for fact in ("fingerprint", "commit", "versions", "processor")]
-        key = json.dumps([*key, sorted(settings.items()), sorted(found.items())])
+        key = [facts.get(fact) for fact in ("fingerprint", "commit", "versions", "processor", "device")]
+        key = json.dumps([*key, sorted(settings.items())])
         groups.setdefault(key, {}).setdefault(facts.get("seed"), name)
     return [[*group.values()] for group in groups.values() if len(group) > 1]
 

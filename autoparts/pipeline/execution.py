@@ -226,6 +226,7 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
         "executed": {stem: _told(record) for stem, record in records.items()},
         "model": read_json(made, "make the model again").get("parameters") if made.exists() else None,
         "threads": torch.get_num_threads(),
+        "device": str(study.photos.device),
         "precision": stamps.precision(study),
         "versions": stamps.versions(),
         "commit": commit,
@@ -233,13 +234,15 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
         "finished": datetime.now(UTC).date().isoformat(),
     }
     with whole_file(folder / "run.json") as path:
-        path.write_text(scrub(json.dumps(facts, indent=1), folder) + "\n", "utf-8")
+        text = scrub(json.dumps(facts, indent=1, ensure_ascii=False), folder)
+        path.write_text(f"{text}\n", "utf-8", "backslashreplace")  # names of files need not be UTF-8
 
 
 def _told(record: Mapping[str, Any]) -> dict[str, Any]:
     """Say with which parameters a notebook was executed, for how long, and what precision and threads it found."""
     precision, threads = record["stamp"].get("precision", ""), record["stamp"].get("threads", "0")
     found = {"precision": precision.partition(",")[0] or "auto", "threads": int(threads)}
+    found |= {name: record["stamp"].get(name) for name in ("code", "libraries")}
     return {"parameters": record["parameters"], "seconds": record["seconds"], "found": found}
 
 

@@ -16,6 +16,8 @@ from jupyter_core.utils import run_sync
 from autoparts.pipeline import stamps
 from autoparts.pipeline.notebooks import read_notebook
 
+LONGEST = 85  # bytes of a folder's path, for its sockets' paths have 103 at most
+
 
 class Kernel(NamedTuple):
     """A kernel, and a hash of the code that it imports."""
@@ -60,7 +62,7 @@ def started(path: Path) -> Iterator[Kernel]:
         manager = AsyncKernelManager(
             kernel_spec_manager=KernelSpecManager(kernel_dirs=[]),
             kernel_name="python3",
-            transport="tcp" if os.name == "nt" else "ipc",
+            transport="tcp" if os.name == "nt" or len(os.fsencode(sockets)) > LONGEST else "ipc",
             connection_file=f"{sockets}/kernel.json",
         )
         try:

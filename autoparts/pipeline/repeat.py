@@ -72,10 +72,10 @@ def _compare(old: Path, new: Path, then: Mapping[str, Any]) -> None:
     names = sorted(tables[old] | tables[new])
     if differing := [name for name in names if tables[old].get(name) != tables[new].get(name)]:
         before, now = ({**facts, **facts["versions"]} for facts in (then, read_json(new / "run.json", "")))
-        compared = ("processor", "precision", "threads", *now["versions"])
+        compared = ("processor", "device", "precision", "threads", *now["versions"])
         changes = [f"{key} {before.get(key)} then, {now[key]} now" for key in compared if before.get(key) != now[key]]
         raise FailedError(
             f"{len(differing)} of {len(names)} tables differ from those in {old}: {', '.join(differing)} "
-            f"({'; '.join(changes) or 'versions, processor, precision and threads are the same'})"
+            f"({'; '.join(changes) or 'versions, processor, device, precision and threads are the same'})"
         )
     print(f"all {len(names)} tables agree with those in {old}", file=sys.stderr)

@@ -25,7 +25,7 @@ from autoparts.catalogue import printable
 from autoparts.errors import UserError, read_json, set_aside, whole_file
 from autoparts.report.pages import SAFE, TEMPLATE, read_page, scrub
 from autoparts.study.pictures import figure_html
-from autoparts.study.run import RESULTS_VERSION
+from autoparts.study.run import RESULTS_VERSION, run_folder
 from autoparts.study.tables import read_table, table_html
 
 PIECES = dict.fromkeys(("cnn", "contrastive", "triplet", "recommended"), "card.html.j2")
@@ -73,7 +73,8 @@ def _ingredients(folder: Path, jinja: Environment) -> dict[str, Any]:
     notebooks = sorted(path for path in folder.glob("notebooks/[!.]*.ipynb") if path.is_file())
     executed = [path for path in notebooks if not path.name.endswith(".failed.ipynb")]
     failed = {path.name.removesuffix(".failed.ipynb") for path in notebooks if path not in executed}
-    again = f"autoparts run --name {folder.name}{_data(folder)}"
+    name = folder.name if run_folder(folder.name) == folder else str(folder.resolve())
+    again = f"autoparts run --name {shlex.quote(name)}{_data(folder)}"
     read = partial(_read, _advice(again, executed))
     results = read(folder.glob("results/[!.]*.json"), read_json)
     old = [name for name, result in results.items() if result.get("version") != RESULTS_VERSION]
@@ -118,7 +119,7 @@ def _advice(command: str, notebooks: list[Path]) -> dict[str, str]:
     advice = {"": command}
     for path in reversed(notebooks):
         made = [path.stem, *saving.findall(path.read_text("utf-8", "replace"))]
-        again = f"run notebook {path.stem} again: {command} --only {path.stem[:2]}"
+        again = f"run notebook {path.stem} again, with the parameters it had: {command} --only {path.stem[:2]}"
         advice |= dict.fromkeys(made, again)
     return advice
 

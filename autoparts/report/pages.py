@@ -1,6 +1,7 @@
 """One executed notebook as HTML: nbconvert with our own template, equations as MathML, code folded, cleaned by nh3."""
 
 import getpass
+import json
 import re
 import tempfile
 from collections.abc import Mapping
@@ -173,10 +174,11 @@ def scrub(html: str, run_folder: Path) -> str:
         tempfile.gettempdir(): TEMPORARY,
         str(Path.home()): "~",
     }
+    shorter |= {json.dumps(folder, ensure_ascii=False)[1:-1]: short for folder, short in shorter.items()}
     folders = sorted({*shorter} - {Path.home().anchor}, key=len, reverse=True)  # in a container / may be one's home
     literal = "|".join(map(re.escape, folders))
     pattern = (
-        rf"(?P<picture>data:[\w/+.-]+;base64,[\w+/=]+)|(?P<folder>{literal})(?![\w-])"
+        rf"(?P<picture>data:[\w/+.-]+;base64,[\w+/=]+)|(?<![\w.-])(?P<folder>{literal})(?![\w-])"
         r"|(?:/(?:home|Users)/|[A-Z]:\\+Users\\+)[^/\\\s\"'<>&]+"
     )
     with suppress(KeyError, OSError):  # there, a user may have no name

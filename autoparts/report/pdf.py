@@ -11,6 +11,9 @@ from bs4 import BeautifulSoup
 from autoparts.errors import FailedError, UserError, whole_file
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+BROWSERS += ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)
+BROWSERS += (r"C:\Program Files\Google\Chrome\Application\chrome.exe",)
+BROWSERS += (r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",)
 
 
 def print_report(folder: Path) -> Path:
@@ -39,7 +42,8 @@ def print_report(folder: Path) -> Path:
 
 def one_page(folder: Path) -> str:
     """Join the index and the notebooks' pages to one, for paper: without scripts, links lead within it or to hosts."""
-    stems = [path.stem for path in sorted(folder.glob("*.html")) if path.stem != "index"]
+    made = sorted(path.stem for path in folder.glob("*.html"))
+    stems = [stem for stem in made if (folder / "notebooks" / f"{stem}.ipynb").is_file()]  # else it is an old page
     pages = {
         stem: BeautifulSoup((folder / f"{stem}.html").read_text("utf-8"), "html.parser") for stem in ["index", *stems]
     }

@@ -129,7 +129,7 @@ class Run:
         with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
             return training.load_tensors(path)[key]
         blocks = tqdm(rows.split(64), "Features", unit_scale=64, disable=None)
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             found = [network.features(models.photo_input(photos.pixels[block])).cpu() for block in blocks]
         everywhere = torch.full((len(photos.pixels), found[0].shape[1]), torch.nan)
         everywhere[rows] = torch.cat(found)

@@ -54,6 +54,7 @@ def test_one_photo_is_answered_as_the_finder_does_and_two_together(known, photos
     assert len({near.thumbnail for near in both.nearest}) == len(both.nearest) == 4
     refused = second._replace(known=False)
     assert page.together([first, refused]).known and not page.together([refused, refused]).known
+    assert page.together([first, refused], top=4).names == first.names  # whose names alone are trusted
 
 
 def test_an_answer_in_html_tells_names_look_alikes_and_what_is_no_photo(known, photos):
@@ -76,6 +77,8 @@ def test_photos_that_are_kept_are_a_manifest_in_which_the_last_word_counts(photo
     page.keep(photos[:2], "Pump", tmp_path)
     table = tmp_path / "feedback.csv"
     table.write_text(table.read_text().replace("category", "category,product").replace("Pump", "Pump,a pump"))
+    saved = table.read_text().replace(",", ";")
+    table.write_text("\ufeff" + saved, "utf-8")  # as a spreadsheet may save it
     page.keep(photos[1:2], 'a "Wheel", <b>', tmp_path)
     rows = list(csv.DictReader(table.open()))
     assert [(row["category"], row["product"]) for row in rows] == [("Pump", "a pump"), ('a "Wheel", <b>', "")]
@@ -102,7 +105,7 @@ def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
     launched, server = [], SimpleNamespace(local_url="http://localhost", block_thread=lambda: None)
     for here in ("localhost", "::1"):  # which nobody else can reach
         page.serve(known, tmp_path, here, None, None)
-    assert launched == ["localhost", "::1"]
+    assert launched == ["localhost", "[::1]"]
 
 
 def test_a_port_that_cannot_be_is_told(known, tmp_path):

@@ -79,6 +79,16 @@ def test_a_photo_that_is_there_already_gets_the_new_name(here, photos):
     assert len(moved.gallery) == len(learned.gallery) and moved.identify(photos[0]).nearest[0].category == "Pump"
 
 
+def test_copies_in_a_lesson_count_once_and_what_was_taught_wrongly_is_undone(here, photos):
+    learned = here.add("Arm", [photos[0], photos[1], photos[0]])
+    assert learned.gallery.equal(here.add("Arm", [photos[1], photos[0]]).gallery[[*range(len(here.gallery)), -1, -2]])
+    corrected = here.add("Arm", photos[:5]).add("Rod", photos[2:5])
+    right = here.add("Arm", photos[:2])
+    rows = [F.normalize(each.network.head.weight[4], dim=0) for each in (corrected, right)]
+    assert torch.allclose(*rows, atol=1e-4)
+    assert here.add("Arm", photos[:2]).add("Rod", photos[:2]).categories == [*here.categories, "Rod"]
+
+
 def test_forgetting_undoes_teaching_and_stops_before_the_last_name(here, photos):
     forgot = here.add("Arm", photos[:3]).forget("Arm")
     assert forgot.categories == here.categories and forgot.thumbnails == here.thumbnails

@@ -109,7 +109,8 @@ def test_a_folder_of_two_studies_is_told(toys, capsys):
     well, lines = told(capsys)
     assert not well and lines["study"].endswith("seed 5; another one: 01_first, 02_second, 03_third")
     data.write_text("garbage")
-    assert "data.json is damaged and was set aside" in told(capsys)[1]["files"]
+    lines = told(capsys)[1]
+    assert "data.json is damaged and was set aside" in lines["files"] and "another one" not in lines["study"]
 
 
 def test_a_folder_that_is_not_there_is_told(toys):

@@ -61,6 +61,19 @@ def test_seeds_have_a_mean_and_a_spread(reports):
     assert "56.67%" in page.text and not page.select("main b, main script, [src]")
 
 
+def test_what_was_found_and_a_model_made_alone_are_settings_too(reports):
+    make(reports, "a", found={"precision": "float32", "code": "c"})
+    make(reports, "b", found={"precision": "bfloat16", "code": "d"})
+    for name, side in (("a", 96), ("b", 192)):
+        facts = json.loads((reports / name / "run.json").read_text())
+        facts["executed"].pop("06_beyond")
+        (reports / name / "run.json").write_text(json.dumps(facts | {"model": {"recipe_side": side}}))
+    differ = read(compare(["a", "b"]), "differences").set_index("Unnamed: 0")
+    assert differ.T.to_dict("list") == {
+        "precision": ["float32", "bfloat16"], "code": ["c", "d"], "recipe_side": ["96", "192"],
+    }  # fmt: skip
+
+
 def test_a_row_of_some_runs_has_no_mean(reports):
     index = compare([make(reports, "a"), make(reports, "b", seed=1)])
     runs = read(index, "table_beyond").groupby("variant")["run"].apply(list).to_dict()
@@ -68,6 +81,7 @@ def test_a_row_of_some_runs_has_no_mean(reports):
 
 
 OTHERS = [{"fingerprint": "g"}, {"epochs": 20}, {"found": {"precision": "float32"}}, {"torch": "3"}, {"seed": 1}]
+OTHERS += [{"found": {"code": "c"}}]
 
 
 @pytest.mark.parametrize("other", OTHERS)

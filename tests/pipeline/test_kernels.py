@@ -1,3 +1,5 @@
+import tempfile
+
 import toy_notebooks
 
 from autoparts.pipeline import kernels
@@ -14,6 +16,9 @@ def test_a_kernel_that_waits_is_replaced_where_it_does_not_serve(tmp_path, monke
         toy_notebooks.write(toys.notebooks, stem, FIRST if stem == "01_first" else "")
     toys.run()
     toys.use_kernels(monkeypatch)
+    far = tmp_path / ("far" * 30)  # too long for the path of a socket
+    far.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(far))
     made, start = [], kernels.started
     monkeypatch.setattr(kernels, "started", lambda path: made.append(path.stem) or start(path))
     toy_notebooks.write(toys.notebooks, "01_first", FIRST, f"pathlib.Path({str(toys.code)!r}).write_text('answer = 3')")

@@ -108,7 +108,7 @@ def test_no_damaged_file_keeps_a_run_from_its_report(names, content, folder, cap
         assert ".damaged" in message and "autoparts run" in message
         assert (folder / f"{name}.damaged").exists() and not (folder / name).exists()
         if name.startswith(("figures", "notebooks")):
-            assert "run notebook 03_siamese_contrastive again: autoparts run --name tiny --only 03" in message
+            assert f"again, with the parameters it had: autoparts run --name {folder} --only 03" in message
     render(folder)
     assert ".damaged" not in capsys.readouterr().err
 
@@ -138,9 +138,13 @@ def test_results_of_another_version_are_left_out_with_one_message(folder, capsys
         path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 1}))
     html = BeautifulSoup(render(folder).read_text("utf-8"), "html.parser")
     message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "cnn, comparison, contrastive" in message and "--name tiny --restart" in message
+    assert (
+        message.count("\n") == 1
+        and "cnn, comparison, contrastive" in message
+        and f"--name {folder} --restart" in message
+    )
     assert not html.select(".card, .interactive") and html.select("figure") and (folder / "results/cnn.json").exists()
     data = folder / "results" / "data.json"
     data.write_text(json.dumps(json.loads(data.read_text()) | {"generated": False, "data": "my photos"}))
     render(folder)
-    assert "--name tiny --data 'my photos' --restart" in capsys.readouterr().err
+    assert f"--name {folder} --data 'my photos' --restart" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from xml.etree import ElementTree
 
 import pytest
@@ -110,11 +110,15 @@ def test_what_is_no_notebook_is_set_aside(content, tmp_path):
     assert not path.exists()
 
 
-def test_home_folders_and_users_are_not_named(page, tmp_path):
+def test_home_folders_and_users_are_not_named(page, tmp_path, monkeypatch):
     html = scrub(page.body, tmp_path / "tiny")
     assert str(Path.home()) not in html and "somebody" not in html
     assert "~/a.jpg" in html and "~/parts/x.py" in html
     assert scrub(f"{tmp_path / 'tiny'}/figures and /data/x", tmp_path / "tiny") == "tiny/figures and /data/x"
+    assert scrub("/mnt/nas/tmp/a '/tmp/x/a'", Path("/tmp/x")) == "/mnt/nas/tmp/a 'x/a'"
+    monkeypatch.setattr(Path, "home", lambda: PureWindowsPath(r"C:\Users\Jö Smith"))
+    written = json.dumps([r"C:\Users\Jö Smith\a.jpg"], ensure_ascii=False)
+    assert json.loads(scrub(written, tmp_path)) == [r"~\a.jpg"]
     picture = '<img src="data:image/png;base64,AA/home/somebody/AA==">'
     assert scrub(picture, tmp_path) == picture
 
