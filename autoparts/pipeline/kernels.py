@@ -14,7 +14,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import run_sync
 
 from autoparts.pipeline import stamps
-from autoparts.pipeline.notebooks import read_notebook
+from autoparts.pipeline.notebooks import TABLE, read_notebook
 
 LONGEST = 85  # bytes of a folder's path, for its sockets' paths have 103 at most
 
@@ -53,7 +53,9 @@ def started(path: Path) -> Iterator[Kernel]:
     source = "\n".join(cell.source for cell in read_notebook(path).cells if cell.cell_type == "code")
     first = takewhile(re.compile(r"(import|from) |#|\w+: |\s*$").match, source.splitlines())  # and parameters
     # Not into the notebook's names, which may lack an import of their own.
-    imports = [f"exec({line!r}, {{}})" for line in first if line.startswith(("import ", "from "))]
+    lines = [line for line in first if line.startswith(("import ", "from "))]
+    lines += [f"import {name}" for name in TABLE[path.stem].late] if path.stem in TABLE else []
+    imports = [f"exec({line!r}, {{}})" for line in lines]
     options = ["--log-level=ERROR", "--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={imports}"]
     code = stamps.code()
     with tempfile.TemporaryDirectory(prefix="kernel-") as sockets:

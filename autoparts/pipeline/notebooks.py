@@ -27,6 +27,7 @@ class Notebook:
     keeps: tuple[str, ...] = ()  # patterns of further weights, which it alone uses
     shows_left_out: bool = False  # whether it also shows photos that are not part of the study
     seconds: float = 1  # that it takes by the demo profile, where no earlier execution tells
+    late: tuple[str, ...] = ("torch._dynamo",)  # what it imports in the midst of its work, for seconds: optimisers do
     trainings: int = 1  # about which it prints, a line for each or for each epoch
 
 
@@ -40,14 +41,16 @@ THESIS = _files("cnn", "contrastive", "triplet")
 RECOMMENDED = _files("recommended")
 BEYOND = ("models/beyond/*.pt", "models/recommended-*.pt", "models/scratch.pt", "models/features/*.pt")
 TABLE = {
-    "01_eda_pca": Notebook(writes=_files("eda"), shows_left_out=True, seconds=12),
+    "01_eda_pca": Notebook(writes=_files("eda"), shows_left_out=True, seconds=12, late=()),
     "02_cnn_baseline": Notebook(writes=_files("cnn"), seconds=10),
     "03_siamese_contrastive": Notebook(writes=_files("contrastive", "threshold"), seconds=15),
     "04_siamese_triplet": Notebook(writes=_files("triplet"), seconds=18),
-    "05_model_comparison": Notebook(THESIS, _files("comparison", "lookalikes"), seconds=8),
-    "06_beyond_the_thesis": Notebook(THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=90, trainings=41),
+    "05_model_comparison": Notebook(THESIS, _files("comparison", "lookalikes"), seconds=8, late=()),
+    "06_beyond_the_thesis": Notebook(
+        THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=90, late=("timm",), trainings=41
+    ),
     "07_find_a_part": Notebook(
-        RECOMMENDED, ("results/finder.json", "models/finder.pt"), shows_left_out=True, seconds=12
+        RECOMMENDED, ("results/finder.json", "models/finder.pt"), shows_left_out=True, seconds=12, late=("timm",)
     ),
 }
 
