@@ -21,7 +21,7 @@ FINDER_HELP = "run folder under reports/, or the path of one or of its finder"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 well, 1 failed, 2 wrong input, 130 interrupted."""
     chosen = _parser().parse_args(arguments)
-    getattr(sys.stdout, "reconfigure", dict)(errors="backslashreplace")  # a pipe on Windows does not know all letters
+    getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Windows' pipes lack letters
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:

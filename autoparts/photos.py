@@ -30,7 +30,7 @@ MAX_PIXELS = 64 * 2**20  # of a decoded photo: 256 MiB in colour, three times as
 LARGE_BYTES, LARGE_PIXELS = 2**28 // (os.cpu_count() or 1), 2**25 // (os.cpu_count() or 1)
 BLOCK, MOST_BLOCKS = 2**20, 512  # bytes of an entry's pixels in a block, and how many blocks are checked
 _one_at_a_time = threading.RLock()
-Image.MAX_IMAGE_PIXELS = None  # `decode` counts what is left of a photo that it halves
+Image.MAX_IMAGE_PIXELS = 8 * MAX_PIXELS  # `decode` looks again, at what is left of a photo that it halves
 Image.core.set_block_size(4 * MAX_PIXELS)  # memory in one piece returns to the system, in small ones to its thread
 
 with suppress(ImportError):  # optional: pip install pillow-heif

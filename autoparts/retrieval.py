@@ -18,7 +18,7 @@ from autoparts.losses import distance, distance_matrix
 from autoparts.sampling import Photos
 
 NAMING = ("precision@1", "recall@5", "recall@10", "R-precision", "MAP@R", "class top-1", "class top-5")
-FEWEST = 10  # categories of which a bootstrap draws some
+FEWEST = 10  # categories for a bootstrap to draw whole ones
 
 
 def retrieve(

@@ -229,8 +229,8 @@ def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Modul
     That the checkpoint is missing, unfinished, damaged, of another network, or holds code is told in a UserError.
     """
     try:
-        if "optimiser" in (state := load_tensors(path)):
-            raise ValueError("the training was interrupted, and what is known of its result is of another one")
+        if "optimiser" in (state := load_tensors(path)):  # the training was interrupted; its result is of another
+            raise ValueError
         network.load_state_dict(state["best"]["network"] if best else state["network"])
     except Exception as error:  # torch raises many kinds, with advice to switch its safeguard off
         missing = isinstance(error, FileNotFoundError)

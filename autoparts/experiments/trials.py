@@ -225,7 +225,7 @@ def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos
 def unseen(
     run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, times: int = 5, share: float = 0.15
 ) -> pd.DataFrame:
-    """Hold a share of the categories out of training, and judge rows on these alone, for several draws of them.
+    """Hold a share of the categories out of training, and judge rows on these alone, for different draws of them.
 
     Their training photos are the gallery, their test photos the queries; the threshold comes from the other categories.
     Means over the draws, with the 95 % interval of that of precision@1 by Student's t (none of a single draw): two

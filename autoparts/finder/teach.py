@@ -76,13 +76,16 @@ class Teachable:
         more = len(grown.categories) - len(self.categories)
         weight = F.pad(self.network.head.weight, (0, 0, 0, more))
         bias = F.pad(self.network.head.bias, (0, more), value=TAUGHT)
-        changed = {label, *self.labels[renamed].tolist()}
-        taught = {each: grown.gallery[grown.labels == each] for each in changed if bias[each] == TAUGHT}  # not trained
-        for each, photos_of in taught.items():
-            weight[each] = imprinted(self, photos_of) / SCALE if len(photos_of) else 0
+        emptied = []
+        for changed in sorted({label, *self.labels[renamed].tolist()}):
+            own = grown.gallery[grown.labels == changed]
+            if bias[changed] == TAUGHT and len(own):  # else the head was trained to name it
+                weight[changed] = imprinted(self, own) / SCALE
+            elif bias[changed] == TAUGHT:
+                emptied.append(self.categories[changed])
         grown = replace(grown, network=with_head(self.network, weight, bias))
-        for each in (self.categories[each] for each, photos_of in taught.items() if not len(photos_of)):
-            grown = grown.forget(each)
+        for wrong in emptied:
+            grown = grown.forget(wrong)
         return grown
 
     def forget(self, name: str) -> Self:

@@ -11,9 +11,11 @@ from bs4 import BeautifulSoup
 from autoparts.errors import FailedError, UserError, whole_file
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-BROWSERS += ("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",)
-BROWSERS += (r"C:\Program Files\Google\Chrome\Application\chrome.exe",)
-BROWSERS += (r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",)
+BROWSERS += (  # where installers put them that leave PATH alone
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+    r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
+)
 
 
 def print_report(folder: Path) -> Path:

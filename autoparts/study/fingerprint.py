@@ -74,6 +74,8 @@ def _contents(value: Any) -> list[Any]:
         with suppress(TypeError):  # as pickle takes it apart, so that also slots count, and what is kept in C
             made = value.__reduce_ex__(4)
             return [type(value), *([made] if isinstance(made, str) else made[1:3])]
+        if hasattr(value, "__dict__"):
+            return [type(value), vars(value)]
     return [getattr(value, "__module__", ""), getattr(value, "__qualname__", type(value).__qualname__)]
 
 

@@ -28,6 +28,17 @@ def of(source, name, **names):
     return fingerprint(cell(source, **names)[name])
 
 
+@dataclass
+class Unpicklable:
+    margin: float
+
+    def __reduce_ex__(self, protocol):
+        raise TypeError
+
+    def __deepcopy__(self, memory):
+        return Unpicklable(self.margin)
+
+
 @dataclass(frozen=True, slots=True)
 class Slots:
     margin: float
@@ -44,7 +55,7 @@ def test_equal_values_have_equal_fingerprints_and_others_have_not():
         tasks.Grouped("all pairs", margin=0.5), tasks.Naming(), training.adam, muon.Muon, training.constant,
         training.one_cycle, partial(training.one_cycle, warm_up=0.1), partial(training.one_cycle, warm_up=0.2),
         pd.Series([1, 2]), pd.Series([1, 3]), pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [2]}), slice(1), slice(2),
-        Slots(1.0), Slots(2.0), re.compile("a"), re.compile("b"),
+        Slots(1.0), Slots(2.0), Unpicklable(1), Unpicklable(2), re.compile("a"), re.compile("b"),
     ]  # fmt: skip
     found = [fingerprint(value) for value in values]
     assert len(set(found)) == len(values)
