@@ -251,7 +251,7 @@ def fast_bfloat16(device: torch.device) -> bool:
     if (chosen := os.environ.get(PRECISION, "auto")) != "auto":
         return chosen == "bfloat16"
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported() and _gain_of_bfloat16() >= 1.2
 
 

@@ -13,7 +13,7 @@ import torch
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
 
-from autoparts.evaluation import PAIR_MEASURES, choose_threshold, embed, threshold_curve
+from autoparts.evaluation import PAIR_MEASURES, choose_threshold, embed, threshold_curve, wilson_interval
 from autoparts.losses import distance, distance_matrix
 from autoparts.sampling import Photos
 
@@ -88,10 +88,9 @@ def verify(distances: Tensor, same: Tensor, validation_distances: Tensor, valida
     at = threshold_curve(distances.double(), same, torch.tensor([threshold], dtype=torch.float64)).iloc[0]
     false_match, match, _ = roc_curve(same.numpy(), -distances.numpy(), drop_intermediate=False)
     false_non_match = 1 - match
-    crossing = np.abs(false_match - false_non_match).argmin()
     return {
         "ROC AUC": float(roc_auc_score(same.numpy(), -distances.numpy())),
-        "EER": float((false_match[crossing] + false_non_match[crossing]) / 2),
+        "EER": float(np.interp(0, false_match - false_non_match, false_match)),  # where the two are equal
         **{name: float(at[name]) for name in PAIR_MEASURES},
         "FNMR at 1 % FMR": float(false_non_match[false_match <= 0.01].min()),
         "FNMR at 10 % FMR": float(false_non_match[false_match <= 0.1].min()),
@@ -145,7 +144,11 @@ def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos, d
     """Return the 95 % interval of the accuracy on test samples, (P,) bool, by a bootstrap.
 
     Samples that share photos are not independent, so the photos are drawn anew; for the columns see `weights_of`.
+    Where all are right, or none is, draws say nothing: then it is Wilson's of as many trials as there are `units`.
     """
+    if hits.unique().numel() == 1:
+        trials = len(units(photos.labels["test"]).unique())
+        return wilson_interval(int(hits[0]) * trials, trials)
     generator = np.random.default_rng(photos.seed)
     weights = weights_of(columns, photos, resampled_weights(photos.labels["test"], draws, generator))
     return percentile_interval(resampled_means(hits.numpy(), weights, generator))

@@ -36,7 +36,7 @@ class Task:
         return []
 
     def judge(self, network: nn.Module, photos: Photos, measure: str = "accuracy") -> dict[str, Tensor]:
-        """Return whether each sample of the fixed batches is answered rightly: split to (M,) bool."""
+        """Return a measure of `values`, whether an answer is right, of each of the `listed` samples: split to (M,)."""
         lists = {split: self.listed(photos, split) for split in SPLITS}
         return {split: values_of(network, photos.pixels, lists[split], self.values)[measure] for split in SPLITS}
 

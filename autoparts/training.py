@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from autoparts.errors import UserError, set_aside, whole_file
 from autoparts.evaluation import values_of
 from autoparts.models import half_precision, photo_input
-from autoparts.sampling import Photos, seeded
+from autoparts.sampling import Photos, derived_seed, seeded
 from autoparts.tasks import Task
 
 Augment = Callable[[Tensor, Tensor, torch.Generator, float], Tensor]  # see `fit`
+Rate = Callable[[float], float]  # of the share of the training that is done
 
 
 def adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
@@ -54,7 +55,7 @@ def fit(
     learning_rate: float,
     seed: int,
     optimiser: Callable[[nn.Module, float], torch.optim.Optimizer] = adam,
-    schedule: Callable[[float], float] = constant,
+    schedule: Rate = constant,
     augment: Augment | None = None,
     validate: bool = True,
     checkpoint: Path | None = None,
@@ -74,7 +75,8 @@ def fit(
         optimiser: from network and learning rate to optimiser.
         schedule: from the share of the training that is done, 0 to 1, to a factor of the learning rate.
         augment: from (B, 1, S, S) inputs, the rows (B,) of their photos, a generator and the share of the training
-            that is done to inputs; for training batches only.
+            that is done to inputs, such as `lambda inputs, rows, generator, done: augmentation.augment(inputs,
+            generator)`; for training batches only.
         validate: whether to take the task's listed validation batches and measures after each epoch.
         checkpoint: file for the state after each epoch, and under "best" the weights of the lowest `task.score`.
         key: fingerprint of all that determines this training (`Run.fit` makes one); a checkpoint with another key is
@@ -95,12 +97,14 @@ def fit(
     network.to(photos.device)
     state = _State(network, optimiser(network, learning_rate), seeded(seed))
     state.resume(checkpoint, key, say)
-    if state.history:
-        say(f"going on after epoch {len(state.history)} of {epochs}")
+    if before := len(state.history):
+        say(f"going on after epoch {before} of {epochs}" if before < epochs else "trained before: the result is taken")
     for epoch in range(len(state.history) + 1, epochs + 1):
         started = time.perf_counter()
         batches = task.batches(photos, batch_size, state.generator)
-        means = train_epoch(state, photos, task, batches, epoch - 1, epochs, learning_rate, schedule, augment)
+        with torch.random.fork_rng(devices=[]):  # layers that draw, such as dropout, only know torch's own generator
+            torch.manual_seed(derived_seed(seed, f"layers in epoch {epoch}"))
+            means = train_epoch(state, photos, task, batches, epochs, lambda at: learning_rate * schedule(at), augment)
         # The loss says nothing of the last step, the weights do.
         if not (math.isfinite(means["loss"]) and all(each.isfinite().all() for each in network.parameters())):
             raise UserError(
@@ -165,25 +169,17 @@ class _State:
 
 
 def train_epoch(
-    state: _State,
-    photos: Photos,
-    task: Task,
-    batches: list,
-    before: int,
-    epochs: int,
-    learning_rate: float,
-    schedule: Callable[[float], float],
-    augment: Augment | None,
+    state: _State, photos: Photos, task: Task, batches: list, epochs: int, rate: Rate, augment: Augment | None
 ) -> dict[str, float]:
-    """Take one optimiser step per batch, after so many epochs; return the mean of each value over all samples."""
+    """Take one optimiser step per batch, in one of so many epochs; return the mean of each value over all samples."""
     state.network.train()
     totals: dict[str, Tensor] = {}  # kept on the device, so that no step waits for the processor
     exact = torch.float32 if photos.device.type == "mps" else torch.float64  # which Apple's GPUs do not have
     samples = 0
     for step, batch in enumerate(batches):
-        done = (before + step / len(batches)) / epochs  # share of the whole training
+        done = (len(state.history) + step / len(batches)) / epochs  # share of the whole training
         for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate * schedule(done) * group.get("lr_scale", 1.0)
+            group["lr"] = rate(done) * group.get("lr_scale", 1.0)
         inputs = photo_input(photos.pixels[batch.rows.to(photos.device)])
         inputs = augment(inputs, batch.rows, state.generator, done) if augment else inputs
         with half_precision(inputs.device):
@@ -233,8 +229,8 @@ def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Modul
             raise ValueError
         network.load_state_dict(state["best"]["network"] if best else state["network"])
     except Exception as error:  # torch raises many kinds, with advice to switch its safeguard off
-        missing = isinstance(error, FileNotFoundError)
         kinds = "unfinished, damaged, of another network, or holds code, which is never run"
-        why = "it is missing" if missing else f"it is {kinds}"
+        known = {FileNotFoundError: "it is missing", KeyError: "it holds no such weights, as its task judges none best"}
+        why = known.get(type(error), f"it is {kinds}")
         raise UserError(f"checkpoint {path.name} cannot be used: {why}; run its notebook again") from None
     return network.eval()

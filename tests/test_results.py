@@ -53,6 +53,7 @@ def reports(tmp_path):
         "5_1": five,
         "recommended": every,
         "against": {"compared with: x": "y"},
+        "learned": {"compared with: untrained network": "semi-hard triplets", "judged": "better"},
         "calibration": {"score by": "head", "accuracy": 0.941},
     }.items():
         write_table(tmp_path / "some", f"table_{name}", pd.DataFrame([row]), f"Caption of {name}")
@@ -91,6 +92,7 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "(validation 94.1 %); the finder, which also looks at the nearest photos: 96.1 %." in text
     assert "- **better**: c (+12.5); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
     assert "\n- **not to be told apart**: none\n" in text
+    assert "Beside the untrained network, by the same rule: better semi-hard triplets; worse none." in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
     assert written(text, reports) == text
     path = reports / "some" / "results" / "beyond.json"

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import brentq
 from sklearn import metrics
 from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -73,14 +74,20 @@ def test_verification_agrees_with_scikit_learn():
         scores = retrieval.verify(distances, same, held_out, held_out_same)
         assert scores["ROC AUC"] == pytest.approx(roc_auc_score(same, -distances))
         false_match, match, _ = roc_curve(same, -distances, drop_intermediate=False)
-        crossing = np.abs(false_match - (1 - match)).argmin()
-        assert scores["EER"] == pytest.approx((false_match[crossing] + 1 - match[crossing]) / 2)
+        crossing = brentq(lambda rate: 1 - rate - np.interp(rate, false_match, match), 0, 1)  # noqa: B023
+        assert scores["EER"] == pytest.approx(crossing, abs=0.003)
         for rate in (0.01, 0.1):
             expected = 1 - match[false_match <= rate].max()
             assert scores[f"FNMR at {rate:.0%} FMR".replace("%", " %")] == pytest.approx(expected)
         called = distances.double() < retrieval.choose_threshold(held_out, held_out_same)  # of validation alone
         for name in ("accuracy", "precision", "recall", "f1"):
             assert scores[name] == pytest.approx(getattr(metrics, f"{name}_score")(same, called))
+
+
+def test_equal_distances_share_the_way_between_two_points_of_the_curve():
+    distances, same = torch.tensor([0.0] * 5 + [1] * 5 + [1] * 9 + [2]), torch.tensor([True] * 10 + [False] * 10)
+    expected = 0.5 / (0.5 + 0.9) * 0.9  # from (0, 0.5) to (0.9, 0)
+    assert retrieval.verify(distances, same, distances, same)["EER"] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +118,9 @@ def test_of_few_categories_photos_are_drawn():
     left, other, _ = photos.pairs("test")
     low, high = retrieval.accuracy_interval(right[left], (left, other), photos)
     assert high - low > 0.2
+    all_right = right | True  # no draw of them has a wrong one
+    assert retrieval.accuracy_interval(all_right, [torch.arange(20)], photos) == wilson_interval(20, 20)
+    assert retrieval.accuracy_interval(~all_right[left], (left, other), photos) == wilson_interval(0, 20)
 
 
 def test_a_bootstrap_sample_draws_whole_categories(monkeypatch):

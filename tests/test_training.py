@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from samples import toy_photos
+from torch import nn
 
 from autoparts import models, tasks, training
 from autoparts.errors import FailedError, UserError
@@ -25,6 +26,11 @@ def photos():
 
 def network(outputs=2, seed=0):
     return models.thesis_network(outputs, (4, 4), SIDE, seed=seed)
+
+
+def forgetful(seed=0):
+    """A network that draws, from torch's own generator, what it drops."""
+    return nn.Sequential(network(seed=seed), nn.Dropout(0.3))
 
 
 def fit(net, photos, task=tasks.Naming(), **options):  # noqa: B008
@@ -68,7 +74,7 @@ def test_test_photos_reach_no_training(photos):
 
 
 def test_the_seed_fixes_history_weights_and_checkpoint_to_the_byte(photos, tmp_path):
-    nets = [network() for _ in range(3)]
+    nets = [forgetful() for _ in range(3)]
     paths = [tmp_path / name for name in ("one.pt", "two.pt", "three.pt")]
     histories = [
         fit(net, photos, seed=seed, checkpoint=path) for net, seed, path in zip(nets, (3, 3, 4), paths, strict=True)
@@ -103,7 +109,7 @@ def noisy(inputs, rows, generator, done):
     return inputs + 0.1 * torch.rand(inputs.shape, generator=generator)
 
 
-def stopped(photos, path, after=1, **options):
+def stopped(photos, path, after=1, make=network, **options):
     """Interrupt a training right after an epoch."""
     said = []
 
@@ -113,16 +119,17 @@ def stopped(photos, path, after=1, **options):
             raise StopError
 
     with pytest.raises(StopError):
-        fit(network(), photos, checkpoint=path, **options | {"say": say})
+        fit(make(), photos, checkpoint=path, **options | {"say": say})
 
 
 @pytest.mark.parametrize("after", [1, 3])
 def test_interrupted_and_resumed_is_as_uninterrupted_to_the_bit(photos, tmp_path, after):
     options = {"epochs": 5, "key": "k", "augment": noisy, "schedule": lambda done: 1 - done / 2}
-    whole = network()
+    whole, others = forgetful(), torch.get_rng_state()
     expected = fit(whole, photos, checkpoint=tmp_path / "whole.pt", **options)
-    stopped(photos, tmp_path / "a.pt", after, **options)
-    resumed, lines = network(seed=99), []
+    assert torch.get_rng_state().equal(others)
+    stopped(photos, tmp_path / "a.pt", after, forgetful, **options)
+    resumed, lines = forgetful(seed=99), []
     history = fit(resumed, photos, checkpoint=tmp_path / "a.pt", **options | {"say": lines.append})
     assert lines[0] == f"going on after epoch {after} of 5" and len(lines) == 1 + 5 - after
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
@@ -133,8 +140,9 @@ def test_interrupted_and_resumed_is_as_uninterrupted_to_the_bit(photos, tmp_path
 
 def test_a_finished_training_is_not_trained_again(photos, tmp_path):
     expected = fit(network(), photos, checkpoint=tmp_path / "a.pt")
-    again, before = network(seed=5), (tmp_path / "a.pt").stat().st_mtime_ns
-    history = fit(again, photos, task=None, checkpoint=tmp_path / "a.pt")
+    again, before, said = network(seed=5), (tmp_path / "a.pt").stat().st_mtime_ns, []
+    history = fit(again, photos, task=None, checkpoint=tmp_path / "a.pt", say=said.append)
+    assert said == ["trained before: the result is taken"]
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
     assert not again.training and (tmp_path / "a.pt").stat().st_mtime_ns == before
 
@@ -183,7 +191,10 @@ def test_weights_of_a_training_that_was_stopped_are_not_taken_for_those_of_its_r
     with pytest.raises(UserError, match=r"cnn\.pt cannot be used: it is unfinished"):
         training.load_weights(network(), tmp_path / "cnn.pt")
     fit(network(), photos, checkpoint=tmp_path / "cnn.pt")
-    training.load_weights(network(), tmp_path / "cnn.pt")
+    training.load_weights(network(), tmp_path / "cnn.pt", best=True)
+    fit(network(), photos, checkpoint=tmp_path / "cnn.pt", validate=False, key="other")
+    with pytest.raises(UserError, match="it holds no such weights, as its task judges none best"):
+        training.load_weights(network(), tmp_path / "cnn.pt", best=True)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

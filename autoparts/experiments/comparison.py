@@ -1,6 +1,7 @@
 """The tables that set models beside each other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,8 @@ import torch
 from sklearn.decomposition import PCA
 
 from autoparts import models, retrieval, tasks, training
+from autoparts.errors import UserError
 from autoparts.experiments import variants
-from autoparts.experiments.variants import Row
 from autoparts.retrieval import Embedded
 from autoparts.sampling import Photos
 from autoparts.study.run import Run
@@ -20,6 +21,7 @@ NEAREST = ["precision@1 macro", "recall@5", "recall@10", "R-precision", "MAP@R"]
 HEADLINE = ["precision@1", "95 % interval", *NEAREST, "ROC AUC", "EER", "ranking"]
 NAMED = ["precision@1", *NEAREST, "class top-1", "class top-5", "queries"]  # columns on naming alone
 VERIFIED = ["ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "FNMR at 1 % FMR", "FNMR at 10 % FMR"]
+JUDGED = ("better", "worse", "not to be told apart")
 THESIS = {  # Table 5.1 of the thesis; its CNN's validation accuracy is printed as 0.0007 %
     "cnn": {"training": 0.9979, "validation": 0.000007, "test": 0.5080},
     "contrastive": {"training": 0.9794, "validation": 0.9198, "test": 0.7024},
@@ -70,21 +72,29 @@ def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
     seen = {"raw pixels": raw, f"{pca.n_components_} principal components": components}
     for name, result in results.items():
         network = training.load_weights(models.thesis_network(**result["architecture"]), run.weights(name))
+        if training.load_tensors(run.weights(name))["key"] != result.get("key"):
+            notebook = THESIS_MODELS.get(name, "")
+            raise UserError(f"{name}.pt and {name}.json are of different trainings: run notebook {notebook} to its end")
         seen[result["title"]] = retrieval.embedded(network.to(photos.device), photos)
     return seen
 
 
-def fair_comparison(seen: Mapping[str, Embedded], photos: Photos, draws: int) -> tuple[pd.DataFrame, Queries]:
+def fair_comparison(
+    seen: Mapping[str, Embedded], photos: Photos, draws: int, by_logits: Mapping[str, Embedded] | None = None
+) -> tuple[pd.DataFrame, Queries]:
     """Put every model through every task, on the same lists and the same `draws` bootstrap samples.
 
-    Returns a row of `retrieval.judge`'s measures per model, with the 95 % interval of precision@1 as text, and one
-    of chance levels; and its measures per test photo.
+    Returns a row of `retrieval.judge`'s measures per model, with the 95 % interval of precision@1 as text, a row of
+    naming measures for each classifier of `by_logits` (see `softmax_row`), and one of chance levels; and the measures
+    per test photo.
     """
     table, queries = {}, {}
     for name, model in seen.items():
         measures, queries[name] = retrieval.judge(model, photos, draws)
         limits = _interval_text(measures["precision@1 low"], measures["precision@1 high"])
         table[name] = {"precision@1": measures["precision@1"], "95 % interval": limits} | measures
+    for name, logits in (by_logits or {}).items():
+        table[name], queries[name] = softmax_row(logits, photos, draws)
     guessing = {"precision@1": tasks.Naming().chance(photos), "95 % interval": ""}
     table["chance"] = guessing | dict.fromkeys(("ROC AUC", "EER", "accuracy", "ranking"), 0.5)
     return pd.DataFrame(table).T.infer_objects().rename_axis("model"), queries
@@ -94,16 +104,17 @@ def _interval_text(low: float, high: float) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
-def softmax_row(logits: Embedded, photos: Photos, draws: int) -> pd.Series:
-    """Name test photos by a classifier's largest logit, as a row of `fair_comparison`'s naming measures."""
+def softmax_row(logits: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Name test photos by a classifier's largest logit: a row of `fair_comparison`'s measures, and hits per photo."""
     truth, outputs = photos.labels["test"], logits.vectors[photos.rows["test"]]  # (M,), (M, categories)
     hits = retrieval.smallest(-outputs, min(5, outputs.shape[1])) == truth[:, None]
-    right = pd.Series(hits[:, 0].double().numpy())
+    named = pd.DataFrame({"precision@1": hits[:, 0].double().numpy()})
+    right = named["precision@1"]
     low, high = retrieval.accuracy_interval(hits[:, 0], (photos.rows["test"],), photos, draws)
     first = {"precision@1": right.mean(), "95 % interval": _interval_text(low, high), "precision@1 low": low}
     first |= {"precision@1 high": high, "class top-1": right.mean()}
     macro, five = right.groupby(truth.numpy()).mean().mean(), float(hits.any(dim=1).double().mean())
-    return pd.Series(first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)})
+    return first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)}, named
 
 
 def by_size(queries: Queries, groups: pd.Series) -> pd.DataFrame:
@@ -129,14 +140,21 @@ def paired_differences(queries: Queries, photos: Photos, against: str, draws: in
     for name, frame in queries.items():
         gain = float(frame[["precision@1"]].mean().mean() - queries[against][["precision@1"]].mean().mean())
         low, high = retrieval.percentile_interval(means[name] - means[against])
-        judged = "better" if low > 0 else "worse" if high < 0 else "not to be told apart"
+        judged = JUDGED[0 if low > 0 else 1 if high < 0 else 2]
         rows[name] = {"difference": gain, "difference low": low, "difference high": high, "judged": judged}
     return pd.DataFrame(rows).T.drop(against).infer_objects().rename_axis(f"compared with: {against}")
 
 
-def learning_curves(histories: Mapping[str, pd.DataFrame], rows: Sequence[Row]) -> pd.DataFrame:
-    """Set rows' validation precision@1 side by side: epoch, and a column for each."""
-    names = [row.name for row in rows if row.name in histories]
+def listed(differences: pd.DataFrame) -> str:
+    """Name the models of `paired_differences` in three lines: better, worse, not to be told apart."""
+    models = differences.groupby("judged").groups
+    return "\n".join(f"{judged}: {'; '.join(models.get(judged, ['none']))}" for judged in JUDGED)
+
+
+def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Set validation precision@1 of the few decisive rows, and of a reader's own, side by side: an epoch a line."""
+    others = {row.name for row in variants.ROWS if row not in variants.FEW}
+    names = [name for name in histories if name not in others]
     shown = {name: histories[name]["validation_precision@1"] for name in names}
     return pd.DataFrame({"epoch": histories[names[0]]["epoch"].astype(int), **shown})
 

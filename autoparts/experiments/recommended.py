@@ -264,7 +264,7 @@ def judged(run: Run, network: models.Recogniser, photos: Photos, history: pd.Dat
     return Trained(network, photos, Embedded(unit.cpu(), "cosine"), history, float(right.double().mean()))
 
 
-def summary(model: Trained, by_head: pd.Series) -> dict[str, Any]:
+def summary(model: Trained, by_head: Mapping[str, Any]) -> dict[str, Any]:
     """What is saved of the recommended model, given how its head names test photos: `comparison.softmax_row`."""
     interval = [by_head["precision@1 low"], by_head["precision@1 high"]]
     pretrained = "A pretrained network and a linear head on its features"

@@ -1,16 +1,15 @@
-"""Chapter 6's proposals tried: each row trained on as many photos and judged alike, also on unseen categories."""
+"""Chapter 6's proposals tried: each row trained on as many photos, and judged alike."""
 
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain, product
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from autoparts import augmentation, models, retrieval, tasks, training
@@ -25,7 +24,6 @@ from autoparts.study.run import Run
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
 SHOWN = [*MEASURES, "spread", "learning rate", "margin", "verdict"]
-UNSEEN = ["precision@1", "low", "high", "MAP@R", "ROC AUC", "EER", "ranking", "draws"]
 RISING = 0.01  # of validation precision@1
 
 
@@ -60,8 +58,12 @@ class Comparison(NamedTuple):
 
 
 def network_of(row: Row, settings: Settings, photos: Photos, seed: int) -> nn.Module:
-    """Build a row's network, (B, 1, side, side) to embeddings or logits, with new weights."""
+    """Build a row's network, (B, 1, side, side) to embeddings or logits, with new weights, or refuse an unknown one."""
     outputs = photos.categories if isinstance(row.task, tasks.Naming) else settings.embedding_size
+    if callable(row.network):
+        return models.initialised(seed, row.network, outputs, photos)
+    if row.network not in variants.NETWORKS:
+        raise UserError(f"row {row.name!r} has network {row.network!r}; expected {variants.NETWORKS}, or a function")
     if row.network == "pixels":
         return nn.Flatten()
     if row.network == "residual":
@@ -73,7 +75,12 @@ def network_of(row: Row, settings: Settings, photos: Photos, seed: int) -> nn.Mo
 
 
 def augment_of(row: Row, photos: Photos) -> training.Augment | None:
-    """Return the augmentation of all photos, or of those in categories smaller than the median one."""
+    """Return a row's augmentation: its own, or of all photos, or of those in categories smaller than the median one."""
+    if callable(row.augmentation) or row.augmentation == "none":
+        return row.augmentation if callable(row.augmentation) else None
+    if row.augmentation not in variants.AUGMENTATIONS:
+        known = f"{variants.AUGMENTATIONS}, or a function"
+        raise UserError(f"row {row.name!r} has augmentation {row.augmentation!r}; expected {known}")
     rows, labels = photos.rows["train"], photos.labels["train"]
     sizes = labels.bincount()
     changed = rows[(sizes < sizes[sizes > 0].median())[labels]] if row.augmentation == "small" else rows
@@ -83,7 +90,7 @@ def augment_of(row: Row, photos: Photos) -> training.Augment | None:
         chosen = torch.isin(rows, changed).to(inputs.device)[:, None, None, None]
         return torch.where(chosen, augmentation.augment(inputs, generator), inputs)
 
-    return None if row.augmentation == "none" else augment
+    return augment
 
 
 def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> tuple[nn.Module, pd.DataFrame]:
@@ -145,10 +152,14 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
     The table has group, variant, the measures of `retrieval.judge` averaged over the seeds, `spread` (the
     largest minus the smallest precision@1), the learning rate and the margin, and a verdict where a training
     collapsed, or where the last quarter of its photos still gained a point of validation precision@1.
+    UserError for two rows of one name.
     """
+    names = [row.name for row in rows]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise UserError(f"rows have one name, {sorted(twice)[0]!r}: give each its own, or drop the earlier one")
     # The longest trainings come first: at the end one of them would run alone. A row that only reads another's bits
     # comes after all, so that no two processes train the same.
-    seeds, order = _seeds(run, settings), sorted(rows, key=lambda row: (row.hamming, row.network != "residual"))
+    seeds, order = seeds_of(run, settings), sorted(rows, key=lambda row: (row.hamming, row.network != "residual"))
     parts = [[row for row in order if row.hamming == hamming] for hamming in (False, True)]
     jobs = ([(run, row, settings, photos, photos, seed) for row in part for seed in seeds] for part in parts)
     done = chain.from_iterable(side_by_side(try_row, part, photos.device) for part in jobs)
@@ -173,7 +184,8 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
     return Comparison(pd.DataFrame(table), queries, histories)
 
 
-def _seeds(run: Run, settings: Settings) -> list[int]:
+def seeds_of(run: Run, settings: Settings) -> list[int]:
+    """Return the seeds of a row's trainings."""
     return [derived_seed(run.study.seed, f"variant {seed}") for seed in range(settings.seeds)]
 
 
@@ -210,7 +222,7 @@ def _margins(row: Row) -> list[Row]:
 
 def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos: Photos) -> dict[tuple, Row]:
     """Return of each family's rows, all trained side by side, the one best on validation photos; none of no rows."""
-    jobs = [(run, row, settings, photos, _seeds(run, settings)[0]) for rows in tried.values() for row in rows]
+    jobs = [(run, row, settings, photos, seeds_of(run, settings)[0]) for rows in tried.values() for row in rows]
     found, best = iter(side_by_side(validated, jobs, photos.device)), {}
     for family, rows in tried.items():
         if scores := [next(found) for _ in rows]:
@@ -222,46 +234,6 @@ def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos
     return best
 
 
-def unseen(
-    run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, times: int = 5, share: float = 0.15
-) -> pd.DataFrame:
-    """Hold a share of the categories out of training, and judge rows on these alone, for different draws of them.
-
-    Their training photos are the gallery, their test photos the queries; the threshold comes from the other categories.
-    Means over the draws, with the 95 % interval of that of precision@1 by Student's t (none of a single draw): two
-    lines per row, `trained on them` no, and yes for a training on all; no line where there are too few categories.
-    """
-    held_out = (subsets.held_out(photos, f"unseen {place}", share) for place in range(times))
-    # Of few categories the same may be drawn again, which would be trained and counted twice.
-    draws = [*{tuple(judged.rows["train"].tolist()): (others, judged) for others, judged in held_out}.values()]
-    times = len(draws)
-    try:
-        for _, judged in draws:
-            judged.pairs("validation"), judged.pairs("test")
-    except UserError as error:
-        print(f"no categories are held out: {error}")
-        return pd.DataFrame(columns=["variant", "trained on them", *UNSEEN])
-    seeds = _seeds(run, settings)
-    # What all draws judge is trained first, unless that is done, so that no two processes train it.
-    list(side_by_side(validated, [(run, row, settings, photos, seed) for row in rows for seed in seeds], photos.device))
-    jobs = {
-        (row.name, known, place, seed): (run, row, settings, others if known == "no" else photos, judged, seed)
-        for (place, (others, judged)), known, row, seed in product(enumerate(draws), ("no", "yes"), rows, seeds)
-    }
-    scores = {}
-    for job, trial in zip(jobs, side_by_side(try_row, [*jobs.values()], photos.device), strict=True):
-        print(f"held out, draw {job[2] + 1} of {times}: {job[0]}, {trial.seconds:.0f} s")
-        scores[job] = trial.scores
-    table = pd.DataFrame(scores).T.rename_axis(["variant", "trained on them", "draw", "seed"])[list(MEASURES)]
-    of_draws = table.astype(float).groupby(level=[0, 1, 2], sort=False).mean()
-    groups = of_draws.groupby(level=[0, 1], sort=False)
-    means, precision = groups.mean(), groups["precision@1"]
-    reach = precision.sem() * stats.t.ppf(0.975, max(times - 1, 1))
-    limits = {"low": (means["precision@1"] - reach).clip(0), "high": (means["precision@1"] + reach).clip(upper=1)}
-    table = means.assign(**limits, draws=times)[UNSEEN].reset_index()
-    return table.sort_values("variant", kind="stable", ignore_index=True)
-
-
 def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, **recipe: Any) -> pd.DataFrame:
     """Train the thesis's networks and the recommended one several times at full size, on the same split.
 
@@ -270,7 +242,7 @@ def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs
     """
     photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
-        jobs = [(run, short, result, seed) for seed in _seeds(run, settings)]
+        jobs = [(run, short, result, seed) for seed in seeds_of(run, settings)]
         trained = pd.DataFrame(side_by_side(again, jobs, photos.device))
         table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):

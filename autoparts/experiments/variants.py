@@ -1,7 +1,7 @@
 """The rows of chapter 6's comparison as data, and the tasks and the network that only these rows have."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -16,6 +16,7 @@ from autoparts.losses import distance, distance_matrix
 from autoparts.retrieval import retrieve
 from autoparts.sampling import Batch, Photos
 from autoparts.tasks import Grouped, Naming, Pairs, Task, Triplets
+from autoparts.training import Augment
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,10 @@ def on_components(outputs: int, photos: Photos) -> nn.Module:
     return nn.Sequential(nn.Flatten(), project, hidden, nn.ReLU(), nn.Linear(512, outputs))
 
 
+NETWORKS = ("thesis", "residual", "components", "pixels")  # the last one is none at all
+AUGMENTATIONS = ("none", "all", "small")  # of no photos, of all, of those in categories smaller than the median one
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the comparison: the thesis's triplet training, with some of it changed."""
@@ -138,8 +143,8 @@ class Row:
     group: str  # what is changed
     name: str
     task: Task = field(default_factory=Triplets)  # with a margin that fits its distance
-    network: str = "thesis"  # also "residual", "components", "pixels" (none at all)
-    augmentation: str = "none"  # also "all", "small"
+    network: str | Callable[[int, Photos], nn.Module] = "thesis"  # or one of NETWORKS, or built for so many outputs
+    augmentation: str | Augment = "none"  # or one of AUGMENTATIONS, or a function
     rate: float = 1.0  # factor of the learning rate
     share: float = 1.0  # of the training photos
     hamming: bool = False  # whether one bit per number of the embedding is kept for retrieval
@@ -157,6 +162,7 @@ AUGMENTED = Row("augmentation", "all photos augmented", augmentation="all")
 DRAWN_ALIKE = Row("augmentation", "categories drawn alike, not augmented", Triplets(draw_by="category"))
 DEEPER = Row("network", "residual network", network="residual", rate=4.0)
 THESIS = {"cross-entropy": PLAIN, "contrastive": CONTRASTIVE, "triplet": BASELINE}
+HELD_OUT = (PIXELS, UNTRAINED, *THESIS.values())  # judged on categories that no training shows them
 RECIPE = {"network": "residual", "augmentation": "all", "rate": 4.0}
 RECIPES = {
     "cross-entropy": Row("recipe", "cross-entropy, residual network, augmented", Naming(), **RECIPE),

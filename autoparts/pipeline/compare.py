@@ -16,6 +16,8 @@ from autoparts.study.run import run_folder
 from autoparts.study.tables import FORMATS, read_table, table_html, write_table
 
 TABLES = {  # which notebooks' parameters decide what stands in them
+    "table_cnn_test": "02",
+    "table_threshold": "03",
     "table_5_1": "02 03 04 05",
     "table_fair_comparison": "02 03 04 05",
     "table_recommended": "02 03 04 05 06",

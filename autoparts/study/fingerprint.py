@@ -114,6 +114,12 @@ def _of_class(value: type) -> list[Any]:
     return [*name, written, *value.__bases__]
 
 
+def _of_weights(network: nn.Module) -> list[Any]:
+    """Its weights, which of them are frozen, and what it keeps besides, some of which is in no `state_dict`."""
+    frozen = [name for name, weight in network.named_parameters() if not weight.requires_grad]
+    return [dict(network.state_dict()), dict(network.named_buffers()), frozen]
+
+
 def _of_layer(layer: nn.Module) -> list[Any]:
     """A layer apart from its weights: its class, and what else it was given."""
     return [type(layer), {name: each for name, each in vars(layer).items() if name[0] != "_" and name != "training"}]
@@ -129,7 +135,7 @@ CONTENTS = {  # by kind; the first that a value is of counts
     MethodType | staticmethod | classmethod: lambda value: [value.__func__, getattr(value, "__self__", None)],
     CodeType: _of_code,
     FunctionType: _of_function,
-    nn.Module: lambda value: [str(value), dict(value.state_dict()), *map(_of_layer, value.modules())],
+    nn.Module: lambda value: [str(value), *_of_weights(value), *map(_of_layer, value.modules())],
     type: _of_class,
 }
 

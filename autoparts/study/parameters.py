@@ -101,8 +101,9 @@ def _expected(name: str, value: Any, kind: str) -> str:
     numbers = value if kind == "list[int]" else [value] if kind in ("int", "float") else []
     if name == "threads":
         return "" if 0 <= value <= 1024 else "a number from 0 to 1024"
-    if name == "recipe_side":
-        return "" if 32 <= value <= 512 else "a number from 32 to 512"
+    if name in ("recipe_side", "row_side"):  # smaller ones leave the last layers of a network a single pixel
+        low = 32 if name == "recipe_side" else 24
+        return "" if low <= value <= 512 else f"a number from {low} to 512"
     if name in ("recipe_epochs", "scratch_epochs"):
         return "" if 0 <= value < 2**63 else "a number, 0 or more"
     return "" if all(0 < number < 2**63 for number in numbers) else "a number above 0"

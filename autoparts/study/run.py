@@ -97,8 +97,12 @@ class Run:
         all settings, the code of the package's core and of functions and classes that the notebook itself defines, what
         it puts in place of the core's own (`losses.contrastive_loss = ...`), torch's version, the device and the number
         of threads. Of a training that was interrupted the rest is done.
-        Photos and seed are those of the study, if none are given.
+        Photos and seed are those of the study, if none are given. Training changes the network, so a cell that makes it
+        and trains it may be executed again; one that only trains would begin with what the last time left, and says so.
         """
+        if network.__dict__.setdefault("_trained", False):
+            print("this network was trained before, and its weights are where that begins: make it anew to start over")
+        network._trained = True
         settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}
         photos = options.pop("photos", self.study.photos)
         options = {"seed": self.study.seed} | options
@@ -111,7 +115,7 @@ class Run:
             *replaced(),
         )
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)
-        history.attrs = settings  # for `save`
+        history.attrs = {"settings": settings, "key": key}  # for `save`
         return history
 
     def features(self, network: models.Recogniser, photos: Photos) -> Tensor:
@@ -153,9 +157,9 @@ class Run:
             task=task.question.format(categories=photos.categories),
             chance=task.chance(photos),
             trained_for={"kind": type(task).__name__, **asdict(task)},
-            architecture=network.architecture,
+            architecture=getattr(network, "architecture", str(network)),  # text of a notebook's own
             weights=models.count_parameters(network),
-            settings=history.attrs,
+            **history.attrs,
             history=history,
             metrics=metrics | {"test_interval": interval},
             **facts,

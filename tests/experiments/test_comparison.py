@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from autoparts import models, retrieval, training
+from autoparts.errors import UserError
 from autoparts.experiments import comparison
 from autoparts.sampling import Photos, seeded
 
@@ -50,8 +51,10 @@ def test_table_5_1_sets_the_thesis_beside_the_run_and_curves_are_those_saved():
 
 def test_every_model_sees_the_photos_in_its_own_way(run):
     network = models.thesis_network(5, (4, 8), 24, seed=1)
-    training.save_tensors({"network": network.state_dict()}, run.weights("cnn"))
-    result = {"title": "Plain", "architecture": {"outputs": 5, "filters": [4, 8], "side": 24}}
+    training.save_tensors({"network": network.state_dict(), "key": "this one"}, run.weights("cnn"))
+    result = {"title": "Plain", "architecture": {"outputs": 5, "filters": [4, 8], "side": 24}, "key": "this one"}
+    with pytest.raises(UserError, match=r"cnn.pt and cnn.json are of different trainings: run notebook 02_cnn"):
+        comparison.views(run, {"cnn": result | {"key": "another"}})
     seen = comparison.views(run, {"cnn": result})
     photos = run.study.photos
     train = photos.rows["train"]

@@ -87,6 +87,11 @@ def test_a_network_is_its_layers_and_its_initial_weights():
         others[-1].state_dict()[name][(-1,) * weights.ndim] += 1e-3
     others.append(copy.deepcopy(network))
     others[-1].forward = lambda inputs: inputs
+    for layer in (0, 1):  # frozen, and with what no `state_dict` has
+        others.append(copy.deepcopy(network))
+        others[-1][layer].requires_grad_(False)
+        others.append(copy.deepcopy(network))
+        others[-1].register_buffer("kept", torch.tensor(layer), persistent=False)
     assert len({known, *map(fingerprint, others)}) == 1 + len(others)
 
 

@@ -215,7 +215,7 @@ def fit(run, task=None, net=None, epochs=2, batch_size=16, learning_rate=0.01, *
 def test_a_training_is_kept_with_its_settings_and_not_done_again(run):
     history, trained = fit(run)
     assert trained == 2 and run.weights("cnn").is_file()
-    assert history.attrs == {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
+    assert history.attrs["settings"] == {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
     net = network()
     again, trained = fit(run, net=net)
     assert trained == 0 and again.attrs == history.attrs
@@ -225,6 +225,14 @@ def test_a_training_is_kept_with_its_settings_and_not_done_again(run):
     expected = training.fit(network(), run.study.photos, tasks.Naming(), epochs=2, batch_size=16, learning_rate=0.01,
                             seed=0, say=lambda line: None)  # fmt: skip
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
+
+
+def test_a_network_that_is_trained_on_says_so(run, capsys):
+    net = network()
+    fit(run, net=net)
+    assert capsys.readouterr().out == ""
+    _, trained = fit(run, net=net)
+    assert trained == 2 and "this network was trained before" in capsys.readouterr().out
 
 
 OTHERS = [

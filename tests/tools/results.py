@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from autoparts.errors import UserError, read_json, whole_file
-from autoparts.experiments.comparison import THESIS_MODELS
+from autoparts.experiments.comparison import JUDGED, THESIS_MODELS
 from autoparts.study.tables import FORMATS, read_table
 
 ROOT = Path(__file__).parents[2]
@@ -91,9 +91,20 @@ def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         "the last quarter are marked *rising*:",
         "\n".join(
             f"- **{judged}**: {listed(against[against['judged'] == judged], pd.DataFrame(beyond['table']))}"
-            for judged in ("better", "worse", "not to be told apart")
+            for judged in JUDGED
         ),
+        *learned(folder),
     ]
+
+
+def learned(folder: Path) -> list[str]:
+    """Say which rows of chapter 6 name parts better than a network that has learned nothing; earlier runs did not."""
+    table = folder / "tables" / "table_learned.csv"
+    if not table.exists():
+        return []
+    rows = (found := read_table(table)[0]).set_index(found.columns[0])["judged"]
+    others = {judged: "; ".join(rows.index[rows == judged]) or "none" for judged in JUDGED}
+    return [f"Beside the untrained network, by the same rule: better {others[JUDGED[0]]}; worse {others[JUDGED[1]]}."]
 
 
 def listed(rows: pd.DataFrame, table: pd.DataFrame) -> str:
