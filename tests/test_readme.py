@@ -18,13 +18,15 @@ import papermill.cli
 import pytest
 from click.testing import CliRunner
 
+from autoparts import losses
 from autoparts.__main__ import main
+from autoparts.experiments import trials, variants
 from autoparts.finder import calibration
 from autoparts.generated import catalogue
 from autoparts.models import Recogniser, initialised
 from autoparts.pipeline import execution, kernels
 from autoparts.pipeline.notebooks import declared_parameters
-from autoparts.study.run import open_run
+from autoparts.study.run import Run, open_run
 from autoparts.study.study import open_study
 
 ROOT = Path(__file__).parents[1]
@@ -135,3 +137,18 @@ def test_links_and_modules_exist():
     files = {path.name for path in (ROOT / "autoparts").glob("*.py")} - {"__init__.py", "__main__.py"}
     rooms = {f"{path.parent.name}/" for path in (ROOT / "autoparts").glob("*/__init__.py")}
     assert set(rows) == files | rooms and house.count("\n") <= 20
+
+
+def test_own_losses_networks_and_rows_work_as_shown(small_study, tmp_path, monkeypatch):
+    text = (ROOT / "notebooks" / "README.md").read_text("utf-8").split("## Your own loss")[1].split("\n## ")[0]
+    monkeypatch.setattr(losses, "contrastive_loss", losses.contrastive_loss)  # puts it back
+    run = Run(tmp_path, small_study)
+    names = {"__name__": "__main__", "study": small_study, "run": run, "side": 20, "embedding_size": 4}
+    names |= {"epochs": 1, "batch_size": 16, "learning_rate": 0.01}
+    for snippet in re.findall(r"(?s)```python\n(.*?)```", text):
+        exec(snippet, names)
+    assert losses.contrastive_loss is names["plain"] and len(names["history"]) == 1
+    assert 0 < names["scores"]["precision@1"] <= 1 and names["chosen"][-1] is names["mine"]
+    settings = trials.Settings(1, 16, embedding_size=4, draws=20)
+    table = trials.compare(run, [variants.UNTRAINED, names["mine"]], settings, small_study.photos).table
+    assert table["variant"].tolist() == ["untrained network", "one layer, turned"]

@@ -55,8 +55,8 @@ def judge(
     means, precision = of_draws.groupby(level=[0, 1], sort=False).mean(), of_draws["precision@1"].unstack()
     reach = _reach(precision)
     limits = {"low": (means["precision@1"] - reach).clip(0), "high": (means["precision@1"] + reach).clip(upper=1)}
-    means = means.assign(**limits, draws=len(draws))[SHOWN].reset_index()
-    return means.sort_values("variant", kind="stable", ignore_index=True), differences(precision)
+    table = means.assign(**limits, draws=len(draws))[SHOWN].reindex([row.name for row in rows], level=0)
+    return table.reset_index(), differences(precision)
 
 
 def differences(precision: pd.DataFrame) -> pd.DataFrame:

@@ -50,6 +50,7 @@ def test_annotated_assignments_are_found_and_nothing_else():
         ({"filters": ["a"]}, r"filters is \['a'\]; expected a list of whole numbers"),
         ({"filters": 32}, "filters is 32; expected a list of whole numbers"),
         ({"accept": 1}, "accept is 1; expected a share"),
+        ({"row_side": 16}, "row_side is 16; expected a number from 24 to 512"),
         ({"seed": -1}, "seed is -1; expected a number from 0"),
         ({"threads": 1025}, "threads is 1025; expected a number from 0 to 1024"),
         ({"split_seed": 2**64}, "split_seed is 18446744073709551616; expected"),
