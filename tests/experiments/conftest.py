@@ -6,6 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
+from autoparts.experiments import subsets
 from autoparts.sampling import Photos, seeded
 from autoparts.study.run import Run
 from autoparts.study.study import open_study
@@ -23,6 +24,15 @@ def noise_study(tmp_path_factory):
             noise = generator.integers(0, 256, (6, 6), dtype=np.uint8)
             Image.fromarray(noise).resize((24, 24)).save(folder / category / f"{index}.png")
     return open_study(str(folder), 3, device="cpu", side=24)
+
+
+@pytest.fixture(scope="session")
+def small(noise_study):
+    photos = noise_study.photos
+    small = subsets.resized(photos, 20)
+    assert small.pixels.shape == (len(photos.pixels), 20, 20) and subsets.resized(photos, 24) is photos
+    assert (small.pixels.float().mean(dim=(1, 2)) - photos.pixels.float().mean(dim=(1, 2))).abs().max() < 4
+    return small
 
 
 @pytest.fixture

@@ -78,12 +78,31 @@ def test_the_comparison_has_a_row_per_model_and_one_of_chance(photos):
     assert shown["chance"] == ""
 
 
+def test_a_classifier_is_judged_beside_them_by_its_own_names(photos):
+    logits = retrieval.Embedded(model(0.2).vectors)
+    table, queries = comparison.fair_comparison({"one": model(0.9)}, photos, 50, {"by softmax": logits})
+    assert table.index.tolist() == ["one", "by softmax", "chance"] and list(queries) == ["one", "by softmax"]
+    expected = (logits.vectors[photos.rows["test"]].argmax(dim=1) == photos.labels["test"]).double()
+    assert queries["by softmax"]["precision@1"].tolist() == expected.tolist()
+    assert table.loc["by softmax", "precision@1"] == pytest.approx(float(expected.mean()))
+    assert comparison.paired_differences(queries, photos, "one", 50).index.tolist() == ["by softmax"]
+
+
+def test_models_are_listed_by_how_they_are_judged_and_own_rows_are_drawn():
+    judged = pd.DataFrame({"judged": ["better", "worse", "better"]}, index=["a", "b", "c"])
+    assert comparison.listed(judged) == "better: a; c\nworse: b\nnot to be told apart: none"
+    history = pd.DataFrame({"epoch": [1.0, 2.0], "validation_precision@1": [0.1, 0.2]})
+    known = ["quadruplet", "semi-hard triplets", "my own"]
+    assert comparison.learning_curves(dict.fromkeys(known, history)).columns.tolist() == ["epoch", *known[1:]]
+
+
 def test_the_softmax_row_names_by_the_largest_logit():
     logits = torch.tensor([[3.0, 1, 0, 0, 0, 0], [9, 8, 0, 0, 0, -1], [0, 3, 5, 0, 0, 0], [6, 5, 4, 3, 2, 1]])
     truth = torch.tensor([0, 0, 1, 5])
     of_test = {"test": torch.arange(4)}
     photos = SimpleNamespace(labels={"test": truth}, rows=of_test, pixels=torch.zeros(4, 1, 1), seed=0)
-    row = comparison.softmax_row(retrieval.Embedded(logits), photos, 50)
+    row, named = comparison.softmax_row(retrieval.Embedded(logits), photos, 50)
+    assert named["precision@1"].tolist() == [1, 1, 0, 0]
     assert row["precision@1"] == row["class top-1"] == 0.5 and row["queries"] == 4
     assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
     assert row["class top-5"] == 0.75
@@ -137,5 +156,5 @@ def test_a_difference_of_several_trainings_is_as_uncertain_as_they_are_apart(pho
 
 def test_of_equally_sure_names_the_first_counts_as_it_does_in_table_5_1(photos):
     outputs = torch.zeros(len(photos.pixels), photos.categories)  # such ties are frequent in bfloat16
-    row = comparison.softmax_row(retrieval.Embedded(outputs), photos, 20)
+    row, _ = comparison.softmax_row(retrieval.Embedded(outputs), photos, 20)
     assert row["precision@1"] == pytest.approx(float((photos.labels["test"] == 0).double().mean()))

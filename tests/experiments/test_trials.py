@@ -8,7 +8,6 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from autoparts import losses, models, retrieval, tasks
-from autoparts.catalogue import SPLITS
 from autoparts.evaluation import choose_threshold
 from autoparts.experiments import comparison, subsets, trials, variants
 from autoparts.sampling import seeded
@@ -19,15 +18,6 @@ SETTINGS = trials.Settings(epochs=1, batch_size=16, embedding_size=8, draws=20)
 pytestmark = pytest.mark.usefixtures("one_process")
 SHARES = (*retrieval.NAMING, "precision@1 macro", "ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "ranking")
 ROWS = {row.name: row for row in variants.ROWS}
-
-
-@pytest.fixture(scope="session")
-def small(noise_study):
-    photos = noise_study.photos
-    small = subsets.resized(photos, 20)
-    assert small.pixels.shape == (len(photos.pixels), 20, 20) and subsets.resized(photos, 24) is photos
-    assert (small.pixels.float().mean(dim=(1, 2)) - photos.pixels.float().mean(dim=(1, 2))).abs().max() < 4
-    return small
 
 
 @pytest.mark.parametrize("first", [8, 32])
@@ -85,7 +75,7 @@ def test_every_row_trains_and_is_judged(run, small):
     assert table["spread"].isna().all() and (table["verdict"] == "").all()
     named = {name: frame[["precision@1"]].to_numpy().mean() for name, frame in compared.queries.items()}
     assert table.set_index("variant")["precision@1"].to_dict() == pytest.approx(named)
-    curves = comparison.learning_curves(compared.histories, variants.FEW)
+    curves = comparison.learning_curves(compared.histories)
     assert curves.columns.tolist() == ["epoch", *(row.name for row in variants.FEW if row.trained)]
 
 
@@ -217,49 +207,6 @@ def test_losses_are_set_beside_those_of_the_better_recipe():
     assert shown.loc["contrastive", "thesis network"] == list(ROWS).index("contrastive, random pairs") / 100
     assert shown.loc["triplet", "residual, augmented"] == (len(ROWS) - 1) / 100
     assert shown.index.tolist() == ["cross-entropy", "contrastive", "triplet"] and shown.index.name == "loss"
-
-
-def test_held_out_categories_are_never_trained_on(run, small, monkeypatch):
-    seen, original = [], trials.side_by_side
-
-    def in_turn(function, jobs, *where):
-        if function is trials.try_row:
-            seen.extend(job[3:5] for job in jobs)
-        return original(function, jobs, *where)
-
-    monkeypatch.setattr(trials, "side_by_side", in_turn)
-    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 2, 0.3)
-    assert table["trained on them"].tolist() == ["no", "yes"] and table["draws"].tolist() == [2, 2]
-    assert (table["low"] < table["precision@1"]).all() and (table["precision@1"] < table["high"]).all()
-    category = run.study.catalogue.set_index("row")["category"]
-
-    def categories(of, split):
-        return set(category[of.rows[split].tolist()])
-
-    drawn = []
-    for (without, judged), (whole, judged_too) in (seen[:2], seen[2:]):
-        assert whole is small and judged_too is judged
-        hidden = categories(judged, "train")
-        drawn.append(hidden)
-        assert len(hidden) == 2 and categories(judged, "test") == hidden
-        for split in SPLITS:
-            assert categories(without, split) == set(run.study.categories) - hidden
-            names = [category[row] for row in judged.rows[split].tolist()]
-            known = pd.DataFrame({"name": names, "label": judged.labels[split].tolist()}).drop_duplicates()
-            assert known["name"].is_unique and known["label"].is_unique
-        assert categories(judged, "validation") == set(run.study.categories) - hidden  # the threshold's
-        gallery, queries = (set(judged.rows[split].tolist()) for split in ("train", "test"))
-        chose = set(small.rows["validation"].tolist())  # the epoch of what is trained on all
-        assert gallery | queries == set(category.index[category.isin(hidden)]) - chose and not gallery & queries
-    assert drawn[0] != drawn[1]
-    monkeypatch.setattr(subsets, "held_out", lambda *given, original=subsets.held_out: original(small, "one", 0.3))
-    assert trials.unseen(run, [variants.BASELINE], SETTINGS, small, 3, 0.3)["draws"].tolist() == [1, 1]
-
-
-def test_no_category_is_held_out_where_there_are_too_few(run, small, capsys):
-    table = trials.unseen(run, [variants.BASELINE], SETTINGS, small, 2, 0.9)
-    assert table.empty and {"variant", "trained on them", "ROC AUC"} <= set(table.columns)
-    assert "no categories are held out: the validation photos cannot be compared" in capsys.readouterr().out
 
 
 def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypatch):

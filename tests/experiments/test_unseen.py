@@ -1,0 +1,75 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from autoparts.catalogue import SPLITS
+from autoparts.experiments import subsets, trials, unseen, variants
+
+SETTINGS = trials.Settings(epochs=1, batch_size=16, embedding_size=8, draws=20)
+BASELINES = [variants.PIXELS, variants.UNTRAINED]
+HELD_OUT = [*BASELINES, variants.BASELINE]
+pytestmark = pytest.mark.usefixtures("one_process")
+
+
+def test_held_out_categories_are_never_trained_on(run, small, monkeypatch):
+    seen, original = [], unseen.side_by_side
+
+    def in_turn(function, jobs, *where):
+        if function is trials.try_row:
+            seen.extend(job[3:5] for job in jobs if job[1] is variants.BASELINE)
+        return original(function, jobs, *where)
+
+    monkeypatch.setattr(unseen, "side_by_side", in_turn)
+    table, _ = unseen.judge(run, [variants.BASELINE, *BASELINES], SETTINGS, small, 2, 0.3)
+    assert table["variant"].tolist() == [variants.BASELINE.name] * 2 + ["raw pixels", "untrained network"]
+    assert table["trained on them"].tolist() == ["no", "yes", "no", "no"] and set(table["draws"]) == {2}
+    assert (table["low"] < table["precision@1"]).all() and (table["precision@1"] < table["high"]).all()
+    category = run.study.catalogue.set_index("row")["category"]
+
+    def categories(of, split):
+        return set(category[of.rows[split].tolist()])
+
+    drawn = []
+    for (without, judged), (whole, judged_too) in (seen[:2], seen[2:]):
+        assert whole is small and judged_too is judged
+        hidden = categories(judged, "train")
+        drawn.append(hidden)
+        assert len(hidden) == 2 and categories(judged, "test") == hidden
+        for split in SPLITS:
+            assert categories(without, split) == set(run.study.categories) - hidden
+            names = [category[row] for row in judged.rows[split].tolist()]
+            known = pd.DataFrame({"name": names, "label": judged.labels[split].tolist()}).drop_duplicates()
+            assert known["name"].is_unique and known["label"].is_unique
+        assert categories(judged, "validation") == set(run.study.categories) - hidden  # the threshold's
+        gallery, queries = (set(judged.rows[split].tolist()) for split in ("train", "test"))
+        chose = set(small.rows["validation"].tolist())  # the epoch of what is trained on all
+        assert gallery | queries == set(category.index[category.isin(hidden)]) - chose and not gallery & queries
+    assert drawn[0] != drawn[1]
+    monkeypatch.setattr(subsets, "held_out", lambda *given, original=subsets.held_out: original(small, "one", 0.3))
+    table, gaps = unseen.judge(run, HELD_OUT, SETTINGS, small, 3, 0.3)
+    assert set(table["draws"]) == {1} and table["low"].isna().all()  # of a single draw nothing is known
+    assert gaps["difference"].notna().all() and gaps["difference low"].isna().all()
+
+
+def test_no_category_is_held_out_where_there_are_too_few(run, small, capsys):
+    table, gaps = unseen.judge(run, HELD_OUT, SETTINGS, small, 2, 0.9)
+    assert table.empty and gaps.empty and {"variant", "trained on them", "ROC AUC"} <= set(table.columns)
+    assert "no categories are held out: the validation photos cannot be compared" in capsys.readouterr().out
+
+
+def test_differences_are_taken_draw_by_draw():
+    keys = [("untrained network", "no"), ("raw pixels", "no"), ("a", "no"), ("a", "yes"), ("b", "no"), ("b", "yes")]
+    precision = pd.DataFrame(np.random.default_rng(0).random((6, 4)), pd.MultiIndex.from_tuples(keys))
+    table = unseen.differences(precision)
+    names = [
+        "a, less trained on all",
+        "a, less untrained network",
+        "b, less trained on all",
+        "b, less untrained network",
+    ]
+    assert table.index.tolist() == names
+    for name, (one, other) in zip(names, ((2, 3), (2, 0), (4, 5), (4, 0)), strict=True):
+        gaps = precision.iloc[one] - precision.iloc[other]
+        interval = stats.t.interval(0.95, 3, gaps.mean(), stats.sem(gaps))
+        assert table.loc[name].tolist() == pytest.approx([gaps.mean(), *interval])
