@@ -8,6 +8,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from autoparts import losses, models, retrieval, tasks
+from autoparts.errors import UserError
 from autoparts.evaluation import choose_threshold
 from autoparts.experiments import comparison, subsets, trials, variants
 from autoparts.sampling import seeded
@@ -237,3 +238,16 @@ def test_a_row_on_fewer_photos_is_looked_up_among_these(run, patterns, monkeypat
     row = variants.Row("data", "a quarter", network="pixels", share=0.25, trained=False)
     trials.try_row(run, row, SETTINGS, photos, photos, 3)
     assert galleries[0].rows["train"].equal(subsets.share_of(photos, 0.25, 3).rows["train"])
+
+
+def test_rows_that_cannot_be_what_they_say_are_refused(run, patterns):
+    photos = patterns(*[8] * 4)
+    for wrong, message in {
+        "network": r"row 'm' has network 'resnet18'; expected \('thesis', 'residual', .*\), or a function",
+        "augmentation": r"row 'm' has augmentation 'resnet18'; expected \('none', 'all', 'small'\), or a function",
+    }.items():
+        row = variants.Row("mine", "m", **{wrong: "resnet18"})
+        with pytest.raises(UserError, match=message):
+            trials.compare(run, [row], SETTINGS, photos)
+    with pytest.raises(UserError, match="rows have one name, 'm': give each its own"):
+        trials.compare(run, [variants.Row("mine", "m"), variants.Row("mine", "m", share=0.5)], SETTINGS, photos)
