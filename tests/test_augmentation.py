@@ -32,6 +32,41 @@ def test_augmented_photos_are_on_the_whole_what_they_were():
     assert moved[7, 9] > 0.4 and moved[7, 9] > 5 * moved[16, 9].abs()
 
 
+def centred_moments(photos):
+    """Centres, down and across, and second moments of what is dark: (B, 2) and (B, 2, 2), in pixels from the middle."""
+    dark = (photos[:, 0] > 0.4).double()  # whatever the light is
+    places = torch.arange(photos.shape[-1]).double() - (photos.shape[-1] - 1) / 2
+    mass, grid = dark.sum(dim=(1, 2)), torch.stack(torch.meshgrid(places, places, indexing="ij"))
+    centres = torch.einsum("bij,kij->bk", dark, grid) / mass[:, None]
+    products = torch.einsum("bij,kij,lij->bkl", dark, grid, grid) / mass[:, None, None]
+    return centres, products - centres[:, :, None] * centres[:, None]
+
+
+def test_each_photo_is_mirrored_turned_shifted_and_stretched():
+    """Medians tell, since fewer than half of the photos have a cover; one may hide the whole bar, which is NaN."""
+    places = torch.arange(40) - 19.5
+    disc = (places[:, None].square() + places.square() < 100).float().expand(800, 1, 40, 40)
+    centres, moments = centred_moments(augment(disc, seeded(0)))  # which neither turning nor mirroring moves
+    assert centres.abs().median(dim=0).values.tolist() == pytest.approx([1.6, 1.6], abs=0.5)  # 0.16 of 20, at most
+    longer = (moments[:, 0, 0] / moments[:, 1, 1]).log() / 2
+    assert longer.abs().median() == pytest.approx(0.12, abs=0.04)
+    bar = torch.zeros(800, 1, 40, 40)
+    bar[:, :, 18:22, 3:17] = 1
+    centres, moments = centred_moments(augment(bar, seeded(0)))
+    assert (centres[:, 1] < 0).double().mean() == pytest.approx(0.5, abs=0.08)
+    turned = torch.atan2(2 * moments[:, 0, 1], moments[:, 1, 1] - moments[:, 0, 0]).rad2deg() / 2
+    assert 4 < turned.abs().nanmedian() < 10 and 0.4 < (turned > 0).double().mean() < 0.6
+
+
+def test_light_and_contrast_vary():
+    """Of an even photo the median is its light: covers and the white that comes in are less than half."""
+    dim, bright = (augment(torch.full((400, 1, 16, 16), grey), seeded(1)).flatten(1) for grey in (0.25, 0.5))
+    dim, bright = dim.median(dim=1).values, bright.median(dim=1).values
+    contrast, brightness = (bright - dim) / 0.25, 2 * dim - bright
+    assert contrast.log().abs().median() == pytest.approx(0.15, abs=0.03) and contrast.min() < 1 < contrast.max()
+    assert brightness.abs().median() == pytest.approx(0.075, abs=0.015) and brightness.min() < 0 < brightness.max()
+
+
 def test_every_second_photo_is_partly_covered_and_none_wholly():
     changed = augment(torch.full((400, 1, 30, 30), 0.5), seeded(3))
     # On an even photo whatever is neither its light nor the white that came in at an edge is a cover.

@@ -48,6 +48,11 @@ def test_the_chosen_threshold_is_as_good_as_any(seed, scale):
     assert threshold not in distances.tolist()
 
 
+def test_of_equally_good_thresholds_the_middle_one_is_chosen():
+    same = torch.tensor([True, False, True, False, True])  # three are right at 1.5, at 3.5, and beyond 5
+    assert evaluation.choose_threshold(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), same) == 3.5
+
+
 @pytest.mark.parametrize("value", [0.0, 1.0, 20.0, 1000.0])
 @pytest.mark.parametrize("kind", [True, False])
 def test_a_threshold_can_lie_beyond_all_distances(value, kind):

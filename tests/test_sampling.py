@@ -83,7 +83,7 @@ def test_photos_that_cannot_be_compared_are_told_with_their_split():
 @pytest.mark.parametrize("draw_by", ["photo", "category"])
 def test_pairs_and_triplets_are_what_they_say(draw_by):
     alone = (LABELS == 0) | (LABELS == 3)
-    seen_alone, negatives = torch.zeros(len(LABELS), dtype=torch.bool), set()
+    seen_alone, negatives, from_left = torch.zeros(len(LABELS), dtype=torch.bool), set(), []
     for seed in SEEDS:
         left, right, same = sampling.random_pairs(LABELS, 41, seeded(seed), draw_by)
         assert len(left) == len(right) == 41 and same.tolist() == [place % 2 == 0 for place in range(41)]
@@ -91,11 +91,13 @@ def test_pairs_and_triplets_are_what_they_say(draw_by):
         assert not alone[left].any() and not alone[right[same]].any()
         seen_alone[right] = True
         reused, similar = left[1::2], torch.stack([left, right])[:, :-1:2]
-        assert (reused == similar).any(dim=0).all()  # each dissimilar pair reuses a photo of the similar one before it
+        assert (reused == similar).any(dim=0).all()  # each dissimilar pair reuses a photo of the similar one before it,
+        from_left += (reused == similar[0]).tolist()
         anchor, positive, negative = sampling.random_triplets(LABELS, 40, seeded(seed), draw_by)
         assert (LABELS[anchor] == LABELS[positive]).all() and (anchor != positive).all()
         assert (LABELS[anchor] != LABELS[negative]).all() and not alone[anchor].any()
         negatives |= set(negative.tolist())
+    assert np.mean(from_left) == pytest.approx(0.5, abs=0.06)  # be it the left or the right one
     assert seen_alone[alone].all() and negatives == set(range(len(LABELS)))
 
 
@@ -120,10 +122,16 @@ def test_anchors_are_uniform_over_photos_or_categories():
 
 def test_positives_and_negatives_are_uniform_for_every_anchor():
     anchor, positive, negative = sampling.random_triplets(LABELS, 120_000, seeded(3))
+    left, right, similar = sampling.random_pairs(LABELS, 240_000, seeded(4))
     same = LABELS[:, None] == LABELS[None, :]
     itself = torch.eye(len(LABELS), dtype=torch.bool)
-    for drawn, able in ((positive, same & ~itself), (negative, ~same)):
-        counts = torch.zeros(len(LABELS), len(LABELS)).index_put((anchor, drawn), torch.tensor(1.0), accumulate=True)
+    for first, drawn, able in (
+        (anchor, positive, same & ~itself),
+        (anchor, negative, ~same),
+        (left[similar], right[similar], same & ~itself),
+        (left[~similar], right[~similar], ~same),
+    ):
+        counts = torch.zeros(len(LABELS), len(LABELS)).index_put((first, drawn), torch.tensor(1.0), accumulate=True)
         expected = able * counts.sum(1, keepdim=True) / able.sum(1, keepdim=True).clamp(min=1)
         assert off(counts, expected) < 1.3
 
@@ -180,3 +188,14 @@ def test_category_batches_hold_groups_of_a_category_and_no_photo_twice():
     assert not missed  # what an epoch leaves out, another one takes
     few = sampling.category_batches(rows[:5], LABELS[:5], 8, 3, seeded(0))
     assert len(few) == 1 and sorted(few[0].rows.tolist()) == rows[:5].tolist()
+
+
+def test_groups_are_as_large_as_asked_and_others_in_each_epoch():
+    labels, generator = torch.arange(8).repeat(6), seeded(0)
+    epochs = []
+    for _ in range(2):
+        (batch,) = sampling.category_batches(torch.arange(48), labels, 48, 3, generator)
+        groups = batch.rows.view(-1, 3)  # two for each category of six
+        assert (labels[groups] == labels[groups[:, :1]]).all()
+        epochs.append(set(map(frozenset, groups.tolist())))
+    assert len(epochs[0] & epochs[1]) < 8  # of 16: by chance a tenth meet again
