@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from samples import toy_photos
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
-from autoparts import evaluation, models, training
+from autoparts import evaluation, models, tasks, training
 from autoparts.errors import UserError
 from autoparts.experiments import recommended
+from autoparts.experiments.muon import Muon
 from autoparts.experiments.recommended import FIRST_SIDE, CosineNaming, cropped, growing, train_recommended
 from autoparts.losses import supervised_contrastive_loss
 from autoparts.retrieval import Embedded
@@ -98,6 +100,31 @@ def test_it_trains_without_test_photos_and_goes_on_where_it_was_stopped(colours,
     assert again.network.architecture == whole.network.architecture
 
 
+def test_trainings_begin_and_go_on_as_their_recipes_say(colours, slim, monkeypatch):
+    """Tuning begins with the weights at once, and chooses its views at the end."""
+    photos, given, told = colours.study.prepared(32, True), {}, []
+
+    def fit(run, name, network, task, *settings, **options):
+        state = {key: value.clone() for key, value in network.state_dict().items()}
+        given.update(options, settings=settings, state=state, contrast=task.contrast)
+        return pd.DataFrame({"epoch": [1]})
+
+    def recipe():
+        return [given[name] for name in ("optimiser", "augment", "contrast", "settings", "schedule", "photos", "seed")]
+
+    monkeypatch.setattr(Run, "fit", fit)
+    monkeypatch.setattr(recommended, "choose_views", lambda *shown: told.append(shown))
+    once = recommended.at_once(colours, photos, TINY, 1)
+    model = recommended.tuned(colours, once, 2, 7, "x")
+    size, rest = min(recommended.BATCH, len(photos.rows["train"])), [training.one_cycle, photos, 7]
+    assert recipe() == [recommended.discriminative, cropped, 0.5, (2, size, recommended.HEAD_RATE), *rest]
+    assert told == [(model.network, photos)]
+    assert all(map(torch.equal, given["state"].values(), once.network.state_dict().values()))
+    given.clear()
+    recommended.from_scratch(colours, photos, 2, 7, "x")
+    assert recipe() == [Muon, growing, 1.0, (2, size, recommended.LEARNING_RATE), *rest]
+
+
 def test_frozen_features_name_photos_at_once_without_any_connection(colours, monkeypatch):
     monkeypatch.setattr(socket, "socket", None)
     model = train_recommended(colours, 0, 1, backbone=models.LITE0, side=32, colour=True)
@@ -161,6 +188,23 @@ def test_the_head_is_the_regression_without_its_preference_for_frequent_names(tm
     assert (network.logits(unit)[rare].argmax(dim=1) > 0).sum() > (named[rare].argmax(dim=1) > 0).sum()
 
 
+def test_of_three_penalties_the_one_best_on_validation_photos_is_taken(monkeypatch):
+    labels = torch.arange(90) % 3
+    rows = dict(zip(("train", "validation"), torch.arange(90).split((60, 30)), strict=True))
+    photos = Photos(torch.zeros(90, 8, 8), rows, {split: labels[places] for split, places in rows.items()})
+    features = torch.randn(90, 6, generator=seeded(0))
+    features[range(90), labels] += 1.5
+    heads, costs = [], []
+    for penalties in ((1e-3,), (1.0,), (1e4,), (1e-3, 1.0, 1e4)):  # the weakest knows nothing, the strongest too much
+        network = models.initialised(0, models.Recogniser, 3, filters=(4, 8), embedding_size=6)
+        monkeypatch.setattr(recommended, "INVERSE_PENALTIES", penalties)
+        recommended.fit_head(network, features, photos)
+        logits = network.logits(network.unit(features[rows["validation"]])) + recommended.log_prior(photos)
+        heads.append(network.head.weight)
+        costs.append(float(F.cross_entropy(logits, photos.labels["validation"]).detach()))
+    assert costs[1] < min(costs[0], costs[2]) and heads[3].equal(heads[1])
+
+
 def test_earlier_layers_learn_slower_and_the_first_not_at_all():
     network = models.initialised(0, models.Recogniser, 4, models.LITE0, 3)
     optimiser = recommended.discriminative(network, 1e-3)
@@ -171,6 +215,23 @@ def test_earlier_layers_learn_slower_and_the_first_not_at_all():
     )
     assert 0 == first < middle < last < 1 and rate[id(network.head.weight)] == 1.0
     assert not trunk.conv_stem.weight.requires_grad and trunk.conv_head.weight.requires_grad
+
+
+def test_a_group_of_weights_learns_slower_by_its_own_factor():
+    rates = []
+
+    class Noted(torch.optim.SGD):
+        def step(self):
+            rates.append([group["lr"] for group in self.param_groups])
+
+    def two(network, rate):
+        trunk, head = (part.parameters() for part in network)
+        return Noted([{"params": trunk, "lr_scale": 0.5}, {"params": head}], rate)
+
+    settings = {"epochs": 2, "batch_size": 30, "learning_rate": 0.1, "seed": 0}
+    network = models.thesis_network(2, (4,), 8)
+    training.fit(network, toy_photos(), tasks.Naming(), **settings, optimiser=two, schedule=lambda done: 1 - done)
+    assert rates == [pytest.approx([0.05, 0.1]), pytest.approx([0.025, 0.05])]
 
 
 def test_a_model_that_learned_nothing_is_refused_and_not_kept(colours, monkeypatch):
@@ -208,12 +269,12 @@ def test_a_model_that_knows_rare_names_is_not_refused_for_what_frequent_ones_los
 
 def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, slim, monkeypatch):
     recipe = {"backbone": TINY, "side": 32, "colour": True}
-    tasks, fit = [], Run.fit
-    monkeypatch.setattr(Run, "fit", lambda *given, **options: tasks.append(given[3]) or fit(*given, **options))
+    asked, fit = [], Run.fit
+    monkeypatch.setattr(Run, "fit", lambda *given, **options: asked.append(given[3]) or fit(*given, **options))
     made = recommended.train_all(colours, 2, 1, 1, **recipe)
     assert list(made) == ["from scratch", "at once", "recommended"]
     shares = colours.study.photos.labels["train"].bincount().float()
-    assert [task.log_prior.exp().tolist() for task in tasks] == [pytest.approx((shares / shares.sum()).tolist())] * 2
+    assert [task.log_prior.exp().tolist() for task in asked] == [pytest.approx((shares / shares.sum()).tolist())] * 2
     assert list(recommended.histories(made)) == ["from scratch", "recommended"]
     assert [model.photos.side for model in made.values()] == [16, 32, 32]
     assert {model.photos.pixels.shape[-1] for model in made.values()} == {3}  # in colour

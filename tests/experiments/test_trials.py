@@ -7,7 +7,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from autoparts import losses, models, retrieval, tasks
+from autoparts import losses, models, retrieval, tasks, training
 from autoparts.errors import UserError
 from autoparts.evaluation import choose_threshold
 from autoparts.experiments import comparison, subsets, trials, variants
@@ -178,6 +178,27 @@ def test_the_best_epoch_on_validation_photos_is_judged(run, small):
     task = variants.Budgeted(tasks.Naming(), 1)
     assert task.measure(network, small)["validation_precision@1"] == history["validation_precision@1"].max()
     assert trials.validated(run, variants.PLAIN, settings, small, 0) == history["validation_precision@1"].max()
+
+
+def test_a_row_is_trained_as_it_says_and_its_best_weights_are_returned(run, small, monkeypatch):
+    given, fit = [], Run.fit
+    monkeypatch.setattr(Run, "fit", lambda *told, **options: given.append((told, options)) or fit(*told, **options))
+    monkeypatch.setattr(variants.Budgeted, "score", lambda _, row: row["epoch"])  # the first epoch counts as the best
+    settings = replace(SETTINGS, epochs=2)
+    for row, schedule in (
+        (variants.BASELINE, training.constant),
+        (variants.AUGMENTED, training.constant),
+        (variants.DEEPER, training.one_cycle),  # and at four times the rate
+    ):
+        network, _ = trials.train(run, row, settings, small, 3)
+        (_, name, _, task, *numbers), options = given.pop()
+        assert numbers == [2, 16, settings.learning_rate * row.rate] and options["schedule"] is schedule
+        assert task == variants.Budgeted(row.task, len(small.rows["train"])) and options["seed"] == 3
+        assert (options["augment"] is not None) == (row is variants.AUGMENTED)
+        kept = training.load_tensors(run.weights(name))
+        weights = network.state_dict()
+        assert all(value.equal(kept["best"]["network"][part]) for part, value in weights.items())
+        assert not all(value.equal(kept["network"][part]) for part, value in weights.items())
 
 
 def test_what_still_rises_is_marked(run, small):
