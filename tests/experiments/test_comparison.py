@@ -79,13 +79,17 @@ def test_the_comparison_has_a_row_per_model_and_one_of_chance(photos):
 
 
 def test_a_classifier_is_judged_beside_them_by_its_own_names(photos):
-    logits = retrieval.Embedded(model(0.2).vectors)
+    logits = retrieval.Embedded(model(0.7).vectors)
     table, queries = comparison.fair_comparison({"one": model(0.9)}, photos, 50, {"by softmax": logits})
     assert table.index.tolist() == ["one", "by softmax", "chance"] and list(queries) == ["one", "by softmax"]
     expected = (logits.vectors[photos.rows["test"]].argmax(dim=1) == photos.labels["test"]).double()
     assert queries["by softmax"]["precision@1"].tolist() == expected.tolist()
-    assert table.loc["by softmax", "precision@1"] == pytest.approx(float(expected.mean()))
-    assert comparison.paired_differences(queries, photos, "one", 50).index.tolist() == ["by softmax"]
+    by_softmax, hits = table.loc["by softmax"], queries["one"]["precision@1"]
+    assert by_softmax["precision@1"] == pytest.approx(float(expected.mean())) and 0.5 < expected.mean() < 1
+    limits = by_softmax[["precision@1 low", "precision@1 high"]]
+    assert by_softmax["95 % interval"] == "{:.1%} to {:.1%}".format(*limits) and np.isnan(by_softmax["MAP@R"])
+    (gap,) = comparison.paired_differences(queries, photos, "one", 50)["difference"]
+    assert gap == pytest.approx(float(expected.mean()) - hits.mean()) and hits.mean() < 1
 
 
 def test_models_are_listed_by_how_they_are_judged_and_own_rows_are_drawn():

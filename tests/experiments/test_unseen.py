@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,6 +58,37 @@ def test_no_category_is_held_out_where_there_are_too_few(run, small, capsys):
     table, gaps = unseen.judge(run, HELD_OUT, SETTINGS, small, 2, 0.9)
     assert table.empty and gaps.empty and {"variant", "trained on them", "ROC AUC"} <= set(table.columns)
     assert "no categories are held out: the validation photos cannot be compared" in capsys.readouterr().out
+
+
+def test_means_and_intervals_are_of_draws_each_the_mean_of_its_trainings(run, patterns, monkeypatch):
+    photos, given, generator = patterns(*[4] * 8), {}, np.random.default_rng(0)
+
+    def tried(function, jobs, device):
+        for _, row, _, seen, judged, _ in jobs if function is trials.try_row else ():
+            draws = given.setdefault((row.name, "yes" if seen is photos else "no"), {})
+            draws.setdefault(id(judged), []).append(generator.random())
+            yield trials.Trial(dict.fromkeys(trials.MEASURES, draws[id(judged)][-1]), None, None, 0)
+
+    monkeypatch.setattr(unseen, "side_by_side", tried)
+    rows = [variants.PLAIN, variants.PIXELS, variants.BASELINE, variants.UNTRAINED]
+    table, gaps = unseen.judge(run, rows, replace(SETTINGS, seeds=2), photos, 4)
+    table = table.set_index(["variant", "trained on them"])
+    known = [(row.name, told) for row in rows for told in ("no", "yes") if row.trained or told == "no"]
+    assert table.index.tolist() == known and set(table["draws"]) == {4}
+    found = {key: np.array([*draws.values()]) for key, draws in given.items()}
+    assert {values.shape for values in found.values()} == {(4, 2)}
+    for key, values in found.items():
+        low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values.mean(axis=1)))
+        expected = [values.mean(), max(low, 0), min(high, 1)]
+        assert table.loc[key, ["precision@1", "low", "high"]].tolist() == pytest.approx(expected)
+    assert gaps.index.tolist() == [
+        f"{row.name}, less {other}"
+        for row in (variants.PLAIN, variants.BASELINE)
+        for other in ("trained on all", "untrained network")
+    ]
+    for name, other in (("trained on all", (variants.PLAIN.name, "yes")), ("untrained network", known[-1])):
+        gap = (found[known[0]] - found[other]).mean()
+        assert gaps.loc[f"{variants.PLAIN.name}, less {name}", "difference"] == pytest.approx(gap)
 
 
 def test_differences_are_taken_draw_by_draw():
