@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     option("--data", required=True, help=DATA_HELP)
     option("--name", required=True, help="run folder under reports/, or a path")
     option("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set one, such as -p seed 1")
+    option("--restart", action="store_true", help="empty the run folder first, such as after photos were added")
     option("--allow-outside", action="store_true", help="let a manifest name photos outside its own folder")
     option = _command("check", _check, "say whether a run is whole and up to date; run nothing")
     option("run", help=RUN_HELP)
@@ -135,7 +136,7 @@ def _run(chosen: argparse.Namespace) -> None:
 def _train(chosen: argparse.Namespace) -> None:
     from autoparts.pipeline.train import train
 
-    print(train(chosen.data, chosen.name, _parameters(chosen)))
+    print(train(chosen.data, chosen.name, _parameters(chosen), restart=chosen.restart))
 
 
 def _parameters(chosen: argparse.Namespace) -> dict[str, Any]:
@@ -188,9 +189,10 @@ def _identify(chosen: argparse.Namespace) -> None:
     paths = _photos_of(chosen.photos)
     from autoparts.finder import answers
     from autoparts.finder.finder import load_finder, printable
+    from autoparts.finder.places import file_in_use
 
     width = min(40, max(len(printable(path)) for path in paths))
-    finder, read = load_finder(_taught_finder(chosen.run)), False
+    finder, read = load_finder(file_in_use(chosen.run)), False
     if chosen.csv:
         print(answers.csv_header(chosen.top))
     for path, answer in finder.identify_files(paths, chosen.top):
@@ -206,71 +208,44 @@ def _identify(chosen: argparse.Namespace) -> None:
 
 
 def _teach(chosen: argparse.Namespace) -> None:
-    if chosen.name is None and (len(chosen.photos) > 1 or chosen.photos[0].lower().endswith((".jpg", ".jpeg", ".png"))):
-        raise UserError("--name is missing: give it with photos, or give one CSV with the columns path, category")
-    from autoparts.finder import teach
-    from autoparts.finder.finder import load_finder
+    from autoparts.finder import places, teach
 
+    kind = Path(chosen.photos[0]).suffix.lower()
+    if chosen.name is None and (len(chosen.photos) > 1 or kind not in ("", ".csv", ".tsv", ".txt")):
+        raise UserError("--name is missing: give it with photos, or give one CSV with the columns path, category")
     if chosen.name is None:
         photos = teach.listed(chosen.photos[0], chosen.allow_outside)
     else:
         photos = {chosen.name: _photos_of(chosen.photos)}
-    finder = load_finder(_taught_finder(chosen.run))
-    _keep(teach.learn(finder, photos), chosen.run)
+    places.change(chosen.run, lambda finder: teach.learn(finder, photos))
 
 
 def _forget(chosen: argparse.Namespace) -> None:
-    from autoparts.finder.finder import load_finder
+    from autoparts.finder.places import change
 
-    _keep(load_finder(_taught_finder(chosen.run)).forget(chosen.name), chosen.run)
-
-
-def _keep(finder: Any, run: str) -> None:
-    """Write a taught finder beside the run's, which stays as the notebooks made it, and say where."""
-    from autoparts.finder.teach import taught_file
-
-    made = _finder_file(run)
-    finder.save(taught := taught_file(made))
-    print(f"{finder!r} is kept as {taught}" + (f"; {made.name} stays as it was" if made != taught else ""))
+    change(chosen.run, lambda finder: finder.forget(chosen.name))
 
 
 def _export(chosen: argparse.Namespace) -> None:
     from autoparts.finder.export import to_onnx
     from autoparts.finder.finder import load_finder
+    from autoparts.finder.places import file_in_use
 
-    file = _taught_finder(chosen.run)
+    file = file_in_use(chosen.run)
     target = Path(chosen.onnx).expanduser() if chosen.onnx else file.with_suffix(".onnx")
     differences = to_onnx(load_finder(file), target)
     told = " and ".join(f"{name} at most {difference:.1g}" for name, difference in differences.items())
     print(f"{target}: it differs from torch in {told}")
 
 
-def _taught_finder(run: str) -> Path:
-    """Return the finder of a run: the file that was taught, if there is one for it, else that of the notebooks."""
-    from autoparts.finder.teach import taught_file
-
-    made = _finder_file(run)
-    if (taught := taught_file(made)).is_file():
-        return taught
-    if others := sorted(made.parent.glob(f"{made.stem}-taught-*{made.suffix}")):
-        print(f"autoparts: {others[-1]} was taught an earlier finder, and is not used: teach this one", file=sys.stderr)
-    return made
-
-
-def _finder_file(run: str) -> Path:
-    if run.endswith(".pt"):
-        return Path(run).expanduser()
-    package = Path(__file__).parent  # as study.run.run_folder, which takes longer to import than the finder does
-    reports = package.parent / "reports" if (package.parent / "notebooks").is_dir() else Path("reports")
-    return Path(os.environ.get("AUTOPARTS_REPORTS", reports)) / Path(run).expanduser() / "models" / "finder.pt"
-
-
 def _photos_of(photos: Sequence[str]) -> list[str]:
     """Return the photos, and the files in the folders among them and in their folders; hidden ones are left out."""
+    from autoparts.catalogue import _hidden
+
     paths = []
     for photo in photos:
         inside = [path for path in sorted(Path(photo).rglob("*")) if path.is_file()] if Path(photo).is_dir() else []
-        seen = [path for path in inside if not any(part.startswith(".") for part in path.relative_to(photo).parts)]
+        seen = [path for path in inside if not any(map(_hidden, path.relative_to(photo).parts))]
         paths += map(str, seen) if Path(photo).is_dir() else [photo]
     if not paths:
         raise UserError(f"there is no file in {', '.join(photos)}; give photos, or a folder of them")
@@ -280,11 +255,10 @@ def _photos_of(photos: Sequence[str]) -> list[str]:
 def _serve(chosen: argparse.Namespace) -> None:
     from autoparts.finder.finder import load_finder
     from autoparts.finder.page import serve
+    from autoparts.finder.places import feedback_folder, file_in_use
 
-    file = _finder_file(chosen.run)
-    folder = file.parent.parent if file.parent.name == "models" else file.parent
-    feedback = Path(chosen.feedback or folder / "feedback").expanduser()
-    serve(load_finder(_taught_finder(chosen.run)), feedback, chosen.host, chosen.port, chosen.password)
+    feedback = Path(chosen.feedback or feedback_folder(chosen.run)).expanduser()
+    serve(load_finder(file_in_use(chosen.run)), feedback, chosen.host, chosen.port, chosen.password)
 
 
 def _synthesize(chosen: argparse.Namespace) -> None:

@@ -178,5 +178,6 @@ def serve(finder: Finder, feedback: Path, host: str, port: int | None, password:
         page = launch(finder, feedback, server_name=f"[{host}]" if ":" in host else host, server_port=port, **guard)
     except (OSError, OverflowError) as error:
         raise UserError(f"nothing can listen at {host}, port {port or 'any'}: {error}") from None
-    print(f"{page.local_url} names parts; Ctrl+C ends it. Photos that may be kept go to {feedback}", flush=True)
+    told = f"Photos that may be kept go to {feedback}; autoparts teach --run RUN {feedback} learns them"
+    print(f"{page.local_url} names parts; Ctrl+C ends it. {told}", flush=True)
     page.block_thread()

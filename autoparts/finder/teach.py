@@ -4,7 +4,6 @@ import copy
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,6 +24,7 @@ SAME = 0.9999  # cosine of embeddings from which on two photos are one
 BLOCK = 256  # photos at a time
 MOST = 5000  # photos that are compared
 PRIOR = 3  # pairs of a new name's photos that outweigh what other names' pairs say of how alike they should be
+FEEDBACK = "feedback.csv"  # in a folder of feedback, as `page.keep` writes it
 TAUGHT = 0.0  # bias in the head of a name that was taught; no training ends at this number
 
 
@@ -225,22 +225,16 @@ def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) ->
     say(f"photos that get their own name from the others, of names known before: {shares[0]}, now {shares[1]}")
     for label in range(len(before.categories), len(after.categories)):
         right = named_by_others(after, (after.labels == label).nonzero().flatten())
+        few = "; more photos of it would help" if 2 * int(right.sum()) < len(right) else ""
         if len(right) > 1:
-            say(f"of {printable(after.categories[label])}: {int(right.sum())} of {len(right)}")
+            say(f"of {printable(after.categories[label])}: {int(right.sum())} of {len(right)}{few}")
 
 
 def listed(table: str, allow_outside: bool = False) -> dict[str, list[str]]:
-    """Read which photos show what, by part name, from a CSV or a folder as `read_catalogue` describes them."""
-    found = read_catalogue(table, allow_outside=allow_outside)
-    return {name: paths.tolist() for name, paths in found.groupby("category")["path"]}
+    """Read which photos show what, by part name, from a CSV or a folder as `read_catalogue` describes them.
 
-
-def taught_file(path: Path) -> Path:
-    """Return where what a finder file is taught is kept: beside it, as `finder-taught-<hash of the file>.pt`.
-
-    The file itself stays as its notebook wrote it, else the next `autoparts run` would make it again; and a finder that
-    was trained anew does not meet what another was taught.
+    Of a folder of feedback it is the table in it.
     """
-    if "-taught-" in path.stem or not path.is_file():
-        return path
-    return path.with_name(f"{path.stem}-taught-{blake2b(path.read_bytes(), digest_size=4).hexdigest()}{path.suffix}")
+    feedback = Path(table).expanduser() / FEEDBACK
+    found = read_catalogue(str(feedback) if feedback.is_file() else table, allow_outside=allow_outside)
+    return {name: paths.tolist() for name, paths in found.groupby("category")["path"]}

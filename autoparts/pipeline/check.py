@@ -19,18 +19,20 @@ def check(name: str, data: str | None = None) -> bool:
     """Print what there is to say of a run folder, a name under reports/ or a path; nothing is executed.
 
     With `data`, photos are compared with those of the run; generated ones always are. Returns whether all is well:
-    nothing is missing, mixed, changed or would run again.
+    nothing is missing, mixed, changed or would run again. The rest of the study is no part of what `train` makes.
     """
     folder = run_folder(name)
     if not folder.is_dir():
         raise UserError(f"there is no run in {folder}; make one with: autoparts run --name {name}")
-    records, facts, broken = _read(folder)
+    records, facts, broken, trained = _read(folder)
     mixed = [stem for stem, record in records.items() if _other_study(record, facts)]
     compared = records and (data or facts.get("generated"))
     study = opened(data or facts["data"], next(iter(records.values()))["parameters"]) if compared else None
     executed = {path: restored(records.get(path.stem, {}).get("parameters", {})) for path in select()}
     wanted = {path: complete(declared_parameters(path), values) for path, values in executed.items()}
     again = stamps.due(wanted, folder, records, study, given=False)
+    left = [stem for stem in again if trained and stem not in records]
+    again = {stem: told for stem, told in again.items() if stem not in left}
     more = f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
     others = f"; another one: {', '.join(mixed)}" if mixed else ""
     known = "{photos} photos of {data} in {categories} categories, seed {seed}".format_map(UNKNOWN | facts)
@@ -40,13 +42,14 @@ def check(name: str, data: str | None = None) -> bool:
         "study": known + others,
         "photos": "compared" if study else "not compared: give --data",
     }
-    for what, told in (lines | {stem: again.get(stem, "up to date") for stem in TABLE}).items():
+    lines |= dict.fromkeys(TABLE, "up to date") | dict.fromkeys(left, "no part of what autoparts train makes") | again
+    for what, told in lines.items():
         print(f"{what:24} {told}")
     return not (broken or mixed or again)
 
 
-def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list[str]]:
-    """Return the records of notebooks, the facts of the study, and what is missing, changed or damaged."""
+def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list[str], bool]:
+    """Return records of notebooks, facts of the study, what is missing or changed, and if `train` made the model."""
     records, facts, broken = {}, {}, []
     for stem in TABLE:
         try:
@@ -62,7 +65,7 @@ def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list
             broken.append(str(error))
     study = facts.get("results/data.json", {})
     broken += stamps.broken({SPLIT: study["split_file"]} if "split_file" in study else {}, folder)
-    return records, study, broken
+    return records, study, broken, facts.get("run.json", {}).get("model") is not None
 
 
 def _other_study(record: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:

@@ -5,12 +5,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+import pandas as pd
 import papermill
 import torch
 from filelock import FileLock, Timeout
@@ -21,6 +22,7 @@ from tqdm import tqdm
 
 from autoparts.catalogue import printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
+from autoparts.photos import FORMATS
 from autoparts.pipeline import kernels, stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook, usual_profile
 from autoparts.pipeline.progress import Progress
@@ -29,6 +31,7 @@ from autoparts.report.pages import scrub
 from autoparts.study.run import open_run, run_folder
 from autoparts.study.study import SHARED, Study, open_study
 
+NEEDS_HEIF = "" if "HEIF" in FORMATS else "; HEIC photos need: pip install pillow-heif"
 PATIENCE = 600  # seconds until a kernel has to answer, which imports packages first
 
 
@@ -88,9 +91,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     read_json_or_empty(folder / "run.json")  # a damaged one is set aside, not overwritten
     open_run(name, study)
     _say(f"{len(study.catalogue):,} photos in {len(study.categories)} categories")
-    for rule, gone in study.removed.groupby("rule"):
-        names = printable(", ".join(gone["category"].head(8))) + (", …" if len(gone) > 8 else "")
-        _say(f"removed as “{rule}”: {gone['photos'].sum():,} photos in {len(gone)} categories ({names})")
+    _say_what_is_missing(study)
     read = {stem: _record(folder / "notebooks" / f"{stem}.ipynb") for stem in TABLE}
     records = {stem: record for stem, record in read.items() if record}
     due = [path.stem for path in wanted] if force else stamps.due(wanted, folder, records, study)
@@ -119,6 +120,29 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     return render(folder)
 
 
+def _say_what_is_missing(study: Study) -> None:
+    """Say which files could not be read, which categories were removed, and which names differ in capitals alone."""
+    if len(unread := study.skipped):
+        lost = sorted({*unread["category"]} - {*study.source["category"]})
+        _say(
+            f"{len(unread):,} files could not be read as photos (tables/table_skipped.csv says why)"
+            + (f", all of: {_listed(lost)}" if lost else "")
+            + (NEEDS_HEIF if unread["path"].str.lower().str.endswith((".heic", ".heif")).any() else "")
+        )
+    for rule, gone in study.removed.groupby("rule"):
+        count, names = f"{gone['photos'].sum():,} photos in {len(gone)} categories", _listed(gone["category"])
+        more = "; a finder can be taught them: autoparts teach" if rule == "too few photos" else ""
+        _say(f"removed as “{rule}”: {count} ({names}){more}")
+    names = pd.Series(study.source["category"].unique())
+    for _, alike in names.groupby(names.str.casefold()):
+        if len(alike) > 1:
+            _say(f"names that differ in capitals alone count as different parts: {_listed(alike)}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return printable(", ".join([*names][:8])) + (", …" if len([*names]) > 8 else "")
+
+
 def _say(line: str) -> None:
     tqdm.write(line, file=sys.stderr)  # above the bar, if there is one
 
@@ -136,7 +160,7 @@ def _empty(folder: Path) -> None:
     names = [*stamps.FOLDERS, "notebooks", "run.json", "index.html", "report.pdf", *(f"{stem}.html" for stem in TABLE)]
     if any((folder / name).exists() for name in ("run.json", "results/data.json")):
         _say(f"{folder} is emptied, but for feedback and what its finder was taught")
-        weights = [path for path in folder.glob("models/*") if "-taught-" not in path.name]  # as `teach.taught_file`
+        weights = [path for path in folder.glob("models/*") if "-taught-" not in path.name]  # as `places.taught_file`
         for path in [*weights, *(folder / name for name in names if name != "models")]:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -74,7 +74,7 @@ def read_record(executed: Path) -> dict[str, Any] | None:
 def why(record: Mapping[str, Any] | None, now: Mapping[str, str], folder: Path) -> str:
     """Say why a notebook has to run, from the record of its last execution and its stamp now; empty if it has not."""
     if record is None:
-        return "not executed so far"
+        return "not executed by autoparts so far"
     if changed := [name for name, value in now.items() if record["stamp"].get(name) != value]:
         return f"changed: {', '.join(changed)}"
     return ", ".join(broken(record["outputs"], folder)[:1])
@@ -106,7 +106,7 @@ def broken(outputs: Mapping[str, str], folder: Path) -> list[str]:
 def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
     """List the files that notebooks have written, each with what is another after it is written again."""
     paths = [path for kind in FOLDERS for path in (folder / kind).rglob("[!.]*") if path.is_file()]
-    own = [path for path in paths if not re.search("[.]damaged|-taught-", path.name)]  # as `teach.taught_file`
+    own = [path for path in paths if not re.search("[.]damaged|-taught-", path.name)]  # as `places.taught_file`
     states = {path.relative_to(folder).as_posix(): path.stat() for path in own}
     return {name: (state.st_ino, state.st_mtime_ns) for name, state in states.items()}
 

@@ -12,23 +12,23 @@ from autoparts.study.run import Run, open_run, run_folder
 from autoparts.study.study import Study
 
 
-def train(data: str, name: str, parameters: Mapping[str, Any] | None = None) -> Path:
+def train(data: str, name: str, parameters: Mapping[str, Any] | None = None, *, restart: bool = False) -> Path:
     """Make a finder of photos and the pages on them and on it; return the path of the index.
 
     Data, name, parameters and their defaults are those of `execution.run`, which afterwards does the rest of the study
     in the same folder, with this model. Where it has done so before, the model is the one that notebook 6 has made, and
-    a line says so.
+    a line says so. With `restart` the folder is emptied first, such as after photos were added.
     """
     wanted = plan(("01", "06", "07"), usual_profile(data), parameters or {})
     values = next(iter(wanted.values()))
     with locked(run_folder(name)) as folder:
-        return train_in(folder, opened(data, values), name, wanted)
+        return train_in(folder, opened(data, values), name, wanted, restart)
 
 
-def train_in(folder: Path, study: Study, name: str, wanted: Plan) -> Path:
+def train_in(folder: Path, study: Study, name: str, wanted: Plan, restart: bool = False) -> Path:
     """Train in a run folder that is locked: the first wanted notebook, in place of 6 the model, and then the others."""
     first, model = next(iter(wanted)), next(path for path in wanted if path.name.startswith("06"))
-    carry_out({first: wanted[first]}, study, folder, name)
+    carry_out({first: wanted[first]}, study, folder, name, restart=restart)
     if (folder / "notebooks" / model.name).exists():
         print(f"run '{name}' holds a whole study: the model of its notebook 6 is taken", file=sys.stderr)
     else:

@@ -207,7 +207,8 @@ def open_run(name: str, study: Study) -> Run:
     if there and any(there.get(key) != facts[key] for key in ("version", *IDENTITY)):
         raise UserError(
             f"run folder {folder} belongs to another study: it holds {_told(there)}, and this is {_told(facts)}. "
-            "Choose another name (autoparts run --name), or empty the folder with autoparts run --restart."
+            "Choose another --name, or empty the folder by --restart with the same command of autoparts: feedback, and "
+            "what the finder was taught, stay."
         )
     if there != facts:
         _write_json(path, facts)
@@ -238,6 +239,8 @@ def open_notebook(namespace: dict[str, Any]) -> tuple[Study, Run]:
 
 def run_folder(name: str) -> Path:
     """Return the run folder: a path as it is; a name under $AUTOPARTS_REPORTS, or the project's reports/."""
+    if name.startswith(("./", "../")):  # which else would be a name
+        return Path(name).resolve()
     in_project = PACKAGE.parent / "reports" if (PACKAGE.parent / "notebooks").is_dir() else Path("reports")
     return Path(os.environ.get("AUTOPARTS_REPORTS", in_project)) / Path(name).expanduser()
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 import autoparts
 from autoparts.__main__ import main
 from autoparts.errors import UserError
-from autoparts.finder import teach
+from autoparts.finder import places, teach
 
 pytest_plugins = "finder_files"
 
@@ -134,7 +134,7 @@ def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos,
     assert "no.png cannot be read" in told and "Torque Arm: 5 photos, a new name" in told
     assert "of Torque Arm: " in told and "of names known before: " in told and "finder.pt stays" in told
     assert path.read_bytes() == before
-    assert "Torque Arm" in autoparts.load_finder(teach.taught_file(path)).categories
+    assert "Torque Arm" in autoparts.load_finder(places.taught_file(path)).categories
     (tmp_path / "feedback.csv").write_text("path,category\n5.png,Torque Arm\n")
     assert main(["teach", *run, str(tmp_path / "feedback.csv")]) == 0
     assert "1 photos, more of a known name" in capsys.readouterr().out
@@ -142,8 +142,8 @@ def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos,
     header, line = capsys.readouterr().out.splitlines()
     assert header.startswith("photo,known,name_1") and ",Torque Arm," in line
     assert main(["forget", *run, "--name", "Torque Arm"]) == 0
-    assert "Torque Arm" not in autoparts.load_finder(teach.taught_file(path)).categories
-    teach.taught_file(path).rename(other := path.with_name("finder-taught-00000000.pt"))  # of a finder of before
+    assert "Torque Arm" not in autoparts.load_finder(places.taught_file(path)).categories
+    places.taught_file(path).rename(other := path.with_name("finder-taught-00000000.pt"))  # of a finder of before
     assert main(["identify", *run, "--csv", str(photos[0])]) == 0
     assert f"{other} was taught an earlier finder, and is not used" in capsys.readouterr().err
     other.unlink()
@@ -153,14 +153,4 @@ def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos,
         (["teach", *run, "--name", "Arm", str(tmp_path / "no.png")], "none of 1 files could be read"),
     ):
         assert main(wrong) == 2 and message in capsys.readouterr().err
-    assert not teach.taught_file(path).exists()
-
-
-def test_a_finder_trained_anew_does_not_meet_what_another_was_taught(path, tmp_path):
-    first, second = tmp_path / "a" / "finder.pt", tmp_path / "b" / "finder.pt"
-    for place, content in ((first, b"one"), (second, b"two")):
-        place.parent.mkdir()
-        place.write_bytes(content)
-    assert teach.taught_file(first).name != teach.taught_file(second).name
-    teach.taught_file(first).write_bytes(b"taught")
-    assert teach.taught_file(teach.taught_file(first)) == teach.taught_file(first)
+    assert not places.taught_file(path).exists()

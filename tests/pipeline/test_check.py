@@ -66,7 +66,7 @@ def test_what_is_missing_changed_or_damaged_is_named(toys, capsys):
     for part in ("figures/fig_a.txt is missing", "tables/list.csv is changed", "02_second.ipynb is damaged"):
         assert part in lines["files"]
     assert lines["01_first"] == "would run: figures/fig_a.txt is missing"
-    assert lines["02_second"] == "would run: not executed so far"
+    assert lines["02_second"] == "would run: not executed by autoparts so far"
 
 
 def test_what_would_run_again_and_why(toys, capsys):
@@ -116,3 +116,13 @@ def test_a_folder_of_two_studies_is_told(toys, capsys):
 def test_a_folder_that_is_not_there_is_told(toys):
     with pytest.raises(UserError, match=r"there is no run in .*autoparts run --name nothing"):
         check("nothing")
+
+
+def test_of_a_finder_made_alone_the_rest_of_the_study_is_no_part(toys, capsys):
+    (toys.folder / "notebooks" / "02_second.ipynb").unlink()
+    well, lines = told(capsys, str(toys.photos))
+    assert not well and lines["02_second"] == "would run: not executed by autoparts so far"
+    facts = json.loads((toys.folder / "run.json").read_text()) | {"model": {"recipe_side": 192}}
+    (toys.folder / "run.json").write_text(json.dumps(facts))
+    well, lines = told(capsys, str(toys.photos))
+    assert well and lines["02_second"] == "no part of what autoparts train makes" and lines["03_third"] == "up to date"

@@ -20,9 +20,10 @@ from tools import kill_runs, opened
 
 from autoparts.__main__ import main
 from autoparts.errors import FailedError, UserError
-from autoparts.finder.teach import taught_file
+from autoparts.finder.places import taught_file
 from autoparts.pipeline import execution, notebooks
 from autoparts.pipeline.notebooks import Notebook
+from autoparts.study.study import open_study
 
 TABLE = {
     "01_first": Notebook(writes=("results/first.json",)),
@@ -84,7 +85,9 @@ def ran(tmp_path_factory):
 
 def test_what_a_notebook_prints_is_told_as_it_runs(ran):
     _, told = ran
-    assert re.search(r"[\r\n]01_first: not executed so far\n", told) and "18 photos in 3 categories\n" in told
+    assert (
+        re.search(r"[\r\n]01_first: not executed by autoparts so far\n", told) and "18 photos in 3 categories\n" in told
+    )
     assert re.search(r"(^|\r|\n)epoch 1\n", told) and f"epoch 2 {ran[0].photos}\n" in told
     assert told.index("02_second  ") < told.index("epoch 1") < told.rindex("02_second  ")
 
@@ -341,3 +344,17 @@ def test_what_is_wrong_after_a_kill_is_named(changes, message):
 def test_without_git_a_run_knows_no_commit(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert execution._git("rev-parse", "HEAD") is None
+
+
+def test_what_is_missing_is_said_on_the_terminal(make_photos, tmp_path, capsys, monkeypatch):
+    folder = make_photos(tmp_path, {"Mirror": 9, "Pump": 9, "pump": 9, "Lone": 1})
+    (folder / "Pump" / "broken.jpg").write_bytes(b"no photo")
+    (folder / "Hose").mkdir()
+    (folder / "Hose" / "IMG.HEIC").write_bytes(b"of a phone")
+    monkeypatch.setattr(execution, "NEEDS_HEIF", "; HEIC photos need it")
+    execution._say_what_is_missing(open_study(str(folder), device="cpu", side=24))
+    unread, removed, alike = capsys.readouterr().err.splitlines()
+    assert unread.startswith("2 files could not be read as photos (tables/table_skipped.csv")
+    assert unread.endswith(", all of: Hose; HEIC photos need it") and "1 photos in 1 categories (Lone); " in removed
+    assert removed.endswith("; a finder can be taught them: autoparts teach")
+    assert alike == "names that differ in capitals alone count as different parts: Pump, pump"

@@ -23,9 +23,9 @@ def carried(monkeypatch, tmp_path):
     """What notebooks are carried out, and in which order with the making of the model."""
     steps = []
 
-    def carry_out(wanted, study, folder, name):
+    def carry_out(wanted, study, folder, name, restart=False):
         assert run_folder(name) == folder
-        steps.append({path.stem[:2]: values for path, values in wanted.items()})
+        steps.append({path.stem[:2]: values for path, values in wanted.items()} | ({"emptied": {}} if restart else {}))
         return folder / "index.html"
 
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path / "reports"))
@@ -46,6 +46,8 @@ def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos,
     executed.write_text("")
     train(data, "mine")
     assert "the model of its notebook 6 is taken" in capsys.readouterr().err and len(carried) == 5
+    assert main(["train", "--data", data, "--name", "mine", "--restart"]) == 0
+    assert list(carried[5]) == ["01", "emptied"] and "emptied" not in carried[-1]
     with pytest.raises(UserError, match="parameter epochs is of notebook 02, 03, 04, and 01, 06, 07 are to run"):
         train(data, "other", {"epochs": 3})
 

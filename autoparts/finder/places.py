@@ -1,0 +1,86 @@
+"""Where the finder of a run lies, what it was taught beside it, and the photos that its page may keep."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from autoparts.catalogue import printable
+from autoparts.errors import disk_errors
+from autoparts.finder import file
+from autoparts.finder.teach import FEEDBACK
+
+
+def finder_file(run: str) -> Path:
+    """Return the finder file that a run's notebooks make, or the one that is named itself."""
+    if run.endswith(".pt"):
+        return Path(run).expanduser()
+    package = Path(__file__).parents[1]  # as study.run.run_folder, which takes longer to import than the finder does
+    reports = package.parent / "reports" if (package.parent / "notebooks").is_dir() else Path("reports")
+    reports = Path.cwd() if run.startswith(("./", "../")) else Path(os.environ.get("AUTOPARTS_REPORTS", reports))
+    return reports / Path(run).expanduser() / "models" / "finder.pt"
+
+
+def feedback_folder(run: str) -> Path:
+    """Return where photos go that the page of a run's finder may keep."""
+    made = finder_file(run)
+    return (made.parent.parent if made.parent.name == "models" else made.parent) / "feedback"
+
+
+def taught_file(path: Path) -> Path:
+    """Return where what a finder file is taught is kept: beside it, as `finder-taught-<hash of the file>.pt`.
+
+    The file itself stays as its notebook wrote it, else the next `autoparts run` would make it again; and a finder that
+    was trained anew does not meet what another was taught.
+    """
+    if "-taught-" in path.stem or not path.is_file():
+        return path
+    return path.with_name(f"{path.stem}-taught-{blake2b(path.read_bytes(), digest_size=4).hexdigest()}{path.suffix}")
+
+
+def file_in_use(run: str) -> Path:
+    """Return the file that was taught, if there is one for a run's finder, else that of the notebooks.
+
+    What an earlier finder was taught and this one does not know is told on stderr.
+    """
+    made = finder_file(run)
+    if (taught := taught_file(made)).is_file():
+        return taught
+    others = made.parent.glob(f"{made.stem}-taught-*{made.suffix}")
+    if made.is_file() and (last := max(others, key=lambda path: path.stat().st_mtime, default=None)):
+        print(f"autoparts: {last} was taught an earlier finder, and is not used{_lost(last, made)}", file=sys.stderr)
+        if (feedback := feedback_folder(run) / FEEDBACK).is_file():
+            again = f"autoparts teach --run {shlex.quote(run)} {shlex.quote(str(feedback))}"
+            print(f"autoparts: teach this one what the page has kept with: {again}", file=sys.stderr)
+    return made
+
+
+def _lost(before: Path, now: Path) -> str:
+    """Say which part names an earlier finder file has and another lacks."""
+    try:
+        known, names = (file.read(path)["categories"] for path in (now, before))
+        lost = [printable(name) for name in names if name not in known]
+    except Exception:  # of an older version, or damaged: torch and others raise many kinds
+        return ""
+    return f"; only that one knows {', '.join(lost)}: teach this one again" if lost else ""
+
+
+def change(run: str, how: Callable[[Any], Any]) -> None:
+    """Change a run's finder by `how`, keep it beside the one that the notebooks made, which stays, and say where.
+
+    One process at a time, so that what another one teaches meanwhile is not lost.
+    """
+    from autoparts.finder.finder import load_finder
+
+    if not (made := finder_file(run)).is_file():
+        load_finder(made)  # says that there is none
+    with disk_errors(made.parent), FileLock(made.with_name(f".{made.stem}.lock")):
+        changed = how(load_finder(file_in_use(run)))
+        changed.save(taught := taught_file(made))
+    told = f"; {made.name} stays as it was" if made != taught else ""
+    print(f"{changed!r} is kept as {taught}{told}. A page that is open knows it when it is started again")
