@@ -14,8 +14,8 @@ from typing import Any
 from autoparts.errors import FailedError, UserError
 
 DATA_HELP = "synthetic (default), synthetic:thesis, a folder with one sub-folder per category, or a CSV manifest"
-RUN_HELP = "name of the run folder under reports/, or a path"
-FINDER_HELP = "run folder under reports/, or the path of one or of its finder"
+RUN_HELP = "name of the run folder under reports/, or a path, which from here begins with ./"
+FINDER_HELP = "run folder under reports/, or the path of one, ./ from here, or of its finder file"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
