@@ -63,12 +63,15 @@ def differences(precision: pd.DataFrame) -> pd.DataFrame:
     """Set rows of precision@1 against each other, draw by draw, with the 95 % interval of the mean by Student's t.
 
     Takes a row for each variant and whether it was trained on the categories, and a column for each draw. Returns two
-    lines per trained variant: what never saw the categories less the untrained network, and less itself trained on all.
+    lines per trained variant: what never saw the categories less the untrained network (if that is there), and less
+    itself trained on all.
     """
     lines, untrained = {}, (variants.UNTRAINED.name, "no")
     for variant in dict.fromkeys(name for name, known in precision.index if known == "yes"):
         never, others = precision.loc[(variant, "no")], {"trained on all": (variant, "yes"), untrained[0]: untrained}
-        lines |= {f"{variant}, less {told}": never - precision.loc[of] for told, of in others.items()}
+        lines |= {
+            f"{variant}, less {told}": never - precision.loc[of] for told, of in others.items() if of in precision.index
+        }
     table = pd.DataFrame(lines).T.rename_axis("not trained on them")
     means, reach = table.mean(axis=1), _reach(table)
     return pd.DataFrame(dict(zip(DIFFERENCES, (means, means - reach, means + reach), strict=True)))

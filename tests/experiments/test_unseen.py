@@ -102,6 +102,8 @@ def test_differences_are_taken_draw_by_draw():
         "b, less untrained network",
     ]
     assert table.index.tolist() == names
+    alone = unseen.differences(precision.drop(index="untrained network"))
+    assert alone.index.tolist() == names[::2]
     for name, (one, other) in zip(names, ((2, 3), (2, 0), (4, 5), (4, 0)), strict=True):
         gaps = precision.iloc[one] - precision.iloc[other]
         interval = stats.t.interval(0.95, 3, gaps.mean(), stats.sem(gaps))
