@@ -46,15 +46,13 @@ def read_catalogue(
     `data` is "synthetic", "synthetic:thesis" or "synthetic:<categories>x<photos>", drawn once into the cache; or a
     folder with one sub-folder per category (files directly in it, such as a manifest, are not read); or a folder
     `train|valid|test/<category>`; or a CSV file in UTF-8 (commas, semicolons or tabs) with the columns `path` (relative
-    to the file, and beneath its folder unless `allow_outside`), `category` and optionally `product` and `split`. A
-    split that the data brings along is dropped, to be drawn again, unless `own_split` keeps it.
+    to the file, beneath its folder unless `allow_outside`), `category`, maybe `product` and, for `own_split`, `split`.
 
     Which files are photos is decided later, by their content (`photos.prepare`); here every file beneath a category
     counts, except hidden files and known rubbish (`Thumbs.db`, `__MACOSX`, …). `path` opens the file and need not be
     printable. Category names are brought to Unicode's composed form (NFC), with single spaces and without control
-    characters, so that two spellings of the same letters are one category; names that differ in case stay different
-    categories, and one without a visible character is empty, for `photos.prepare` to skip. A UserError tells that there
-    is no such data, that it holds no photos, or that a manifest is not as described.
+    characters, so that two spellings of the same letters are one category; names that differ in case stay two, and one
+    without a visible character is empty. A UserError tells of no such data, of no photos, or of a wrong manifest.
     """
     if is_generated(data):
         from autoparts.generated import catalogue as generated  # only generated data needs the drawing code
@@ -150,9 +148,10 @@ def _table(file: Path) -> pd.DataFrame:
     """The rows of a CSV file as they stand there, with the names of columns in lower case."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as text, warnings.catch_warnings(action="error"):
-            separator = max(",;\t", key=text.readline().count)
+            told = (first := text.readline()).lower().startswith("sep=")  # by a spreadsheet, which does not show it
+            separator = max(",;\t", key=(text.readline() if told else first).count)
             text.seek(0)
-            options = {"sep": separator, "dtype": str, "keep_default_na": False, "index_col": False}
+            options = {"sep": separator, "header": int(told), "dtype": str, "na_filter": False, "index_col": False}
             table = pd.read_csv(text, **options, skip_blank_lines=False).fillna("")
         table = table[(table != "").any(axis=1)]  # spreadsheets leave empty rows
         table.columns = [str(column).strip().lower() for column in table]
@@ -162,7 +161,10 @@ def _table(file: Path) -> pd.DataFrame:
         return table
     except (ValueError, pd.errors.ParserWarning) as error:
         why = f"not a CSV table of photos ({str(error).strip()})"
-        if isinstance(error, UnicodeDecodeError):
+        if isinstance(error, pd.errors.ParserWarning) or " fields in line " in why:
+            row = re.search("line [0-9]+|$", why)[0] or "a row"
+            why = f"{row} has more columns than the header: put names with commas in quotes"
+        if isinstance(error, UnicodeDecodeError) or "\\x0" in why:  # UTF-16, or a workbook
             why = "not UTF-8 text; save the table as “CSV UTF-8”"
         with suppress(Exception), Image.open(file):  # Pillow may raise anything on a file that is no photo
             why = f"this is a photo; {_EXPECTED}"
@@ -172,12 +174,11 @@ def _table(file: Path) -> pd.DataFrame:
 def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> pd.Series:
     """Absolute paths of a manifest's rows; refuses rows that lead outside the manifest's folder."""
     _refuse([not path.strip() or not path.isprintable() for path in paths], paths, file, "is not a file name")
-    here = file.parent
     # Windows writes paths with backslashes; elsewhere a file may be called so.
-    slashed = [p.replace("\\", "/") if "\\" in p and not (here / p).exists() else p for p in paths]
-    full = [os.path.normpath(here / path) for path in slashed]
+    slashed = [p.replace("\\", "/") if "\\" in p and not (file.parent / p).exists() else p for p in paths]
+    full = [os.path.normpath(file.parent / path) for path in slashed]
     if not allow_outside:
-        root = os.path.realpath(here)
+        root = os.path.realpath(file.parent)
         leads_out = cache(lambda path: not Path(os.path.realpath(path)).is_relative_to(root))
         # Plain names beneath a folder that is inside are inside, so only folders and links are resolved.
         outside = [leads_out(os.path.split(path)[0]) or (Path(path).is_symlink() and leads_out(path)) for path in full]
@@ -198,9 +199,8 @@ def clean(
     """Drop categories by the thesis's rule (chapter 3): a name with an excluded word, or too few photos.
 
     `words` exclude in any case (`()` switches the rule off), and with `whole_word` only as whole words, so that "Arm"
-    no longer excludes "Alarm"; `smallest` is the fewest photos that a category may have. Returns the kept rows, and the
-    removed categories `category, photos, rule, word` ("excluded word" before "too few photos", then the largest first;
-    `word` is the first that matches). Fewer than two categories left are told in a UserError.
+    no longer excludes "Alarm"; `smallest` is the fewest photos of a category. Returns the kept rows, and the removed
+    categories `category, photos, rule, word` (by rule, the largest first). Fewer than two left are told in a UserError.
     """
     edge = r"\b" if whole_word else ""
     patterns = {word: re.compile(edge + re.escape(word) + edge, re.IGNORECASE) for word in words if word}

@@ -150,13 +150,14 @@ def prepare_file(path: str, size: int = 100, colour: bool = False) -> tuple[byte
             content = hashlib.sha256(data).hexdigest()
             return prepare_photo(decode(data, size, colour), size, colour).tobytes(), content, ""
     except Exception as error:  # a broken file may make Pillow raise anything; none may end the run
-        return b"", content, _reason(error) or "unknown"
+        return b"", content, _reason(error, path) or "unknown"
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: str) -> str:
     """Say why a photo cannot be read: short, in plain characters, without its path."""
     if isinstance(error, UnidentifiedImageError):
-        return "not a photo of a known format"
+        heic = path.lower().endswith((".heic", ".heif")) and "HEIF" not in FORMATS
+        return "not a photo of a known format" + " (HEIC photos need: pip install pillow-heif)" * heic
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
     return "".join(c if " " <= c <= "~" else "?" for c in str(error) or type(error).__name__)[:120]

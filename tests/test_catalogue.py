@@ -199,7 +199,9 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, 
     (tmp_path / "a\\b.jpg").write_bytes((tmp_path / "Gas Cap" / "0.jpg").read_bytes())  # called so
     rows = [["Path", '"Category "', "Note"], ["Gas Cap\\0.jpg", "Gas Cap", '"a, b; c"']]
     rows += [[".\\Gas Cap\\1.jpg", "Gas Cap", ""], ["a\\b.jpg", "Other", ""]]
-    found = manifest(tmp_path, "\ufeff" + newline.join(map(separator.join, rows)))
+    text = newline.join(map(separator.join, rows))
+    found = manifest(tmp_path, "\ufeff" + text)
+    assert found.equals(manifest(tmp_path, f"sep={separator}{newline}{text}"))
     photos = ["Gas Cap/0.jpg", "Gas Cap/1.jpg", "a\\b.jpg"]
     assert found["path"].tolist() == [str(tmp_path / photo) for photo in photos]
     assert found["category"].tolist() == ["Gas Cap", "Gas Cap", "Other"]
@@ -209,7 +211,9 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, 
     ("text", "message"),
     [
         ("", "not a CSV table"), ("path,category\n", "rows.*0 rows"), ('path,category\n"a.jpg,A\n', "not a CSV table"),
-        ("path,category\na.jpg,A,B,C\n", "not a CSV table"), (b"\xff\xd8\xff\xe0\x00\x10JFIF", "UTF-8"),
+        ("path,category\na.jpg,A,B,C\n", "a row has more columns .* quotes"), (b"\xff\xd8\xff\xe0\x00\x10JFIF", "UTF-8"),
+        ("path,category\na.jpg,A\nb.jpg,B, C\n", "line 3 has more columns than the header: put names with commas in"),
+        ("path,category\na.jpg,A\n".encode("utf-16-le"), "UTF-8"), ("PK\3\4\0[Content_Types].xml", "save the table as"),
         ("path,category\na.jpg,Kühler\n".encode("latin-1"), "UTF-8"), ("path,category\n".encode("utf-16"), "UTF-8"),
         ("file,label\na.jpg,A\n", "columns path and category.*file, label"),
         ("path|category\na.jpg|A\n", "columns path and category.*path.category"),

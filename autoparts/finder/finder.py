@@ -24,7 +24,7 @@ from autoparts.errors import UserError
 from autoparts.finder import file
 from autoparts.finder.teach import Teachable
 from autoparts.models import Recogniser, photo_input
-from autoparts.photos import FORMATS, decode, prepare_file, prepare_photo, shape_of
+from autoparts.photos import decode, prepare_file, prepare_photo, shape_of
 
 BLOCK = 64  # photos at a time
 
@@ -112,14 +112,14 @@ class Finder(Teachable):
                 pixels = torch.from_numpy(np.frombuffer(bytearray(read), np.uint8).reshape(-1, *shape))
                 answers = iter(self._answers(pixels, top) if len(pixels) else ())
                 for path, (_, _, reason) in zip(block, prepared, strict=True):
-                    yield path, (reason + _hint(path) if reason else next(answers))
+                    yield path, reason or next(answers)
 
     def prepare(self, photo: str | Path | bytes | Image.Image) -> np.ndarray:
         """Return a photo as the network sees it, (size, size[, 3]) uint8; arguments and errors as for `identify`."""
         if isinstance(photo, str | Path):
             pixels, _, reason = prepare_file(str(Path(photo).expanduser()), self.size, self.colour)
             if reason:
-                raise UserError(f"{printable(photo)} cannot be read: {reason}{_hint(str(photo))}")
+                raise UserError(f"{printable(photo)} cannot be read: {reason}")
             return np.frombuffer(bytearray(pixels), np.uint8).reshape(shape_of(self.size, self.colour))
         try:
             data = _packed(photo) if isinstance(photo, Image.Image) else photo
@@ -209,8 +209,3 @@ def _packed(image: Image.Image) -> bytes:
     kind = "TIFF" if image.mode == "F" else "PNG"
     (image if kept else image.convert("RGB")).save(packed, kind, compress_level=0, exif=image.getexif())
     return packed.getvalue()
-
-
-def _hint(path: str) -> str:
-    heic = path.lower().endswith((".heic", ".heif")) and "HEIF" not in FORMATS
-    return " (HEIC photos need: pip install pillow-heif)" if heic else ""

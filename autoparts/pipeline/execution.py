@@ -22,7 +22,6 @@ from tqdm import tqdm
 
 from autoparts.catalogue import printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
-from autoparts.photos import FORMATS
 from autoparts.pipeline import kernels, stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook, usual_profile
 from autoparts.pipeline.progress import Progress
@@ -31,7 +30,6 @@ from autoparts.report.pages import scrub
 from autoparts.study.run import open_run, run_folder
 from autoparts.study.study import SHARED, Study, open_study
 
-NEEDS_HEIF = "" if "HEIF" in FORMATS else "; HEIC photos need: pip install pillow-heif"
 PATIENCE = 600  # seconds until a kernel has to answer, which imports packages first
 
 
@@ -123,11 +121,12 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
 def _say_what_is_missing(study: Study) -> None:
     """Say which files could not be read, which categories were removed, and which names differ in capitals alone."""
     if len(unread := study.skipped):
-        lost = sorted({*unread["category"]} - {*study.source["category"]})
+        advice = unread["reason"].str.extract(r"\((HEIC .*)\)")[0].dropna().unique()  # as `photos.prepare_file` gives it
+        lost = sorted({*unread["category"]} - {*study.source["category"], ""})
         _say(
             f"{len(unread):,} files could not be read as photos (tables/table_skipped.csv says why)"
             + (f", all of: {_listed(lost)}" if lost else "")
-            + (NEEDS_HEIF if unread["path"].str.lower().str.endswith((".heic", ".heif")).any() else "")
+            + "".join(f"; {told}" for told in advice)
         )
     for rule, gone in study.removed.groupby("rule"):
         count, names = f"{gone['photos'].sum():,} photos in {len(gone)} categories", _listed(gone["category"])
