@@ -210,8 +210,9 @@ def _identify(chosen: argparse.Namespace) -> None:
 def _teach(chosen: argparse.Namespace) -> None:
     from autoparts.finder import places, teach
 
-    kind = Path(chosen.photos[0]).suffix.lower()
-    if chosen.name is None and (len(chosen.photos) > 1 or kind not in ("", ".csv", ".tsv", ".txt")):
+    first = Path(chosen.photos[0]).expanduser()
+    table = first.suffix.lower() in ("", ".csv", ".tsv", ".txt") or first.is_dir()
+    if chosen.name is None and (len(chosen.photos) > 1 or not table):
         raise UserError("--name is missing: give it with photos, or give one CSV with the columns path, category")
     if chosen.name is None:
         photos = teach.listed(chosen.photos[0], chosen.allow_outside)
@@ -258,7 +259,7 @@ def _serve(chosen: argparse.Namespace) -> None:
     from autoparts.finder.places import feedback_folder, file_in_use
 
     feedback = Path(chosen.feedback or feedback_folder(chosen.run)).expanduser()
-    serve(load_finder(file_in_use(chosen.run)), feedback, chosen.host, chosen.port, chosen.password)
+    serve(load_finder(file_in_use(chosen.run)), feedback, chosen.host, chosen.port, chosen.password, chosen.run)
 
 
 def _synthesize(chosen: argparse.Namespace) -> None:

@@ -211,7 +211,7 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, 
     ("text", "message"),
     [
         ("", "not a CSV table"), ("path,category\n", "rows.*0 rows"), ('path,category\n"a.jpg,A\n', "not a CSV table"),
-        ("path,category\na.jpg,A,B,C\n", "a row has more columns .* quotes"), (b"\xff\xd8\xff\xe0\x00\x10JFIF", "UTF-8"),
+        ("path,category\na.jpg,A,B,C\n", "a row has more .* in quotes"), (b"\xff\xd8\xff\xe0\x00\x10JFIF", "UTF-8"),
         ("path,category\na.jpg,A\nb.jpg,B, C\n", "line 3 has more columns than the header: put names with commas in"),
         ("path,category\na.jpg,A\n".encode("utf-16-le"), "UTF-8"), ("PK\3\4\0[Content_Types].xml", "save the table as"),
         ("path,category\na.jpg,Kühler\n".encode("latin-1"), "UTF-8"), ("path,category\n".encode("utf-16"), "UTF-8"),

@@ -25,6 +25,7 @@ from autoparts.errors import UserError, whole_file
 from autoparts.finder.calibration import occlusion
 from autoparts.finder.file import LONGEST_TEXT
 from autoparts.finder.finder import Answer, Finder, Named, printable
+from autoparts.finder.places import learning
 from autoparts.study.pictures import thumbnail
 
 try:
@@ -162,8 +163,8 @@ def app(finder: Finder, feedback: str | Path | None = None) -> None:
     launch(finder, Path(feedback) if feedback else None, inline=True, height=900)
 
 
-def serve(finder: Finder, feedback: Path, host: str, port: int | None, password: str | None) -> None:
-    """Serve the page until interrupted; with a password whoever opens it has to give it, under any name.
+def serve(finder: Finder, feedback: Path, host: str, port: int | None, password: str | None, run: str) -> None:
+    """Serve the page of a run's finder until interrupted; with a password all have to give it, under any name.
 
     Raises:
         UserError: if others could reach it without a password, or nothing can listen there.
@@ -178,6 +179,6 @@ def serve(finder: Finder, feedback: Path, host: str, port: int | None, password:
         page = launch(finder, feedback, server_name=f"[{host}]" if ":" in host else host, server_port=port, **guard)
     except (OSError, OverflowError) as error:
         raise UserError(f"nothing can listen at {host}, port {port or 'any'}: {error}") from None
-    told = f"Photos that may be kept go to {feedback}; autoparts teach --run RUN {feedback} learns them"
-    print(f"{page.local_url} names parts; Ctrl+C ends it. {told}", flush=True)
+    print(f"{page.local_url} names parts; Ctrl+C ends it. Photos that may be kept go to {feedback}")
+    print(f"The finder learns them by: {learning(run, feedback)}; then start the page again", flush=True)
     page.block_thread()

@@ -1,6 +1,5 @@
 """Where the finder of a run lies, what it was taught beside it, and the photos that its page may keep."""
 
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -14,16 +13,14 @@ from autoparts.catalogue import printable
 from autoparts.errors import disk_errors
 from autoparts.finder import file
 from autoparts.finder.teach import FEEDBACK
+from autoparts.study.folder import run_folder
 
 
 def finder_file(run: str) -> Path:
     """Return the finder file that a run's notebooks make, or the one that is named itself."""
     if run.endswith(".pt"):
         return Path(run).expanduser()
-    package = Path(__file__).parents[1]  # as study.run.run_folder, which takes longer to import than the finder does
-    reports = package.parent / "reports" if (package.parent / "notebooks").is_dir() else Path("reports")
-    reports = Path.cwd() if run.startswith(("./", "../")) else Path(os.environ.get("AUTOPARTS_REPORTS", reports))
-    return reports / Path(run).expanduser() / "models" / "finder.pt"
+    return run_folder(run) / "models" / "finder.pt"
 
 
 def feedback_folder(run: str) -> Path:
@@ -46,28 +43,36 @@ def taught_file(path: Path) -> Path:
 def file_in_use(run: str) -> Path:
     """Return the file that was taught, if there is one for a run's finder, else that of the notebooks.
 
-    What an earlier finder was taught and this one does not know is told on stderr.
+    What an earlier finder was taught and this one does not know is told on stderr, and how to teach it again.
     """
     made = finder_file(run)
     if (taught := taught_file(made)).is_file():
         return taught
     others = made.parent.glob(f"{made.stem}-taught-*{made.suffix}")
     if made.is_file() and (last := max(others, key=lambda path: path.stat().st_mtime, default=None)):
-        print(f"autoparts: {last} was taught an earlier finder, and is not used{_lost(last, made)}", file=sys.stderr)
-        if (feedback := feedback_folder(run) / FEEDBACK).is_file():
-            again = f"autoparts teach --run {shlex.quote(run)} {shlex.quote(str(feedback))}"
-            print(f"autoparts: teach this one what the page has kept with: {again}", file=sys.stderr)
+        lost = _lost(last, made)
+        only = f"; only that one knows {printable(', '.join(lost))}" if lost else ""
+        print(f"autoparts: {last} was taught an earlier finder, and is not used{only}", file=sys.stderr)
+        if (feedback := feedback_folder(run)).joinpath(FEEDBACK).is_file():
+            print(f"autoparts: teach this one what the page has kept: {learning(run, feedback)}", file=sys.stderr)
+        elif lost:
+            again = f"autoparts teach --run {shlex.quote(run)} --name NAME PHOTO …"
+            print(f"autoparts: teach this one each of them again: {again}", file=sys.stderr)
     return made
 
 
-def _lost(before: Path, now: Path) -> str:
-    """Say which part names an earlier finder file has and another lacks."""
+def learning(run: str, feedback: Path) -> str:
+    """Return the command by which a run's finder learns what its page has kept in a folder."""
+    return f"autoparts teach --run {shlex.quote(run)} {shlex.quote(str(feedback / FEEDBACK))}"
+
+
+def _lost(before: Path, now: Path) -> list[str]:
+    """Find the part names that an earlier finder file has and another lacks."""
     try:
         known, names = (file.read(path)["categories"] for path in (now, before))
-        lost = [printable(name) for name in names if name not in known]
+        return [str(name) for name in names if name not in known]
     except Exception:  # of an older version, or damaged: torch and others raise many kinds
-        return ""
-    return f"; only that one knows {', '.join(lost)}: teach this one again" if lost else ""
+        return []
 
 
 def change(run: str, how: Callable[[Any], Any]) -> None:

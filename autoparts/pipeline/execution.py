@@ -121,7 +121,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
 def _say_what_is_missing(study: Study) -> None:
     """Say which files could not be read, which categories were removed, and which names differ in capitals alone."""
     if len(unread := study.skipped):
-        advice = unread["reason"].str.extract(r"\((HEIC .*)\)")[0].dropna().unique()  # as `photos.prepare_file` gives it
+        advice = unread["reason"].str.extract(r"\((HEIC .*)\)")[0].dropna().unique()  # of `photos.prepare_file`
         lost = sorted({*unread["category"]} - {*study.source["category"], ""})
         _say(
             f"{len(unread):,} files could not be read as photos (tables/table_skipped.csv says why)"

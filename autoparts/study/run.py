@@ -3,7 +3,6 @@
 import ast
 import inspect
 import json
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from autoparts.errors import UserError, disk_errors, read_json, read_json_or_emp
 from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import PACKAGE, code_fingerprint, fingerprint, replaced
+from autoparts.study.folder import run_folder
 from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
@@ -235,14 +235,6 @@ def open_notebook(namespace: dict[str, Any]) -> tuple[Study, Run]:
     study = open_study(namespace["data"], **{key: namespace[key] for key in SHARED})
     options = {name: namespace[name] for name in ("show_photos", "cluster") if name in namespace}
     return study, replace(open_run(namespace["name"], study), **options)
-
-
-def run_folder(name: str) -> Path:
-    """Return the run folder: a path as it is; a name under $AUTOPARTS_REPORTS, or the project's reports/."""
-    if name.startswith(("./", "../")):  # which else would be a name
-        return Path(name).resolve()
-    in_project = PACKAGE.parent / "reports" if (PACKAGE.parent / "notebooks").is_dir() else Path("reports")
-    return Path(os.environ.get("AUTOPARTS_REPORTS", in_project)) / Path(name).expanduser()
 
 
 def _told(facts: dict[str, Any]) -> str:

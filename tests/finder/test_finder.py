@@ -129,7 +129,7 @@ def test_what_is_no_photo_is_told(here, photos, tmp_path, monkeypatch):
     told = list(here.identify_files(paths))
     assert [photo for photo, _ in told] == paths and told[1][1] == "not a photo of a known format"
     assert told[2][1].names[0].category == here.identify(photos[1]).names[0].category
-    monkeypatch.setattr(finder, "FORMATS", ("JPEG",))
+    monkeypatch.setattr("autoparts.photos.FORMATS", ("JPEG",))
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(UserError, match="pip install pillow-heif"):
         here.identify(tmp_path / "IMG_1.HEIC")

@@ -16,9 +16,10 @@ pytest_plugins = "finder_files"
 
 @pytest.fixture
 def photos(study, tmp_path):
-    """Two photos, a file that is none, and a hidden photo."""
+    """Two photos, a file that is none, a hidden photo, and what Windows leaves in folders."""
     first, second = (open(path, "rb").read() for path in study.subset("test")["path"][:2])  # noqa: PTH123, SIM115
     contents = {"0.jpg": first, "1.jpg": second, "2\n\x1b[2J.jpg": b"no photo", ".hidden/3.jpg": first}
+    contents |= {"Thumbs.db": b"rubbish", "desktop.ini": b"rubbish"}
     for name, content in contents.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)

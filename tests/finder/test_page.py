@@ -99,18 +99,20 @@ def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
         served.close()
 
     monkeypatch.setattr(page.gradio.Blocks, "block_thread", visit)
-    page.serve(known, tmp_path, "127.0.0.1", None, "secret")
+    page.serve(known, tmp_path, "127.0.0.1", None, "secret", "USB Stick")
     assert told == [401, 400, 200, 200]
     monkeypatch.setattr(page, "launch", lambda *given, **options: launched.append(options["server_name"]) or server)
     launched, server = [], SimpleNamespace(local_url="http://localhost", block_thread=lambda: None)
     for here in ("localhost", "::1"):  # which nobody else can reach
-        page.serve(known, tmp_path, here, None, None)
+        page.serve(known, tmp_path, here, None, None, "./USB Stick")
     assert launched == ["localhost", "[::1]"]
+    again = f"autoparts teach --run './USB Stick' {tmp_path / 'feedback.csv'}; then start the page again\n"
+    assert capsys.readouterr().out.endswith(again)
 
 
 def test_a_port_that_cannot_be_is_told(known, tmp_path):
     with pytest.raises(UserError, match=r"nothing can listen at 127\.0\.0\.1, port 70000"):
-        page.serve(known, tmp_path, "127.0.0.1", 70_000, None)
+        page.serve(known, tmp_path, "127.0.0.1", 70_000, None, "mine")
 
 
 def test_without_gradio_it_is_told_how_to_get_it(monkeypatch):

@@ -5,6 +5,7 @@ from samples import draw
 
 import autoparts
 from autoparts.finder import places
+from autoparts.study.folder import run_folder
 
 pytest_plugins = "finder_files"
 
@@ -23,12 +24,19 @@ def test_a_run_is_a_name_or_a_path_from_here(monkeypatch, tmp_path):
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path / "reports"))
     monkeypatch.chdir(tmp_path)
     assert places.finder_file("mine") == tmp_path / "reports" / "mine" / "models" / "finder.pt"
-    assert (
-        places.finder_file("./mine") == places.finder_file(str(tmp_path / "mine")) == tmp_path / "mine/models/finder.pt"
-    )
-    assert (
-        str(places.finder_file("a/b.pt")) == "a/b.pt" and places.feedback_folder("./mine") == tmp_path / "mine/feedback"
-    )
+    here = tmp_path / "USB Stick"
+    for path in ("./USB Stick/", str(here), f"../{tmp_path.name}/USB Stick"):
+        assert places.finder_file(path) == here / "models" / "finder.pt"
+    assert places.feedback_folder("./USB Stick") == here / "feedback" and str(places.finder_file("a/b.pt")) == "a/b.pt"
+    assert places.finder_file("USB Stick/mine") == tmp_path / "reports" / "USB Stick" / "mine" / "models" / "finder.pt"
+    (here / "mine").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()  # a name stays a name
+    assert places.finder_file("USB Stick/mine") == here / "mine" / "models" / "finder.pt"
+    assert places.finder_file("mine") == tmp_path / "reports" / "mine" / "models" / "finder.pt"
+    (tmp_path / "reports" / "USB Stick" / "mine").mkdir(parents=True)
+    assert run_folder("USB Stick/mine") == tmp_path / "reports" / "USB Stick" / "mine"
+    monkeypatch.chdir(here)
+    assert run_folder(".") == here
 
 
 def test_what_an_earlier_finder_was_taught_is_told(path, tmp_path, capsys):
@@ -41,12 +49,15 @@ def test_what_an_earlier_finder_was_taught_is_told(path, tmp_path, capsys):
         file = made.with_name(f"finder-taught-0000000{age}.pt")
         finder.add(name, [draw(0)]).save(file)
         os.utime(file, (1e9 - age, 1e9 - age))
+    assert places.file_in_use(str(made.parents[1])) == made
+    first, second = capsys.readouterr().err.splitlines()
+    assert "finder-taught-00000000.pt was taught an earlier" in first and first.endswith("; only that one knows New")
+    assert second.endswith(f"each of them again: autoparts teach --run {made.parents[1]} --name NAME PHOTO …")
     (feedback := made.parents[1] / "feedback" / "feedback.csv").parent.mkdir()
     feedback.write_text("path,category\n")
     assert places.file_in_use(str(made.parents[1])) == made
     told = capsys.readouterr().err
-    assert "finder-taught-00000000.pt was taught an earlier finder, and is not used; only that one knows New: " in told
-    assert f"autoparts teach --run {made.parents[1]} {feedback}" in told
+    assert told.endswith(f"what the page has kept: autoparts teach --run {made.parents[1]} {feedback}\n")
 
 
 def test_of_two_who_teach_at_once_neither_is_lost(path, tmp_path, capsys):

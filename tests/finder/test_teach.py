@@ -126,6 +126,14 @@ def test_photos_are_named_by_the_others(here, photos):
         assert bool(teach.named_by_others(learned, torch.tensor([row]))) == (best == learned.labels[row])
 
 
+@pytest.mark.parametrize("right", [2, 3])
+def test_a_name_that_is_mostly_mistaken_needs_more_photos(here, photos, right, monkeypatch):
+    said, learned = [], here.add("Arm", photos[:5])
+    monkeypatch.setattr(teach, "named_by_others", lambda _, rows: torch.arange(len(rows)) < right)
+    teach._compare(here, learned, said.append)
+    assert said[-1] == f"of Arm: {right} of 5" + "; more photos of it would help" * (right == 2)
+
+
 def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos, tmp_path, capsys):
     before, run = path.read_bytes(), ["--run", str(path)]
     (tmp_path / "no.png").write_bytes(b"no photo")
@@ -147,9 +155,13 @@ def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos,
     assert main(["identify", *run, "--csv", str(photos[0])]) == 0
     assert f"{other} was taught an earlier finder, and is not used" in capsys.readouterr().err
     other.unlink()
+    (dotted := tmp_path / "parts.v2").joinpath("Arm").mkdir(parents=True)
+    (dotted / "Arm" / "no.png").write_bytes(b"no photo")
     for wrong, message in (
         (["identify", *run, "--csv", "--json", "a.jpg"], "give one of them"),
         (["teach", *run, "a.jpg", "b.jpg"], "--name is missing"),
+        (["teach", *run, "a.WebP"], "--name is missing"),
+        (["teach", *run, str(dotted)], "none of 1 files could be read"),  # a folder of names, whatever it is called
         (["teach", *run, "--name", "Arm", str(tmp_path / "no.png")], "none of 1 files could be read"),
     ):
         assert main(wrong) == 2 and message in capsys.readouterr().err

@@ -126,3 +126,6 @@ def test_of_a_finder_made_alone_the_rest_of_the_study_is_no_part(toys, capsys):
     (toys.folder / "run.json").write_text(json.dumps(facts))
     well, lines = told(capsys, str(toys.photos))
     assert well and lines["02_second"] == "no part of what autoparts train makes" and lines["03_third"] == "up to date"
+    (toys.folder / "notebooks" / "01_first.ipynb").unlink()
+    well, lines = told(capsys, str(toys.photos))
+    assert not well and lines["01_first"] == "would run: not executed by autoparts so far"

@@ -24,6 +24,7 @@ from autoparts.errors import FailedError, UserError
 from autoparts.finder.places import taught_file
 from autoparts.pipeline import execution, notebooks
 from autoparts.pipeline.notebooks import Notebook
+from autoparts.study import exploration
 from autoparts.study.study import open_study
 
 TABLE = {
@@ -353,9 +354,11 @@ def test_what_is_missing_is_said_on_the_terminal(make_photos, tmp_path, capsys, 
     (folder / "Hose").mkdir()
     (folder / "Hose" / "IMG.HEIC").write_bytes(b"of a phone")
     monkeypatch.setattr(photos, "FORMATS", photos.FORMATS[:6])  # pillow-heif may be installed
-    execution._say_what_is_missing(open_study(str(folder), device="cpu", side=24))
+    study = open_study(str(folder), device="cpu", side=24)
+    execution._say_what_is_missing(study)
     unread, removed, alike = capsys.readouterr().err.splitlines()
     assert unread.startswith("2 files could not be read as photos (tables/table_skipped.csv")
+    assert "pip install pillow-heif" in exploration.skipped_files(study)["reason"].iloc[0]
     assert unread.endswith(", all of: Hose; HEIC photos need: pip install pillow-heif")
     assert removed.endswith(": 1 photos in 1 categories (Lone); a finder can be taught them: autoparts teach")
     assert alike == "names that differ in capitals alone count as different parts: Pump, pump"

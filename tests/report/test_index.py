@@ -73,6 +73,25 @@ def test_the_index_answers_first_from_results(run):
     assert "; whether 1 of 2 rows of chapter 6 are better or worse than the thesis’s triplets" in said[2]
 
 
+def test_the_page_of_a_finder_alone_tells_of_no_other_networks(folder):
+    def told():
+        render(folder)
+        return " ".join(page(folder).main.text.split())
+
+    grey, path = "Each photo is made grey, padded", folder / "results" / "recommended.json"
+    assert f"{grey} with white" in (whole := told()) and "two Siamese networks, trained on the same photos" in whole
+    assert "This report repeats the study" in whole and "the finder sees" not in whole
+    shutil.rmtree(folder / "notebooks")
+    for name in ("cnn", "contrastive", "triplet"):
+        (folder / "results" / f"{name}.json").unlink()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"side": 192, "colour": True}))
+    assert "photos: a part finder, made from these photos." in (alone := told()) and "no more of the study" in alone
+    assert "the finder sees it in colour, at 192 × 192 pixels. The table below" in alone and grey not in alone
+    assert "This report repeats" not in alone and "two Siamese networks, trained" not in alone
+    path.unlink()
+    assert grey in (bare := told()) and "Naming car parts from photos." in bare and "than its finder" not in bare
+
+
 def test_tables_and_notebooks_can_be_taken_along(run):
     assert page(run).select_one("main > .table + p a[href='tables/table_5_1.csv']").text == "CSV"
     links = [link["href"] for link in page(run, "03_siamese_contrastive").select("main a[download]")]

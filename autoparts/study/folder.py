@@ -1,0 +1,19 @@
+"""Where a run lies. Imports are few, as in `finder`."""
+
+import os
+from pathlib import Path
+
+from autoparts.study.fingerprint import PACKAGE
+
+
+def run_folder(name: str) -> Path:
+    """Return the run folder: a path as it is; a name under $AUTOPARTS_REPORTS, or the project's reports/.
+
+    What begins with a dot is a path from here, and so is what holds a separator and lies here, not under reports/.
+    """
+    here, in_project = Path(name).expanduser(), (PACKAGE.parent / "notebooks").is_dir()
+    reports = os.environ.get("AUTOPARTS_REPORTS", PACKAGE.parent / "reports" if in_project else Path("reports"))
+    folder = Path(reports) / here
+    if name.startswith(".") or (len(here.parts) > 1 and here.exists() and not folder.exists()):
+        return here.resolve()
+    return folder
