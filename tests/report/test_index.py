@@ -79,12 +79,12 @@ def test_the_page_of_a_finder_alone_tells_of_no_other_networks(folder):
         return " ".join(page(folder).main.text.split())
 
     grey, path = "Each photo is made grey, padded", folder / "results" / "recommended.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"side": 192, "colour": True}))
     assert f"{grey} with white" in (whole := told()) and "two Siamese networks, trained on the same photos" in whole
     assert "This report repeats the study" in whole and "the finder sees" not in whole
     shutil.rmtree(folder / "notebooks")
     for name in ("cnn", "contrastive", "triplet"):
         (folder / "results" / f"{name}.json").unlink()
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"side": 192, "colour": True}))
     assert "photos: a part finder, made from these photos." in (alone := told()) and "no more of the study" in alone
     assert "the finder sees it in colour, at 192 × 192 pixels. The table below" in alone and grey not in alone
     assert "This report repeats" not in alone and "two Siamese networks, trained" not in alone
