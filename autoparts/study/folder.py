@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from autoparts.study.fingerprint import PACKAGE
+PACKAGE = Path(__file__).parents[1]
 
 
 def run_folder(name: str) -> Path:

@@ -13,6 +13,7 @@ from pytorch_metric_learning.distances import LpDistance
 from pytorch_metric_learning.miners import TripletMarginMiner
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
+from scipy.optimize import brentq
 from sklearn import metrics
 from sklearn.neighbors import NearestCentroid
 from torch import Tensor
@@ -105,11 +106,10 @@ def usual_verification(test: Tensor, same: Tensor, validation: Tensor, validatio
     truth, scores = same.numpy(), -test.numpy()
     called = scores >= threshold
     alarms, hits, _ = metrics.roc_curve(truth, scores, drop_intermediate=False)
-    crossing = np.abs(alarms - (1 - hits)).argmin()
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(truth, called, average="binary")
     return {
         "ROC AUC": metrics.roc_auc_score(truth, scores),
-        "EER": (alarms[crossing] + 1 - hits[crossing]) / 2,
+        "EER": brentq(lambda rate: 1 - rate - np.interp(rate, alarms, hits), 0, 1),
         "FNMR at 1 % FMR": (1 - hits[alarms <= 0.01]).min(),
         "FNMR at 10 % FMR": (1 - hits[alarms <= 0.1]).min(),
         **{"accuracy": metrics.accuracy_score(truth, called), "precision": precision, "recall": recall, "f1": f1},
