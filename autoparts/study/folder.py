@@ -14,6 +14,7 @@ def run_folder(name: str) -> Path:
     here, in_project = Path(name).expanduser(), (PACKAGE.parent / "notebooks").is_dir()
     reports = os.environ.get("AUTOPARTS_REPORTS", PACKAGE.parent / "reports" if in_project else Path("reports"))
     folder = Path(reports) / here
-    if name.startswith(".") or (len(here.parts) > 1 and here.exists() and not folder.exists()):
+    lies_here = len(here.parts) > 1 and os.path.exists(here)  # noqa: PTH110 - a name may be too long for Path.exists
+    if name.startswith(".") or (lies_here and not folder.exists()):
         return here.resolve()
     return folder
