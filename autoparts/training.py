@@ -230,7 +230,7 @@ def load_weights(network: nn.Module, path: Path, best: bool = False) -> nn.Modul
         network.load_state_dict(state["best"]["network"] if best else state["network"])
     except Exception as error:  # torch raises many kinds, with advice to switch its safeguard off
         kinds = "unfinished, damaged, of another network, or holds code, which is never run"
-        known = {FileNotFoundError: "it is missing", KeyError: "it holds no such weights, as its task judges none best"}
-        why = known.get(type(error), f"it is {kinds}")
+        missing, unjudged = isinstance(error, FileNotFoundError), best and isinstance(error, KeyError)
+        why = "it is missing" if missing else "its task judges no weights best" if unjudged else f"it is {kinds}"
         raise UserError(f"checkpoint {path.name} cannot be used: {why}; run its notebook again") from None
     return network.eval()

@@ -193,7 +193,7 @@ def test_weights_of_a_training_that_was_stopped_are_not_taken_for_those_of_its_r
     fit(network(), photos, checkpoint=tmp_path / "cnn.pt")
     training.load_weights(network(), tmp_path / "cnn.pt", best=True)
     fit(network(), photos, checkpoint=tmp_path / "cnn.pt", validate=False, key="other")
-    with pytest.raises(UserError, match="it holds no such weights, as its task judges none best"):
+    with pytest.raises(UserError, match="its task judges no weights best"):
         training.load_weights(network(), tmp_path / "cnn.pt", best=True)
 
 

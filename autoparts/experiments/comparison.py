@@ -73,7 +73,7 @@ def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
     for name, result in results.items():
         network = training.load_weights(models.thesis_network(**result["architecture"]), run.weights(name))
         if training.load_tensors(run.weights(name))["key"] != result.get("key"):
-            notebook = THESIS_MODELS.get(name, "")
+            notebook = THESIS_MODELS[name]
             raise UserError(f"{name}.pt and {name}.json are of different trainings: run notebook {notebook} to its end")
         seen[result["title"]] = retrieval.embedded(network.to(photos.device), photos)
     return seen

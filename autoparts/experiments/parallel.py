@@ -16,7 +16,8 @@ from threadpoolctl import threadpool_limits
 
 from autoparts.errors import FailedError, UserError, whole_file
 from autoparts.models import fast_bfloat16
-from autoparts.study.fingerprint import PACKAGE, code_fingerprint, replaced
+from autoparts.study.fingerprint import code_fingerprint, replaced
+from autoparts.study.folder import PACKAGE
 from autoparts.study.run import Run
 from autoparts.study.study import compute_in
 

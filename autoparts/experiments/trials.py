@@ -58,7 +58,7 @@ class Comparison(NamedTuple):
 
 
 def network_of(row: Row, settings: Settings, photos: Photos, seed: int) -> nn.Module:
-    """Build a row's network, (B, 1, side, side) to embeddings or logits, with new weights, or refuse an unknown one."""
+    """Build a row's network, (B, 1, side, side) to embeddings or logits, with new weights; UserError if unknown."""
     outputs = photos.categories if isinstance(row.task, tasks.Naming) else settings.embedding_size
     if callable(row.network):
         return models.initialised(seed, row.network, outputs, photos)
@@ -76,8 +76,8 @@ def network_of(row: Row, settings: Settings, photos: Photos, seed: int) -> nn.Mo
 
 def augment_of(row: Row, photos: Photos) -> training.Augment | None:
     """Return a row's augmentation: its own, or of all photos, or of those in categories smaller than the median one."""
-    if callable(row.augmentation) or row.augmentation == "none":
-        return row.augmentation if callable(row.augmentation) else None
+    if callable(row.augmentation):
+        return row.augmentation
     if row.augmentation not in variants.AUGMENTATIONS:
         known = f"{variants.AUGMENTATIONS}, or a function"
         raise UserError(f"row {row.name!r} has augmentation {row.augmentation!r}; expected {known}")
@@ -90,7 +90,7 @@ def augment_of(row: Row, photos: Photos) -> training.Augment | None:
         chosen = torch.isin(rows, changed).to(inputs.device)[:, None, None, None]
         return torch.where(chosen, augmentation.augment(inputs, generator), inputs)
 
-    return augment
+    return None if row.augmentation == "none" else augment
 
 
 def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> tuple[nn.Module, pd.DataFrame]:

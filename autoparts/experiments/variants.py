@@ -143,8 +143,8 @@ class Row:
     group: str  # what is changed
     name: str
     task: Task = field(default_factory=Triplets)  # with a margin that fits its distance
-    network: str | Callable[[int, Photos], nn.Module] = "thesis"  # or one of NETWORKS, or built for so many outputs
-    augmentation: str | Augment = "none"  # or one of AUGMENTATIONS, or a function
+    network: str | Callable[[int, Photos], nn.Module] = "thesis"  # of NETWORKS, or built for so many outputs
+    augmentation: str | Augment = "none"  # one of AUGMENTATIONS, or as `training.fit` takes it
     rate: float = 1.0  # factor of the learning rate
     share: float = 1.0  # of the training photos
     hamming: bool = False  # whether one bit per number of the embedding is kept for retrieval

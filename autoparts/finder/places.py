@@ -78,7 +78,7 @@ def _lost(before: Path, now: Path) -> list[str]:
 def change(run: str, how: Callable[[Any], Any]) -> None:
     """Change a run's finder by `how`, keep it beside the one that the notebooks made, which stays, and say where.
 
-    One process at a time, so that what another one teaches meanwhile is not lost.
+    One process at a time, so that what another one teaches meanwhile is not lost. UserError if there is no finder.
     """
     from autoparts.finder.finder import load_finder
 

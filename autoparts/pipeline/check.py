@@ -11,7 +11,6 @@ from autoparts.pipeline.notebooks import TABLE, complete, declared_parameters, s
 from autoparts.report.pages import restored
 from autoparts.study.run import IDENTITY, SPLIT, run_folder
 
-MADE = ("01", "07")  # notebooks that `train` executes
 MOST = 8  # files that are named
 UNKNOWN = {"photos": "?", "data": "?", "categories": "?", "seed": "?"}
 
@@ -25,14 +24,14 @@ def check(name: str, data: str | None = None) -> bool:
     folder = run_folder(name)
     if not folder.is_dir():
         raise UserError(f"there is no run in {folder}; make one with: autoparts run --name {name}")
-    records, facts, broken, trained = _read(folder)
+    records, facts, made, broken = _read(folder)
     mixed = [stem for stem, record in records.items() if _other_study(record, facts)]
     compared = records and (data or facts.get("generated"))
     study = opened(data or facts["data"], next(iter(records.values()))["parameters"]) if compared else None
     executed = {path: restored(records.get(path.stem, {}).get("parameters", {})) for path in select()}
     wanted = {path: complete(declared_parameters(path), values) for path, values in executed.items()}
     again = stamps.due(wanted, folder, records, study, given=False)
-    left = [stem for stem in again if trained and stem not in records and stem[:2] not in MADE]
+    left = [stem for stem in again if made.get("model") and stem not in made.get("executed", {})]
     again = {stem: told for stem, told in again.items() if stem not in left}
     more = f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
     others = f"; another one: {', '.join(mixed)}" if mixed else ""
@@ -49,8 +48,8 @@ def check(name: str, data: str | None = None) -> bool:
     return not (broken or mixed or again)
 
 
-def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list[str], bool]:
-    """Return records of notebooks, facts of the study, what is missing or changed, and if `train` made the model."""
+def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], dict[str, Any], list[str]]:
+    """Return the records of notebooks, the facts of study and run, and what is missing, changed or damaged."""
     records, facts, broken = {}, {}, []
     for stem in TABLE:
         try:
@@ -66,7 +65,7 @@ def _read(folder: Path) -> tuple[dict[str, dict[str, Any]], dict[str, Any], list
             broken.append(str(error))
     study = facts.get("results/data.json", {})
     broken += stamps.broken({SPLIT: study["split_file"]} if "split_file" in study else {}, folder)
-    return records, study, broken, facts.get("run.json", {}).get("model") is not None
+    return records, study, facts.get("run.json", {}), broken
 
 
 def _other_study(record: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:

@@ -121,13 +121,10 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
 def _say_what_is_missing(study: Study) -> None:
     """Say which files could not be read, which categories were removed, and which names differ in capitals alone."""
     if len(unread := study.skipped):
-        advice = unread["reason"].str.extract(r"\((HEIC .*)\)")[0].dropna().unique()  # of `photos.prepare_file`
         lost = sorted({*unread["category"]} - {*study.source["category"], ""})
-        _say(
-            f"{len(unread):,} files could not be read as photos (tables/table_skipped.csv says why)"
-            + (f", all of: {_listed(lost)}" if lost else "")
-            + "".join(f"; {told}" for told in advice)
-        )
+        told = f"{len(unread):,} files could not be read as photos, listed in tables/table_skipped.csv"
+        told += f", all of: {_listed(lost)}" if lost else ""
+        _say(f"{told}; reasons: {_listed(unread['reason'].value_counts().index)}")
     for rule, gone in study.removed.groupby("rule"):
         count, names = f"{gone['photos'].sum():,} photos in {len(gone)} categories", _listed(gone["category"])
         more = "; a finder can be taught them: autoparts teach" if rule == "too few photos" else ""

@@ -11,7 +11,7 @@ import yaml
 
 from autoparts.catalogue import is_generated
 from autoparts.errors import UserError
-from autoparts.study.fingerprint import PACKAGE
+from autoparts.study.folder import PACKAGE
 from autoparts.study.parameters import SHORT, Parameter, annotated, check
 
 NOTEBOOKS = PACKAGE.parent / "notebooks"

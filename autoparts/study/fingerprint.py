@@ -19,10 +19,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from autoparts.study.folder import PACKAGE
+
 PLAIN = (bool, int, float, complex, str, bytes, range, type(None), Path, np.generic, torch.device, torch.dtype)
 CONTAINERS = (Mapping, list, tuple, set, frozenset)
 DATACLASS = re.compile("__(init|repr|eq|hash|lt|le|gt|ge|(set|del)attr|replace|[gs]etstate|annotate.*)__")  # adds these
-PACKAGE = Path(__file__).parents[1]
 
 
 def fingerprint(*values: Any) -> str:

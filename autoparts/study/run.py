@@ -29,8 +29,8 @@ from autoparts import catalogue, evaluation, models, retrieval, training
 from autoparts.errors import UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
-from autoparts.study.fingerprint import PACKAGE, code_fingerprint, fingerprint, replaced
-from autoparts.study.folder import run_folder
+from autoparts.study.fingerprint import code_fingerprint, fingerprint, replaced
+from autoparts.study.folder import PACKAGE, run_folder
 from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
@@ -100,7 +100,7 @@ class Run:
         Photos and seed are those of the study, if none are given. Training changes the network, so a cell that makes it
         and trains it may be executed again; one that only trains would begin with what the last time left, and says so.
         """
-        if network.__dict__.setdefault("_trained", False):
+        if getattr(network, "_trained", False):
             print("this network was trained before, and its weights are where that begins: make it anew to start over")
         network._trained = True
         settings = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate}

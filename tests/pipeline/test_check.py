@@ -123,6 +123,7 @@ def test_of_a_finder_made_alone_the_rest_of_the_study_is_no_part(toys, capsys):
     well, lines = told(capsys, str(toys.photos))
     assert not well and lines["02_second"] == "would run: not executed by autoparts so far"
     facts = json.loads((toys.folder / "run.json").read_text()) | {"model": {"recipe_side": 192}}
+    del facts["executed"]["02_second"]
     (toys.folder / "run.json").write_text(json.dumps(facts))
     well, lines = told(capsys, str(toys.photos))
     assert well and lines["02_second"] == "no part of what autoparts train makes" and lines["03_third"] == "up to date"

@@ -357,8 +357,12 @@ def test_what_is_missing_is_said_on_the_terminal(make_photos, tmp_path, capsys, 
     study = open_study(str(folder), device="cpu", side=24)
     execution._say_what_is_missing(study)
     unread, removed, alike = capsys.readouterr().err.splitlines()
-    assert unread.startswith("2 files could not be read as photos (tables/table_skipped.csv")
+    assert unread.startswith("2 files could not be read as photos, listed in tables/table_skipped.csv, all of: Hose; ")
     assert "pip install pillow-heif" in exploration.skipped_files(study)["reason"].iloc[0]
-    assert unread.endswith(", all of: Hose; HEIC photos need: pip install pillow-heif")
+    known = "not a photo of a known format"
+    assert {*unread.partition("; reasons: ")[2].split(", ")} == {
+        known,
+        f"{known} (HEIC photos need: pip install pillow-heif)",
+    }
     assert removed.endswith(": 1 photos in 1 categories (Lone); a finder can be taught them: autoparts teach")
     assert alike == "names that differ in capitals alone count as different parts: Pump, pump"
