@@ -28,11 +28,11 @@ def check(name: str, data: str | None = None) -> bool:
     mixed = [stem for stem, record in records.items() if _other_study(record, facts)]
     compared = records and (data or facts.get("generated"))
     study = opened(data or facts["data"], next(iter(records.values()))["parameters"]) if compared else None
-    executed = {path: restored(records.get(path.stem, {}).get("parameters", {})) for path in select()}
+    left = [path.stem for path in select() if made.get("model") and path.stem not in made.get("executed", {})]
+    judged = [path for path in select() if path.stem not in left]
+    executed = {path: restored(records.get(path.stem, {}).get("parameters", {})) for path in judged}
     wanted = {path: complete(declared_parameters(path), values) for path, values in executed.items()}
     again = stamps.due(wanted, folder, records, study, given=False)
-    left = [stem for stem in again if made.get("model") and stem not in made.get("executed", {})]
-    again = {stem: told for stem, told in again.items() if stem not in left}
     more = f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
     others = f"; another one: {', '.join(mixed)}" if mixed else ""
     known = "{photos} photos of {data} in {categories} categories, seed {seed}".format_map(UNKNOWN | facts)
