@@ -1,9 +1,10 @@
 """Name a car part from a photo: a reproducible study of CNNs and Siamese networks."""
 
 import ctypes
+import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Any, TextIO
 
 HOMES = {"load_finder": "finder", "app": "page"}  # modules of autoparts.finder
 __all__ = [*HOMES]
@@ -14,6 +15,36 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     # torch takes seconds, and `import autoparts` should not.
     return getattr(import_module(f"autoparts.finder.{HOMES[name]}"), name)
+
+
+def bar_file() -> TextIO:
+    """Return where tqdm draws a bar: in a notebook an output that is empty in the end, else standard error."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return _Output() if hasattr(shell, "kernel") else sys.stderr
+
+
+class _Output:
+    """A line of a notebook that is written again and again: no widget, whose state an executed notebook would keep."""
+
+    def __init__(self) -> None:
+        self.shown = None
+
+    def write(self, text: str) -> None:
+        """Show a bar; its end is a line's end or blanks."""
+        from IPython.display import display
+
+        line = {"text/plain": text.strip()}
+        if self.shown:
+            self.shown.update(line, raw=True)
+        elif text.strip():
+            self.shown = display(line, raw=True, display_id=True)
+
+    def flush(self) -> None:
+        """Do nothing: what is written is shown."""
+
+    def isatty(self) -> bool:
+        """Have tqdm draw where it only draws in terminals."""
+        return True
 
 
 def keep_freed_memory() -> None:

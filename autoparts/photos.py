@@ -19,6 +19,7 @@ import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 from tqdm import tqdm
 
+from autoparts import bar_file
 from autoparts.catalogue import cache_folder, printable
 from autoparts.errors import FailedError, set_aside, whole_folder
 
@@ -200,7 +201,7 @@ def prepare(
     entry = Path(cache or cache_folder()) / _key(paths, size, colour)
     if (found := _load(entry)) is None:
         files = _prepared_in_order(paths, size, colour, workers or os.cpu_count() or 1)
-        bar = tqdm(files, "Photos", len(paths), unit="", disable=not progress or None)
+        bar = tqdm(files, "Photos", len(paths), unit="", file=bar_file(), disable=not progress or None)
         _write(entry, bar, shape_of(size, colour))
         found = _load(entry)
     notes, pixels = found
@@ -251,9 +252,8 @@ def _checksum(folder: Path, key: str) -> str:
 
 def _write(entry: Path, prepared: Iterable[tuple[bytes, str, str]], shape: tuple[int, ...]) -> None:
     """Write a stream of prepared photos as a cache entry."""
-    header = {"descr": "|u1", "fortran_order": False}
+    header, notes = {"descr": "|u1", "fortran_order": False}, []
     write_header = np.lib.format.write_array_header_1_0  # leaves room for the first axis to grow
-    notes = []
     with whole_folder(entry) as folder:
         with (folder / "pixels.npy").open("wb") as file:
             write_header(file, header | {"shape": (0, *shape)})

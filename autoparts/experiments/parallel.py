@@ -2,8 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -13,7 +13,9 @@ from uuid import uuid4
 import joblib
 import torch
 from threadpoolctl import threadpool_limits
+from tqdm import tqdm
 
+from autoparts import bar_file
 from autoparts.errors import FailedError, UserError, whole_file
 from autoparts.models import fast_bfloat16
 from autoparts.study.fingerprint import code_fingerprint, replaced
@@ -48,11 +50,26 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     cluster = jobs[0][0].cluster if jobs else ""
     if cluster and not replaced():
-        return _on_cluster(function, jobs, device, cluster)
+        return _counted(_on_cluster(function, jobs, device, cluster), jobs)
     if cluster:
         print(f"the workers of {cluster} lack what this notebook has replaced: it trains alone")
     workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" and not replaced() else 1
-    return joblib.Parallel(max(1, workers), return_as="generator")(joblib.delayed(function)(*job) for job in jobs)
+    calls = (joblib.delayed(function)(*job) for job in jobs)
+    return _counted(joblib.Parallel(max(1, workers), return_as="generator")(calls), jobs)
+
+
+def _counted(results: Generator[Any], jobs: Sequence[tuple]) -> Iterator[Any]:
+    """Pass results on; a bar in a terminal or a notebook tells how many are done, the last one, and the time left."""
+    look = {"unit": "", "leave": False, "file": bar_file(), "disable": None if jobs else True}
+    with closing(results), tqdm(total=len(jobs), **look) as bar:
+        for done, job in enumerate(jobs, 1):
+            result = next(results)
+            bar.update()
+            bar.set_description("".join(str(getattr(each, "name", each)) for each in job[1:2]))
+            if done == len(jobs):
+                next(results, None)  # ends the generator, which would else be aborted, and its processes with it
+                bar.close()
+            yield result
 
 
 def heard(line: str) -> None:

@@ -230,7 +230,6 @@ def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos
             margin = getattr(row.task, "margin", None)
             values = f"learning rate {settings.learning_rate * row.rate:g}" + (f", margin {margin:g}" if margin else "")
             print(f"best of three: {row.name}, {values}")
-    next(found, None)  # ends the generator, which would else be aborted, and its processes with it
     return best
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 import PIL
 from tqdm import tqdm
 
+from autoparts import bar_file
 from autoparts.errors import FailedError, UserError, disk_errors, set_aside, whole_file, whole_folder
 from autoparts.generated import parts_shaped, parts_stacked
 from autoparts.generated.camera import photograph
@@ -83,7 +84,7 @@ def written(scale: str, cache: Path, seed: int = 0, progress: bool = True) -> Pa
 
     Its folder is named by scale (see `photos`), seed (another gives other parts under the same names) and a hash of
     this room's code and the libraries that draw. It appears whole or not at all, so two processes that draw the same do
-    not disturb each other. `progress` shows a bar where there is a terminal. An unknown scale, or a cache that cannot
+    not disturb each other. `progress` shows a bar in a terminal or a notebook. An unknown scale, or a cache that cannot
     be written, is told in a UserError.
     """
     _counts(scale)  # refuses what is no scale
@@ -127,7 +128,7 @@ def _draw(folder: Path, scale: str, seed: int, workers: int | None, progress: bo
     options = {"cwd": ROOM.parents[1], "stdout": PIPE, "start_new_session": True}  # Ctrl-C reaches only this process
     running = [Popen([*command, str(worker)], **options) for worker in range(workers)]
     try:
-        for index in tqdm(manifest.index, "Drawing photos", unit="", disable=not (progress and sys.stderr.isatty())):
+        for index in tqdm(manifest.index, "Drawing photos", unit="", file=bar_file(), disable=not progress or None):
             line = running[index % workers].stdout.readline()
             if line != b"\n":
                 trouble = line.decode().strip() or "a process was killed, probably for lack of memory"

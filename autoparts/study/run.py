@@ -25,7 +25,7 @@ from pygments.lexers import PythonLexer
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from autoparts import catalogue, evaluation, models, retrieval, training
+from autoparts import bar_file, catalogue, evaluation, models, retrieval, training
 from autoparts.errors import UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
 from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
@@ -132,7 +132,7 @@ class Run:
         path, rows = self.weights(f"features/{key[:16]}"), torch.cat([*photos.rows.values()])
         with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
             return training.load_tensors(path)[key]
-        blocks = tqdm(rows.split(64), "Features", unit_scale=64, disable=None)
+        blocks = tqdm(rows.split(64), "Features", unit_scale=64, file=bar_file(), disable=None)
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             found = [network.features(models.photo_input(photos.pixels[block])).cpu() for block in blocks]
         everywhere = torch.full((len(photos.pixels), found[0].shape[1]), torch.nan)

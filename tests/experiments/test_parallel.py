@@ -1,3 +1,4 @@
+import io
 import os
 import sys
 import time
@@ -49,6 +50,20 @@ def test_rows_are_trained_in_the_precision_of_their_study_whatever_process_train
     jobs = [(replace(opened, study=replace(opened.study, precision=each)),) for each in chosen]
     assert [*parallel.side_by_side(used, jobs, CPU)] == [True, False, True]
     assert [*parallel.side_by_side(used, [], CPU)] == []
+
+
+def test_a_bar_tells_of_the_trainings_and_ends_before_the_last_result_is_used(opened, one_process, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(parallel, "bar_file", lambda: terminal)
+    jobs = [(opened, replace(variants.BASELINE, name=name)) for name in ("one row", "another row")]
+    results = parallel.side_by_side(lambda run, row: row.name, jobs, CPU)
+    assert [next(results), next(results)] == ["one row", "another row"]  # and no third call, as `trials.compare`
+    *_, last, end, _ = terminal.getvalue().split("\r")
+    assert "another row: 100%" in last and "2/2" in last and not end.strip()
 
 
 @pytest.mark.parametrize("side", [20, 24])  # 24 is the study's own
