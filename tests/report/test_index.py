@@ -69,7 +69,7 @@ def test_the_index_answers_first_from_results(run):
     assert said[0].endswith("without zero: CNN. A photo is named after its nearest training photo.")
     assert "right for 93.8% of 410 test photos (95% interval 91.0% to 96.0%); it refuses to name 5.0%" in said[1]
     assert "5.0% (3.0% to 7.0%) of 410 photos (known) and 87.5%" in said[1]
-    assert "; what other initial weights would change, since each of the thesis’s three was trained once" in said[2]
+    assert "; what other initial weights would change, since each of the thesis’s three models was trained once" in said[2]
     assert "; whether 1 of 2 rows of chapter 6 are better or worse than the thesis’s triplets" in said[2]
 
 
@@ -85,11 +85,11 @@ def test_the_page_of_a_finder_alone_tells_of_no_other_networks(folder):
     shutil.rmtree(folder / "notebooks")
     for name in ("cnn", "contrastive", "triplet"):
         (folder / "results" / f"{name}.json").unlink()
-    assert "photos: a part finder, made from these photos." in (alone := told()) and "no more of the study" in alone
+    assert "photos: a part finder, made from these photos." in (alone := told()) and "made only the finder" in alone
     assert "the finder sees it in colour, at 192 × 192 pixels. The table below" in alone and grey not in alone
     assert "This report repeats" not in alone and "two Siamese networks, trained" not in alone
     path.unlink()
-    assert grey in (bare := told()) and "Naming car parts from photos." in bare and "than its finder" not in bare
+    assert grey in (bare := told()) and "Naming car parts from photos." in bare and "made only the finder" not in bare
 
 
 def test_tables_and_notebooks_can_be_taken_along(run):
