@@ -53,9 +53,9 @@ def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.
 def suspicious_photos(run: Run, network: Recogniser, photos: Photos) -> pd.DataFrame:
     """Find training photos whose name looks wrong, by what the network's backbone sees in them as it came.
 
-    So no label has shaped what is compared; a network that was trained from scratch has to judge photos it was trained
-    on, and finds fewer. Takes the network and the photos as it sees them; returns a row for each suspect, the least
-    plausible name first: photo, name, likelier, probability, row (in the pixels).
+    So none of these names has shaped what is compared; a network that was trained from scratch has to judge photos it
+    was trained on, and finds fewer. Takes the network and the photos as it sees them; returns a row for each suspect,
+    the least plausible name first: photo, name, likelier, probability, row (in the pixels).
     """
     if backbone := network.architecture["backbone"]:
         network = Recogniser(1, **network.architecture | {"views": [1.0]}).to(memory_format=torch.channels_last).eval()
