@@ -52,7 +52,7 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
         unit = network.cpu().unit(features)
         gallery, seen = unit[rows["train"]].half().float(), unit[rows["validation"]]  # as the file keeps it
         by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery, labels, photos.categories)
-    table = calibrate(by_head, by_photo, photos.labels["validation"].cpu())
+    table = calibrate(by_head, by_photo, photos.labels["validation"].cpu(), labels.bincount())
     weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
     best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
     jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
@@ -64,30 +64,37 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     return run.weights("finder"), table
 
 
-def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
+def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor, counts: Tensor) -> pd.DataFrame:
     """Weigh logits and nearest photos so that the negative log-likelihood is lowest (Guo et al. 2017, section 4.2).
 
     Both weights are found at once, not chosen among a few: in them the loss is convex, so there is one lowest point.
     The truth is smoothed by one photo's worth, for where all names are right no finite weight would do (Platt 1999).
-    Takes (M, C) logits of validation photos, the (M, C) cosines of `nearest_of_each` and (M,) int64 labels. Returns a
-    row for each kind of score (head, nearest photo, both): by_head, by_photo, NLL (nats per photo), accuracy.
+    Names are as likely as for the head, all equally, so a photo counts the less the more training photos its name has:
+    by the nearest one, names of many photos come first too often. Takes (M, C) logits of validation photos, the (M, C)
+    cosines of `nearest_of_each`, (M,) int64 labels and the (C,) names' counts of training photos. Returns a row for
+    each kind of score (head, nearest photo, both): by_head, by_photo, NLL (nats per photo, so counted), accuracy.
     """
+    counted = (1 / counts.double())[truth]
+    counted /= counted.sum()
+
+    def _loss(scores: Tensor, smoothing: float = 0.0) -> float:
+        losses = F.cross_entropy(scores, truth, reduction="none", label_smoothing=smoothing)  # (M,)
+        return float((losses * counted).sum())
+
     parts = {"by_head": by_head.double(), "by_photo": by_photo.double()}
     rows = {}
     for kind, names in WEIGHTS.items():
         stacked = torch.stack([parts[name] for name in names], dim=-1)  # (M, C, 1 or 2)
 
         lowest = minimize(
-            lambda weights, stacked=stacked: float(
-                F.cross_entropy(stacked @ torch.from_numpy(weights), truth, label_smoothing=1 / (len(truth) + 2))
-            ),
+            lambda weights, stacked=stacked: _loss(stacked @ torch.from_numpy(weights), 1 / (len(truth) + 2)),
             np.ones(len(names)),
             bounds=[(0, SHARPEST)] * len(names),
         )
         scores = stacked @ torch.from_numpy(lowest.x)
         accuracy = (scores.argmax(dim=1) == truth).double().mean()
         rows[kind] = dict.fromkeys(parts, 0.0) | dict(zip(names, lowest.x.tolist(), strict=True))
-        rows[kind] |= {"NLL": float(F.cross_entropy(scores, truth)), "accuracy": float(accuracy)}
+        rows[kind] |= {"NLL": _loss(scores), "accuracy": float(accuracy)}
     return pd.DataFrame(rows).T.rename_axis("score by")
 
 

@@ -64,18 +64,30 @@ def test_calibration_finds_the_weights_of_lowest_loss():
     generator = torch.Generator().manual_seed(0)
     logits, cosines = (torch.randn(4000, 5, generator=generator) for _ in range(2))
     truth = torch.multinomial(F.softmax(logits * 2 + cosines * 5, dim=1), 1, generator=generator).flatten()
-    table = calibration.calibrate(logits, cosines, truth)
+    table = calibration.calibrate(logits, cosines, truth, torch.full((5,), 30))
     assert table.index.tolist() == ["head", "nearest photo", "both"]
     assert table.loc["both", ["by_head", "by_photo"]].tolist() == pytest.approx([2, 5], rel=0.1)
     assert table.loc["head", "by_photo"] == table.loc["nearest photo", "by_head"] == 0
     assert table["NLL"].idxmin() == "both" and table.loc["head", "NLL"] < float(F.cross_entropy(logits, truth))
     right = ((logits * 2 + cosines * 5).argmax(dim=1) == truth).double().mean()
     assert table.loc["both", "accuracy"] == pytest.approx(float(right), abs=0.01)
-    useless = calibration.calibrate(logits, torch.randn(4000, 5, generator=generator), truth)
+    useless = calibration.calibrate(logits, torch.randn(4000, 5, generator=generator), truth, torch.full((5,), 30))
     assert useless.loc["both", "by_photo"] < 0.1
     views = [F.softmax(logits * sharpness + cosines * 2.5 * sharpness, dim=1) for sharpness in (10, 2)]
     before, after = (calibration.reliability(p.amax(dim=1), p.argmax(dim=1) == truth)[1] for p in views)
     assert after < 0.03 < before
+
+
+def test_names_count_alike_however_many_photos_they_have():
+    """A name of three times as many photos, all of them questions thrice, changes nothing."""
+    generator = torch.Generator().manual_seed(0)
+    logits, cosines = (torch.randn(3000, 3, generator=generator) for _ in range(2))
+    truth = torch.multinomial(F.softmax(logits + cosines, dim=1), 1, generator=generator).flatten()
+    alike = calibration.calibrate(logits, cosines, truth, torch.tensor([10, 10, 10]))
+    more = torch.cat([torch.arange(3000), *[(truth == 1).nonzero().flatten()] * 2])
+    tail = calibration.calibrate(logits[more], cosines[more], truth[more], torch.tensor([10, 30, 10]))
+    for name in ("by_head", "by_photo", "NLL"):
+        assert tail[name].tolist() == pytest.approx(alike[name].tolist(), rel=2e-3)
 
 
 def test_reliability_by_hand():
