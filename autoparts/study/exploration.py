@@ -75,6 +75,16 @@ def duplicate_summary(pairs: pd.DataFrame) -> pd.DataFrame:
     return counts.rename_axis("splits").reset_index(name="pairs")
 
 
+def under_two_names(study: Study, pairs: pd.DataFrame) -> pd.DataFrame:
+    """List the pairs of `near_duplicates` whose photos have different names, the most alike first."""
+    paths, names = below_root(study.catalogue["path"], study.catalogue["path"]).to_numpy(), study.catalogue["category"]
+    columns = {"photo": paths[pairs["first"]], "name": names.to_numpy()[pairs["first"]]}
+    columns |= {"nearly the same photo": paths[pairs["second"]], "its name": names.to_numpy()[pairs["second"]]}
+    table = pd.DataFrame(columns | {"bits that differ": pairs["bits"].to_numpy()})
+    table = table[table["name"] != table["its name"]]
+    return table.sort_values("bits that differ", kind="stable").set_index("photo")
+
+
 def preparation_steps(path: str, size: int = 100) -> dict[str, np.ndarray]:
     """Return what becomes of one photo on its way into the network: name of the step to (H, W[, 3]) uint8."""
     photo = open_photo(path)

@@ -42,9 +42,15 @@ def test_near_duplicates_are_counted_by_the_splits_they_fall_into(small_study):
     train, test = small_study.photos.rows["train"], small_study.photos.rows["test"]
     pixels[test[0]] = pixels[train[0]]
     pixels[train[1]] = pixels[train[0]]
+    others = small_study.photos.labels["train"] != small_study.photos.labels["train"][0]
+    pixels[train[others][0]] = pixels[train[0]]
     pairs = exploration.near_duplicates(with_pixels(small_study, pixels))
+    twice = exploration.under_two_names(small_study, pairs)
+    other = small_study.subset("train")["path"].iloc[int(others.nonzero()[0, 0])]
+    assert len(twice) == 3 and (twice["name"] != twice["its name"]).all() and (twice["bits that differ"] == 0).all()
+    assert all(other.endswith(f"/{path}") for path in twice["nearly the same photo"])
     counts = exploration.duplicate_summary(pairs).set_index("splits")["pairs"]
-    assert counts["train and test"] == 2 and counts["train and train"] == 1 and counts.sum() == 3
+    assert counts["train and test"] == 3 and counts["train and train"] == 3 and counts.sum() == 6
 
 
 def naive_hash(photo):
