@@ -47,10 +47,10 @@ FIGURES = (
     "fig_answer fig_occlusion fig_nearest fig_borders"
 )
 TABLES = (
-    "table_source table_two_names table_cleaning table_removed table_3_1 table_coverage table_cnn_layers table_cnn_test table_confused "
+    "table_source table_cleaning table_removed table_3_1 table_coverage table_cnn_layers table_cnn_test table_confused "
     "table_threshold table_5_1 split table_fair_comparison table_beyond table_against table_learned table_ablation "
     "table_recommended table_seeds table_unseen table_unseen_differences table_calibration table_refused "
-    "table_answer table_borders"
+    "table_answer table_borders table_two_names"
 )
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
