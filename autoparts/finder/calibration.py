@@ -22,7 +22,7 @@ from autoparts.study.run import Run
 from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
-SHARPEST = 1000.0  # weight in a score, which no photos ask for
+LEAST, MOST = 1e-3, 1e3  # weights in a score: by none at all no name would be likelier than another
 WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
 
@@ -52,7 +52,7 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
         unit = network.cpu().unit(features)
         gallery, seen = unit[rows["train"]].half().float(), unit[rows["validation"]]  # as the file keeps it
         by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery, labels, photos.categories)
-    table = calibrate(by_head, by_photo, photos.labels["validation"].cpu(), labels.bincount())
+    table = calibrate(by_head, by_photo, photos.labels["validation"].cpu())
     weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
     best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
     jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
@@ -64,17 +64,17 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     return run.weights("finder"), table
 
 
-def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor, counts: Tensor) -> pd.DataFrame:
+def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
     """Weigh logits and nearest photos so that the negative log-likelihood is lowest (Guo et al. 2017, section 4.2).
 
     Both weights are found at once, not chosen among a few: in them the loss is convex, so there is one lowest point.
     The truth is smoothed by one photo's worth, for where all names are right no finite weight would do (Platt 1999).
-    Names are as likely as for the head, all equally, so a photo counts the less the more training photos its name has:
-    by the nearest one, names of many photos come first too often. Takes (M, C) logits of validation photos, the (M, C)
-    cosines of `nearest_of_each`, (M,) int64 labels and the (C,) names' counts of training photos. Returns a row for
-    each kind of score (head, nearest photo, both): by_head, by_photo, NLL (nats per photo, so counted), accuracy.
+    All names that have validation photos count alike, as for the head: else the nearest photo, which favours names of
+    many photos, would weigh too much. Takes (M, C) logits of validation photos, the (M, C) cosines of
+    `nearest_of_each` and (M,) int64 labels. Returns a row for each kind of score (head, nearest photo, both): by_head,
+    by_photo, NLL (nats, the mean of the names' means), accuracy.
     """
-    counted = (1 / counts.double())[truth]
+    counted = (1 / truth.bincount())[truth].double()
     counted /= counted.sum()
 
     def _loss(scores: Tensor, smoothing: float = 0.0) -> float:
@@ -89,7 +89,7 @@ def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor, counts: Tensor) 
         lowest = minimize(
             lambda weights, stacked=stacked: _loss(stacked @ torch.from_numpy(weights), 1 / (len(truth) + 2)),
             np.ones(len(names)),
-            bounds=[(0, SHARPEST)] * len(names),
+            bounds=[(LEAST, MOST)] * len(names),
         )
         scores = stacked @ torch.from_numpy(lowest.x)
         accuracy = (scores.argmax(dim=1) == truth).double().mean()
