@@ -64,7 +64,7 @@ def test_the_index_answers_first_from_results(run):
     assert html.h2["id"] == "answers"
     said = [" ".join(item.text.split()) for item in html.select("#answers + ul > li")]
     assert len(said) == 3
-    assert f"{name} or Triplet, which this run cannot tell apart. {name} names 62.5% of the" in said[0]
+    assert f"{name}, which this run cannot tell apart from: Triplet. {name} names 62.5% of the" in said[0]
     assert "names 62.5% of the test photos rightly (95% interval 5% to 7%)" in said[0]
     assert said[0].endswith("without zero: CNN. A photo is named after its nearest training photo.")
     assert "right for 93.8% of 410 test photos (95% interval 91.0% to 96.0%); it refuses to name 5.0%" in said[1]
