@@ -1,6 +1,6 @@
 """The recommended model: named at once by frozen features, then tuned; or trained from scratch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,7 +21,6 @@ from autoparts.study.run import Run
 from autoparts.tasks import Grouped, Naming, Task
 
 BATCH = 96  # photos
-Say = Callable[[str], None]  # gets one line per epoch
 LEARNING_RATE = 3e-3  # the highest of a training from scratch
 HEAD_RATE, TRUNK_RATE = 2e-3, 6e-4  # the highest of tuning; the trunk's is that of its last layers
 LAYER_DECAY, LEAST_RATE = 0.9, 0.3  # each layer before learns slower by this factor; below that share it stays as it is
@@ -120,7 +119,6 @@ def train_recommended(
     backbone: str = "",
     side: int = 100,
     colour: bool = False,
-    say: Say = print,
 ) -> Trained:
     """Make the recommended model for the photos of the run's study, and keep its weights as `name`.
 
@@ -133,23 +131,23 @@ def train_recommended(
     if backbone:
         model = at_once(run, photos, backbone, seed)
         enough = epochs * max(1, len(photos.rows["train"]) // BATCH) >= LEAST_STEPS
-        model = tuned(run, model, epochs, seed, name, say) if enough else model
+        model = tuned(run, model, epochs, seed, name) if enough else model
     else:
-        model = from_scratch(run, photos, epochs, seed, name, say)
+        model = from_scratch(run, photos, epochs, seed, name)
     refuse_guesses(model)
     if backbone and not enough:
         training.save_tensors({"key": "at once", "network": model.network.state_dict()}, run.weights(name))
     return model
 
 
-def from_scratch(run: Run, photos: Photos, epochs: int, seed: int, name: str, say: Say = print) -> Trained:
+def from_scratch(run: Run, photos: Photos, epochs: int, seed: int, name: str) -> Trained:
     """Train our residual trunk and its head on augmented photos, small ones first."""
     channels = 3 if photos.pixels.dim() == 4 else 1
     network = models.initialised(seed, models.Recogniser, photos.categories, channels=channels)
     settings = epochs, min(BATCH, len(photos.rows["train"])), LEARNING_RATE
     recipe = {"optimiser": Muon, "schedule": training.one_cycle, "augment": growing, "photos": photos}
     task = CosineNaming(network, log_prior(photos))
-    return judged(run, network, photos, run.fit(name, network, task, *settings, seed=seed, say=say, **recipe))
+    return judged(run, network, photos, run.fit(name, network, task, *settings, seed=seed, **recipe))
 
 
 def at_once(run: Run, photos: Photos, backbone: str, seed: int, *, pretrained: bool = True) -> Trained:
@@ -216,7 +214,7 @@ def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> No
     network.to(photos.device)
 
 
-def tuned(run: Run, once: Trained, epochs: int, seed: int, name: str, say: Say = print) -> Trained:
+def tuned(run: Run, once: Trained, epochs: int, seed: int, name: str) -> Trained:
     """Tune all but the first layers of a model that names photos at once, from its head on (Kumar et al. 2022)."""
     photos = once.photos
     network = models.initialised(seed, models.Recogniser, photos.categories, **once.network.architecture)
@@ -224,7 +222,7 @@ def tuned(run: Run, once: Trained, epochs: int, seed: int, name: str, say: Say =
     settings = epochs, min(BATCH, len(photos.rows["train"])), HEAD_RATE
     recipe = {"optimiser": discriminative, "schedule": training.one_cycle, "augment": cropped, "photos": photos}
     task = CosineNaming(network, log_prior(photos), contrast=0.5)
-    history = run.fit(name, network, task, *settings, seed=seed, say=say, **recipe)
+    history = run.fit(name, network, task, *settings, seed=seed, **recipe)
     choose_views(network, photos)
     return judged(run, network, photos, history)
 

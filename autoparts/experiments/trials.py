@@ -239,15 +239,16 @@ def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs
     How the thesis's were trained is in their saved results; of the settings, `seeds` count. The epochs and `recipe`
     are the recommended model's (see `train_recommended`), whose first training is the run's own.
     """
-    photos, table, first = run.study.photos, [], run.study.seed
+    photos, table, scores = run.study.photos, [], []
     for short, result in results.items():
         jobs = [(run, short, result, seed) for seed in seeds_of(run, settings)]
         trained = pd.DataFrame(side_by_side(again, jobs, photos.device))
         table.append({"variant": result["title"], **_with_spread(trained)})
-    own = retrieval.judge(train_recommended(run, epochs, first, **recipe).seen, photos)[0]
-    jobs = [(run, f"recommended-{seed}", epochs, seed, recipe) for seed in range(first + 1, first + settings.seeds)]
-    trained = pd.DataFrame([own, *side_by_side(recommended_again, jobs, photos.device)])
-    return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(trained)}])
+    for seed in range(run.study.seed, run.study.seed + settings.seeds):
+        name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
+        model = train_recommended(run, epochs, seed, name, **recipe).seen
+        scores.append(retrieval.judge(model, photos)[0])
+    return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(pd.DataFrame(scores))}])
 
 
 def again(run: Run, short: str, result: Mapping[str, Any], seed: int) -> dict[str, float]:
@@ -258,13 +259,6 @@ def again(run: Run, short: str, result: Mapping[str, Any], seed: int) -> dict[st
     with one_thread(run):
         run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=heard)
         return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos)[0]
-
-
-def recommended_again(run: Run, name: str, epochs: int, seed: int, recipe: Mapping[str, Any]) -> dict[str, float]:
-    """Train the recommended model with another seed, and judge it."""
-    with one_thread(run):
-        model = train_recommended(run, epochs, seed, name, **recipe, say=heard)
-        return retrieval.judge(model.seen, run.study.photos)[0]
 
 
 def _with_spread(scores: pd.DataFrame) -> dict[str, float]:
