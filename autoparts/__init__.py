@@ -33,10 +33,10 @@ class _Output:
         """Show a bar; its end is a line's end or blanks."""
         from IPython.display import display
 
-        line = {"text/plain": text.strip()}
+        line = {"text/plain": text.replace("\x1b[A", "").strip()}  # without moves of a cursor
         if self.shown:
             self.shown.update(line, raw=True)
-        elif text.strip():
+        elif line["text/plain"]:
             self.shown = display(line, raw=True, display_id=True)
 
     def flush(self) -> None:

@@ -22,6 +22,10 @@ def test_in_a_notebook_a_bar_is_one_line_that_is_empty_in_the_end(monkeypatch):
         ]
         assert lines[0].startswith("Photos:   0%") and "3/3" in "".join(lines) and lines[-1] == ""
 
+    bar = autoparts.bar_file()
+    bar.write("\n\x1b[A")  # as of a second bar
+    assert len(lines) > 0 and not bar.shown
+
 
 def test_elsewhere_it_is_where_bars_are(monkeypatch):
     assert autoparts.bar_file() is sys.stderr

@@ -117,17 +117,6 @@ def test_a_finders_run_says_how_well_it_names(reports):
     assert "test accuracy 95.7 %" in text and "Caption" not in text and "Chapter 6" not in text
 
 
-def test_finders_of_further_seeds_are_told(reports):
-    (reports / "some").rename(reports / "some-seed0")
-    runs = ["some-seed0", "some-seed1", "mean of some-seed0, some-seed1", "spread of some-seed0, some-seed1"]
-    accuracies = {"accuracy": [0.961, 0.951, 0.956, 0.01], "run": runs}
-    borders = pd.concat([pd.DataFrame({"test photos": kind, **accuracies}) for kind in ("white", "all test photos")])
-    write_table(reports / "some-seeds", "table_borders", borders.reset_index(drop=True), "Side by side")
-    text = written(MARKS.replace("some", "some-seed0"), reports)
-    assert "with 2 seeds, on the same split, finders name 96.1 %, 95.1 % of the test photos rightly: 95.6 % on" in text
-    assert "a spread of 1.0 points; [side by side](reports/some-seeds/index.html)." in text
-
-
 def test_a_run_that_is_not_there_is_told(tmp_path):
     with pytest.raises(UserError, match=r"some/run\.json is missing: publish a finished run"):
         written(MARKS, tmp_path)

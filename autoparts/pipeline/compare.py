@@ -29,8 +29,8 @@ TABLES = {  # which notebooks' parameters decide what stands in them
 FREE = ("seed", "threads", "show_photos", "photo", "top")  # parameters that may differ within a mean
 SAID = (
     "Mean and spread (largest minus smallest) stand below runs of the same photos, split, settings, code and versions, "
-    "which differ in the seed alone, or in how many threads computed them. Other runs stand beside each other only: a "
-    "mean over them would be of nothing."
+    "which differ in the seed, and perhaps in how many threads computed them; of each seed one run counts. Other runs "
+    "stand beside each other only: a mean over them would be of nothing."
 )
 Facts = dict[str, Any]  # of a run.json
 

@@ -77,9 +77,10 @@ def duplicate_summary(pairs: pd.DataFrame) -> pd.DataFrame:
 
 def under_two_names(study: Study, pairs: pd.DataFrame) -> pd.DataFrame:
     """List the pairs of `near_duplicates` whose photos have different names, the most alike first."""
-    paths, names = below_root(study.catalogue["path"], study.catalogue["path"]).to_numpy(), study.catalogue["category"]
-    columns = {"photo": paths[pairs["first"]], "name": names.to_numpy()[pairs["first"]]}
-    columns |= {"nearly the same photo": paths[pairs["second"]], "its name": names.to_numpy()[pairs["second"]]}
+    paths = below_root(study.catalogue["path"], study.source["path"]).to_numpy()
+    names = study.catalogue["category"].to_numpy()
+    columns = {"photo": paths[pairs["first"]], "name": names[pairs["first"]]}
+    columns |= {"nearly the same photo": paths[pairs["second"]], "its name": names[pairs["second"]]}
     table = pd.DataFrame(columns | {"bits that differ": pairs["bits"].to_numpy()})
     table = table[table["name"] != table["its name"]]
     return table.sort_values("bits that differ", kind="stable").set_index("photo")

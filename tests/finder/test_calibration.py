@@ -90,6 +90,13 @@ def test_names_count_alike_however_many_photos_they_have():
         assert tail[name].tolist() == pytest.approx(alike[name].tolist(), rel=2e-3)
 
 
+def test_scores_are_never_all_alike():
+    truth = torch.arange(90) % 3
+    wrong = -2.0 * F.one_hot(truth, 3)  # says the opposite of what is true
+    table = calibration.calibrate(wrong, wrong, truth)
+    assert table.loc["both", ["by_head", "by_photo"]].tolist() == [calibration.LEAST] * 2 == [1e-3] * 2
+
+
 def test_reliability_by_hand():
     confidence = torch.tensor([0.95, 0.95, 0.95, 1.0, 0.31, 0.35])
     hits = torch.tensor([True, True, False, True, False, False])

@@ -40,7 +40,7 @@ def results(folder: Path) -> str:
         f"[all settings](reports/{folder.name}/run.json). "
         "This text is written by `make results`."
     ]
-    for file, told in (("comparison", compared), ("recommended", named), ("finder", seeds), ("beyond", chapter_6)):
+    for file, told in (("comparison", compared), ("recommended", named), ("beyond", chapter_6)):
         blocks += told(folder, facts) if (folder / "results" / f"{file}.json").exists() else []
     return "\n\n".join(blocks) + "\n"
 
@@ -76,22 +76,6 @@ def named(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         f"{model['task']}: test accuracy {percent(metrics['test_accuracy'])} ({low} to {high}), "
         f"n = {metrics['n_test']:,} (validation {percent(known)}); the finder, which also looks at the nearest photos: "
         f"{percent(finder['accuracy'])}."
-    ]
-
-
-def seeds(folder: Path, facts: Mapping[str, Any]) -> list[str]:
-    """Say how well the finders of further seeds name test photos, where `autoparts compare` has set them beside it."""
-    table = folder.with_name(re.sub(r"seed\d+$", "seeds", folder.name)) / "tables" / "table_borders.csv"
-    if table.parents[1] == folder or not table.exists():
-        return []
-    found = read_table(table)[0]
-    every = found[found["test photos"] == "all test photos"].set_index("run")["accuracy"]
-    mean, spread = (every[every.index.str.startswith(what)].iloc[0] for what in ("mean of", "spread of"))
-    each = ", ".join(percent(accuracy) for run, accuracy in every.items() if " of " not in run)
-    return [
-        f"Trained with {len(every) - 2} seeds, on the same split, finders name {each} of the test photos rightly: "
-        f"{percent(mean)} on average, with a spread of {100 * spread:.1f} points; "
-        f"[side by side](reports/{table.parents[1].name}/index.html)."
     ]
 
 
