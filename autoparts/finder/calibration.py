@@ -22,7 +22,7 @@ from autoparts.study.run import Run
 from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
-LEAST, MOST = 1e-3, 1e3  # weights in a score: by none at all no name would be likelier than another
+LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
 WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
 
@@ -74,7 +74,7 @@ def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
     `nearest_of_each` and (M,) int64 labels. Returns a row for each kind of score (head, nearest photo, both): by_head,
     by_photo, NLL (nats, the mean of the names' means), accuracy.
     """
-    counted = (1 / truth.bincount())[truth].double()
+    counted = (1 / truth.bincount().double())[truth]  # (M,), to one for each name
     counted /= counted.sum()
 
     def _loss(scores: Tensor, smoothing: float = 0.0) -> float:

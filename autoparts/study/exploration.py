@@ -76,7 +76,10 @@ def duplicate_summary(pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def under_two_names(study: Study, pairs: pd.DataFrame) -> pd.DataFrame:
-    """List the pairs of `near_duplicates` whose photos have different names, the most alike first."""
+    """List the pairs of `near_duplicates` whose photos have different names, the most alike first.
+
+    Returns a row for each: photo (its path, the index), name, the other photo and its name, and the bits that differ.
+    """
     paths = below_root(study.catalogue["path"], study.source["path"]).to_numpy()
     names = study.catalogue["category"].to_numpy()
     columns = {"photo": paths[pairs["first"]], "name": names[pairs["first"]]}
