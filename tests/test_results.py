@@ -19,7 +19,7 @@ MARKS = "before\n<!-- results:some -->\ntyped\n<!-- /results -->\nafter\n"
 def test_the_readme_has_the_results_of_the_published_runs():
     published = [found[2] for found in MARKED.finditer(README)]
     assert published
-    if missing := [name for name in published if not (ROOT / "reports" / name / "run.json").is_file()]:
+    if missing := [name for name in published if not (ROOT / "reports" / name / "index.html").is_file()]:
         pytest.skip(f"not published yet: {missing}")
     assert written(README) == README, "the README and the published runs disagree: make results"
 
@@ -115,6 +115,21 @@ def test_a_finders_run_says_how_well_it_names(reports):
         (reports / "some" / name).unlink()
     text = written(MARKS, reports)
     assert "test accuracy 95.7 %" in text and "Caption" not in text and "Chapter 6" not in text
+
+
+def test_finders_of_several_seeds_have_a_mean_and_a_spread(tmp_path):
+    shares = {"a": 0.95, "b": 0.96, "c": 0.98, "mean of a, b, c": 0.963, "spread of a, b, c": 0.03}
+    rows = [
+        {"task": "naming among 45 parts", "run": run, "n": 1831, "by its head": share, "by the finder": share / 2}
+        for run, share in shares.items()
+    ]
+    write_table(tmp_path / "some", "finders", pd.DataFrame(rows), "Finders")
+    text = written(MARKS, tmp_path)
+    assert (
+        "\n3 trainings that differ in the seed alone, on the same split, each naming among 45 parts, name test " in text
+    )
+    assert "by its head 96.3 % in the mean (95.0 %, 96.0 %, 98.0 %; spread 3.0 points) and by the finder 48.1 " in text
+    assert "; n = 1,831. [All of them side by side](reports/some/index.html)." in text
 
 
 def test_a_run_that_is_not_there_is_told(tmp_path):

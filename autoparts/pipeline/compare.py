@@ -26,6 +26,7 @@ TABLES = {  # which notebooks' parameters decide what stands in them
     "table_calibration": "06 07",
     "table_borders": "06 07",
 }
+FINDERS = "Test photos that the recommended model names rightly, by its head and as the finder; photos that it refuses"
 FREE = ("seed", "threads", "show_photos", "photo", "top")  # parameters that may differ within a mean
 SAID = (
     "Mean and spread (largest minus smallest) stand below runs of the same photos, split, settings, code and versions, "
@@ -48,6 +49,9 @@ def compare(names: Sequence[str], to: str | None = None) -> Path:
     if (target / "run.json").exists():
         raise UserError(f"{target} is a run, whose report would be overwritten; choose another folder with --to")
     shown = {"differences": (_differences(runs), "What the runs differ in")}
+    if finders := {name: found for name, folder in folders.items() if not (found := _finder(folder)).empty}:
+        alike = _alike({name: runs[name] for name in finders}, "06 07")
+        shown["finders"] = _stacked(finders, alike), FINDERS
     for table, notebooks in TABLES.items():
         found = {name: folder / "tables" / f"{table}.csv" for name, folder in folders.items()}
         if read := {name: read_table(path)[:2] for name, path in found.items() if path.exists()}:
@@ -94,6 +98,19 @@ def _differences(runs: dict[str, Facts]) -> pd.DataFrame:
         told[name] |= {parameter: " / ".join(each) for parameter, each in values.items()}
     table = pd.DataFrame(told, dtype=object).drop(index="name", errors="ignore").rename_axis("")
     return table[table.astype(str).nunique(axis=1) > 1]
+
+
+def _finder(folder: Path) -> pd.DataFrame:
+    """What the recommended model and the finder do with test photos, and with those of names that neither knows."""
+    paths = [folder / "results" / f"{name}.json" for name in ("recommended", "finder")]
+    if not all(path.exists() for path in paths):
+        return pd.DataFrame()
+    model, finder = (read_json(path, "run its notebook again") for path in paths)
+    told = {"task": model["task"], "n": finder["n_test"], "by its head": model["metrics"]["test_accuracy"]}
+    told |= {"by the finder": finder["accuracy"]}
+    return pd.DataFrame(
+        [told | dict(zip(("known, refused", "unknown, refused"), finder["refused"]["accuracy"], strict=False))]
+    )
 
 
 def _alike(runs: dict[str, Facts], notebooks: str) -> list[list[str]]:

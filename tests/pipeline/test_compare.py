@@ -35,6 +35,11 @@ def make(reports, name, test=0.5, seed=0, fingerprint="f", epochs=10, row_epochs
     borders = pd.DataFrame({"test photos": ["all test photos"], "photos": [80], "accuracy": [test]})
     write_table(reports / name, "table_borders", borders, "Accuracy of the likeliest name")
     write_table(reports / name, "table_beyond", beyond.set_index("variant"), "One change at a time")
+    (reports / name / "results").mkdir()
+    results = {"recommended": {"task": "naming among 9 parts", "metrics": {"test_accuracy": test}}}
+    results["finder"] = {"n_test": 80, "accuracy": 1 - test, "refused": {"accuracy": [0.05, 0.9]}}
+    for result, content in results.items():
+        (reports / name / "results" / f"{result}.json").write_text(json.dumps(content))
     return name
 
 
@@ -60,6 +65,12 @@ def test_seeds_have_a_mean_and_a_spread(reports):
     assert rows["triplets", "spread of a, b, c"] == pytest.approx(0.4) and rows["only b", "b"] == 0.9
     finder = read(index, "table_borders").set_index("run")["accuracy"]
     assert finder.loc["mean of a, b, c"] == pytest.approx(1.7 / 3)
+    finders = read(index, "finders").set_index("run")
+    assert finders["by its head"].tolist() == pytest.approx([0.4, 0.5, 0.8, 1.7 / 3, 0.4])
+    assert finders["by the finder"].tolist() == pytest.approx([0.6, 0.5, 0.2, 1.3 / 3, 0.4])
+    assert finders.loc["b", ["task", "n", "known, refused", "unknown, refused"]].tolist() == [
+        "naming among 9 parts", 80, 0.05, 0.9,
+    ]  # fmt: skip
     differ = read(index, "differences").set_index("Unnamed: 0").loc[["seed", "top"]]
     assert differ.T.to_dict("list") == {"seed": [0, 1, 2], "top": [5, 3, 5]}
     page = BeautifulSoup(index.read_text(), "html.parser")
@@ -80,7 +91,16 @@ def test_what_was_found_and_a_model_made_alone_are_settings_too(reports):
 
 
 def test_a_row_of_some_runs_has_no_mean(reports):
-    index = compare([make(reports, "a"), make(reports, "b", seed=1)])
+    names = [make(reports, "a"), make(reports, "b", seed=1)]
+    (reports / "a" / "results" / "finder.json").unlink()
+    (reports / "b" / "results" / "finder.json").write_text(
+        '{"n_test": 80, "accuracy": 0.5, "refused": {"accuracy": [0]}}'
+    )
+    index = compare(names)
+    finders = read(index, "finders")
+    assert finders["run"].tolist() == ["b"] and finders["known, refused"].tolist() == [0]
+    (reports / "b" / "results" / "finder.json").unlink()
+    assert not (compare(names, "without").parent / "tables" / "finders.csv").exists()
     runs = read(index, "table_beyond").groupby("variant")["run"].apply(list).to_dict()
     assert runs["only a"] == ["a"] and len(runs["triplets"]) == 4
 

@@ -27,7 +27,9 @@ def written(readme: str, reports: Path = ROOT / "reports") -> str:
 
 
 def results(folder: Path) -> str:
-    """Say in Markdown what a published run found, as far as it went."""
+    """Say in Markdown what a published run found, as far as it went, or what `autoparts compare` did of finders."""
+    if (folder / "tables" / "finders.csv").exists():
+        return over_seeds(folder)
     facts, data = of_run(folder, "run.json"), of_run(folder, "results/data.json")
     split = " / ".join(f"{count:,}" for count in data["photos_by_split"].values())
     blocks = [
@@ -43,6 +45,24 @@ def results(folder: Path) -> str:
     for file, told in (("comparison", compared), ("recommended", named), ("beyond", chapter_6)):
         blocks += told(folder, facts) if (folder / "results" / f"{file}.json").exists() else []
     return "\n\n".join(blocks) + "\n"
+
+
+def over_seeds(folder: Path) -> str:
+    """Say how often finders name a test photo rightly whose trainings differ in the seed alone."""
+    table = read_table(folder / "tables" / "finders.csv")[0]
+    ways = {way: dict(zip(table["run"], table[way], strict=True)) for way in ("by its head", "by the finder")}
+    mean, spread = (next(run for run in table["run"] if run.startswith(what)) for what in ("mean of", "spread of"))
+    runs = [run for run in table["run"] if run not in (mean, spread)]
+    told = [
+        f"{way} {percent(of[mean])} in the mean ({', '.join(percent(of[run]) for run in runs)}; spread "
+        f"{100 * of[spread]:.1f} points)"
+        for way, of in ways.items()
+    ]
+    return (
+        f"{len(runs)} trainings that differ in the seed alone, on the same split, each {table['task'][0]}, name test "
+        f"photos rightly {' and '.join(told)}; n = {table['n'][0]:,}. "
+        f"[All of them side by side](reports/{folder.name}/index.html). This text is written by `make results`.\n"
+    )
 
 
 def of_run(folder: Path, name: str) -> dict[str, Any]:
