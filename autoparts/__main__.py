@@ -12,6 +12,7 @@ from threading import Timer
 from typing import Any
 
 from autoparts.errors import FailedError, UserError
+from autoparts.study.folder import expanded
 
 DATA_HELP = "synthetic (default), synthetic:thesis, a folder with one sub-folder per category, or a CSV manifest"
 RUN_HELP = "name of the run folder under reports/, or a path, which from here begins with ./"
@@ -34,8 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # or it tells of the kernel's end too, at length
-        print("autoparts: interrupted; the same command goes on from here", file=sys.stderr)
+        goes_on = "; the same command goes on from here" if chosen.action in (_run, _train) else ""
+        print(f"autoparts: interrupted{goes_on}", file=sys.stderr)
         return 130
+    except OSError as error:  # of a place where one may not look, or a name that is too long
+        if error.filename is None:
+            raise
+        print(f"autoparts: {error.filename!r}: {error.strerror}", file=sys.stderr)
+        return 2
     finally:
         sys.unraisablehook = hook
 
@@ -210,7 +217,7 @@ def _identify(chosen: argparse.Namespace) -> None:
 def _teach(chosen: argparse.Namespace) -> None:
     from autoparts.finder import places, teach
 
-    first = Path(chosen.photos[0]).expanduser()
+    first = expanded(chosen.photos[0])
     table = first.suffix.lower() in ("", ".csv", ".tsv", ".txt") or first.is_dir()
     if chosen.name is None and (len(chosen.photos) > 1 or not table):
         raise UserError("--name is missing: give it with photos, or give one CSV with the columns path, category")
@@ -233,7 +240,7 @@ def _export(chosen: argparse.Namespace) -> None:
     from autoparts.finder.places import file_in_use
 
     file = file_in_use(chosen.run)
-    target = Path(chosen.onnx).expanduser() if chosen.onnx else file.with_suffix(".onnx")
+    target = expanded(chosen.onnx) if chosen.onnx else file.with_suffix(".onnx")
     differences = to_onnx(load_finder(file), target)
     told = " and ".join(f"{name} at most {difference:.1g}" for name, difference in differences.items())
     print(f"{target}: it differs from torch in {told}")
@@ -245,9 +252,10 @@ def _photos_of(photos: Sequence[str]) -> list[str]:
 
     paths = []
     for photo in photos:
-        inside = [path for path in sorted(Path(photo).rglob("*")) if path.is_file()] if Path(photo).is_dir() else []
+        folder = os.path.isdir(photo)  # noqa: PTH112 - Path.is_dir raises where one may not look
+        inside = [path for path in sorted(Path(photo).rglob("*")) if path.is_file()] if folder else []
         seen = [path for path in inside if not any(map(_hidden, path.relative_to(photo).parts))]
-        paths += map(str, seen) if Path(photo).is_dir() else [photo]
+        paths += map(str, seen) if folder else [photo]
     if not paths:
         raise UserError(f"there is no file in {', '.join(photos)}; give photos, or a folder of them")
     return paths
@@ -258,7 +266,7 @@ def _serve(chosen: argparse.Namespace) -> None:
     from autoparts.finder.page import serve
     from autoparts.finder.places import feedback_folder, file_in_use
 
-    feedback = Path(chosen.feedback or feedback_folder(chosen.run)).expanduser()
+    feedback = expanded(chosen.feedback or feedback_folder(chosen.run))
     serve(load_finder(file_in_use(chosen.run)), feedback, chosen.host, chosen.port, chosen.password, chosen.run)
 
 

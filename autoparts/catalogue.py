@@ -23,7 +23,7 @@ pd.options.mode.string_storage = "python"  # not Arrow's: it refuses names that 
 SPLITS = ("train", "validation", "test")
 EXCLUDED_WORDS = ("Seal", "Bearing", "Shaft", "Strap", "Hose", "Belt", "Link", "Arm", "Bushing", "Kit", "Set")
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"valid": "validation", "val": "validation"}
-_hidden = re.compile(r"\.|(thumbs\.db|desktop\.ini|__macosx)\Z", re.IGNORECASE).match  # of names: no photos there
+_hidden = re.compile(r"\.|(thumbs\.db|desktop\.ini|__macosx|@eadir|#recycle|\$recycle\.bin)\Z", re.IGNORECASE).match
 _EXPECTED = "give a folder with one sub-folder per category, or a CSV manifest"
 
 
@@ -49,7 +49,7 @@ def read_catalogue(
     to the file, beneath its folder unless `allow_outside`), `category`, maybe `product` and, for `own_split`, `split`.
 
     Which files are photos is decided later, by their content (`photos.prepare`); here every file beneath a category
-    counts, except hidden files and known rubbish (`Thumbs.db`, `__MACOSX`, …). `path` opens the file and need not be
+    counts, except hidden files and known rubbish (`Thumbs.db`, `@eaDir`, …). `path` opens the file and need not be
     printable. Category names are brought to Unicode's composed form (NFC), with single spaces and without control
     characters, so that two spellings of the same letters are one category; names that differ in case stay two, and one
     without a visible character is empty. A UserError tells of no such data, of no photos, or of a wrong manifest.
@@ -173,7 +173,8 @@ def _table(file: Path) -> pd.DataFrame:
 
 def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> pd.Series:
     """Absolute paths of a manifest's rows; refuses rows that lead outside the manifest's folder."""
-    _refuse([not path.strip() or not path.isprintable() for path in paths], paths, file, "is not a file name")
+    wrong = [not path.strip() or any(unicodedata.category(c) == "Cc" for c in path) for path in paths]
+    _refuse(wrong, paths, file, "is not a file name")
     # Windows writes paths with backslashes; elsewhere a file may be called so.
     slashed = [p.replace("\\", "/") if "\\" in p and not (file.parent / p).exists() else p for p in paths]
     full = [os.path.normpath(file.parent / path) for path in slashed]

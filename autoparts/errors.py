@@ -3,7 +3,6 @@
 import errno
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -111,14 +110,3 @@ def read_json(path: Path, advice: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise UserError(f"{path} is damaged and was set aside as {set_aside(path).name}: {advice}")
     return content
-
-
-def read_json_or_empty(path: Path) -> dict[str, Any]:
-    """Read a JSON object that the caller writes anew: empty if it is missing, or damaged, which is told on stderr."""
-    try:
-        return read_json(path, "it is written again") if path.exists() else {}
-    except UserError as error:
-        if path.exists():  # so it may not be read; a damaged one was moved away
-            raise
-        print(error, file=sys.stderr)
-        return {}

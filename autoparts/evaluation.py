@@ -65,19 +65,18 @@ def threshold_curve(distances: Tensor, same: Tensor, thresholds: Tensor) -> pd.D
     similar, dissimilar = (distances[kind].double().sort().values for kind in (same, ~same))
     true_positive, false_positive = (torch.searchsorted(ordered, cuts).numpy() for ordered in (similar, dissimilar))
     called, right = true_positive + false_positive, true_positive + len(dissimilar) - false_positive
-    return pd.DataFrame(
-        {
-            "threshold": thresholds.numpy(),
-            "accuracy": right / len(distances),
-            "precision": np.divide(true_positive, called, out=np.ones(len(cuts)), where=called > 0),
-            "recall": true_positive / max(len(similar), 1),
-            "f1": 2 * true_positive / np.maximum(called + len(similar), 1),
-            "true_positive": true_positive,
-            "false_positive": false_positive,
-            "true_negative": len(dissimilar) - false_positive,
-            "false_negative": len(similar) - true_positive,
-        }
-    )
+    columns = {
+        "threshold": thresholds.numpy(),
+        "accuracy": right / len(distances),
+        "precision": np.divide(true_positive, called, out=np.ones(len(cuts)), where=called > 0),
+        "recall": true_positive / max(len(similar), 1),
+        "f1": 2 * true_positive / np.maximum(called + len(similar), 1),
+        "true_positive": true_positive,
+        "false_positive": false_positive,
+        "true_negative": len(dissimilar) - false_positive,
+        "false_negative": len(similar) - true_positive,
+    }
+    return pd.DataFrame(columns)
 
 
 def choose_threshold(distances: Tensor, same: Tensor) -> float:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import stat
 import sys
 import threading
@@ -199,7 +200,10 @@ def prepare(
     catalogue = catalogue[catalogue["category"] != ""].reset_index(drop=True)
     paths = catalogue["path"].tolist()
     entry = Path(cache or cache_folder()) / _key(paths, size, colour)
-    if (found := _load(entry)) is None:
+    if (found := _load(entry)) and _readable_now(paths, found[0]["content"]):
+        shutil.rmtree(entry, ignore_errors=True)
+        found = None
+    if found is None:
         files = _prepared_in_order(paths, size, colour, workers or os.cpu_count() or 1)
         bar = tqdm(files, "Photos", len(paths), unit="", file=bar_file(), disable=not progress or None)
         _write(entry, bar, shape_of(size, colour))
@@ -213,6 +217,15 @@ def prepare(
         raise FailedError(f"None of {len(skipped)} files is a readable photo{first}.")
     kept = catalogue.assign(content=notes["content"])[readable].reset_index(drop=True)
     return Prepared(kept.assign(row=np.arange(len(kept))), pixels, skipped)
+
+
+def _readable_now(paths: list[str], contents: Iterable[str]) -> bool:
+    """Whether a file that could not be read can be now, such as on a network drive; its `content` is empty."""
+    for path in (path for path, content in zip(paths, contents, strict=True) if not content):
+        with suppress(Exception):
+            _read(path)
+            return True
+    return False
 
 
 def _key(paths: list[str], size: int, colour: bool) -> str:

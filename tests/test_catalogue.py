@@ -50,6 +50,7 @@ def test_a_folder_holds_one_category_per_subfolder(tmp_path, make_photos):
 
 def test_hidden_files_and_rubbish_are_not_photos(tmp_path, make_photos):
     make_photos(tmp_path, {"A": 1, ".git": 1, "__MACOSX": 1, "A/__MACOSX": 1, "A/.thumbnails": 1})
+    make_photos(tmp_path, {"A/@eaDir/0.jpg": 1, "#recycle": 1, "$RECYCLE.BIN": 1})  # of network drives
     for name in ("Thumbs.db", ".DS_Store", "desktop.ini", "._0.jpg"):
         (tmp_path / "A" / name).write_text("rubbish")
     assert [path[len(str(tmp_path)) :] for path in read_catalogue(tmp_path)["path"]] == ["/A/0.jpg"]

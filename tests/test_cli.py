@@ -98,7 +98,7 @@ def test_the_last_line_is_the_path_of_the_report(place, monkeypatch, capsys):
     assert main(command) == 0
     index = toys.folder / "index.html"
     assert capsys.readouterr().out == f"{index}\n"
-    assert toys.facts()["parameters"]["allow_outside"] is True
+    assert toys.facts()["executed"]["01_first"]["parameters"]["allow_outside"] is True
     assert main(["check", "toy"]) == 0
     assert "01_first                 up to date" in capsys.readouterr().out
     page = index.read_bytes()
@@ -110,7 +110,19 @@ def test_the_last_line_is_the_path_of_the_report(place, monkeypatch, capsys):
     assert main(["check", "toy"]) == 1
 
 
-COMMANDS = ("run", "check", "compare", "render", "identify", "teach", "forget", "serve", "export", "synthesize")
+COMMANDS = (
+    "run",
+    "train",
+    "check",
+    "compare",
+    "render",
+    "identify",
+    "teach",
+    "forget",
+    "serve",
+    "export",
+    "synthesize",
+)
 
 
 @pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
@@ -149,4 +161,15 @@ def test_an_interruption_that_falls_into_a_destructor_is_not_lost(monkeypatch, c
     for number, handler in handlers.items():
         signal.signal(number, handler)
     assert code == 130 and time.monotonic() < started + 20
-    assert capsys.readouterr().err == "autoparts: interrupted; the same command goes on from here\n"
+    assert capsys.readouterr().err == "autoparts: interrupted\n"
+
+
+def test_names_that_are_no_paths_are_told(tmp_path, monkeypatch, capsys):
+    """Path's own methods raise for what is too long, or begins with a tilde as the lock files of office programs do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
+    for command in (["check"], ["render"], ["identify", "a.jpg", "--run"]):
+        assert main([*command, "~no-such-user/x"]) == 2 and "~no-such-user" in capsys.readouterr().err
+    assert main(["identify", "a.jpg", "--run", "x" * 300 + ".pt"]) == 2
+    assert capsys.readouterr().err == f"autoparts: '{'x' * 300}.pt': File name too long\n"
+    assert __main__._photos_of(["~$a.jpg", "x" * 300]) == ["~$a.jpg", "x" * 300]

@@ -10,7 +10,6 @@ from autoparts.errors import (
     UserError,
     disk_errors,
     read_json,
-    read_json_or_empty,
     set_aside,
     whole_file,
     whole_folder,
@@ -105,12 +104,3 @@ def test_a_whole_json_file_is_read_and_a_folder_in_its_place_set_aside(tmp_path)
     (tmp_path / "b.json").mkdir()
     with pytest.raises(UserError, match=r"damaged and was set aside as b\.json\.damaged: run 02"):
         read_json(tmp_path / "b.json", "run 02")
-
-
-def test_a_file_that_is_written_again_is_read_if_it_is_whole(tmp_path, capsys):
-    path = tmp_path / "a.json"
-    assert read_json_or_empty(path) == {}
-    path.write_text("{")
-    assert read_json_or_empty(path) == {} and not path.exists() and capsys.readouterr().err.count("set aside") == 1
-    path.write_text('{"seed": 1}')
-    assert read_json_or_empty(path) == {"seed": 1}

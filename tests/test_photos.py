@@ -1,5 +1,6 @@
 """Opening and preparing photos, and the cache of prepared ones, on good and on hostile files."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -249,6 +250,22 @@ def test_a_photo_without_permission_is_skipped_until_it_is_given(tmp_path, make_
     (tmp_path / "A" / "1.jpg").chmod(0o600)
     (tmp_path / "B").chmod(0o700)
     assert prepare(read_catalogue(tmp_path)).skipped.empty
+
+
+def test_a_photo_that_could_not_be_read_for_once_is_there_the_next_time(tmp_path, make_photos, monkeypatch):
+    """As on a network drive: nothing of the file has changed, so the cache alone would never notice."""
+    found, read, broken = read_catalogue(make_photos(tmp_path, {"A": 2, "B": 1})), photos._read, ["0.jpg"]
+
+    def failing(path):
+        if path.endswith(tuple(broken)):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return read(path)
+
+    monkeypatch.setattr(photos, "_read", failing)
+    for _ in range(2):
+        assert prepare(found).skipped["reason"].tolist() == ["Input/output error"] * 2
+    broken.clear()
+    assert prepare(found).skipped.empty and len(prepare(found).pixels) == 3
 
 
 def test_large_photos_are_decoded_one_at_a_time(tmp_path):

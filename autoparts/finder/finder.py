@@ -25,6 +25,7 @@ from autoparts.finder import file
 from autoparts.finder.teach import Teachable
 from autoparts.models import Recogniser, photo_input
 from autoparts.photos import decode, prepare_file, prepare_photo, shape_of
+from autoparts.study.folder import expanded
 
 BLOCK = 64  # photos at a time
 
@@ -117,7 +118,7 @@ class Finder(Teachable):
     def prepare(self, photo: str | Path | bytes | Image.Image) -> np.ndarray:
         """Return a photo as the network sees it, (size, size[, 3]) uint8; arguments and errors as for `identify`."""
         if isinstance(photo, str | Path):
-            pixels, _, reason = prepare_file(str(Path(photo).expanduser()), self.size, self.colour)
+            pixels, _, reason = prepare_file(str(expanded(photo)), self.size, self.colour)
             if reason:
                 raise UserError(f"{printable(photo)} cannot be read: {reason}")
             return np.frombuffer(bytearray(pixels), np.uint8).reshape(shape_of(self.size, self.colour))
@@ -185,7 +186,7 @@ def load_finder(path: str | Path) -> Finder:
     Raises:
         UserError: if it is missing, damaged, no finder file, or made by another version.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     told = printable(path)
     if not path.is_file():
         raise UserError(f"there is no finder file {told}; make one with: autoparts train --data PHOTOS --name NAME")

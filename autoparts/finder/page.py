@@ -21,7 +21,9 @@ from markupsafe import escape
 from matplotlib import colormaps
 
 from autoparts.catalogue import _table as read_table
+from autoparts.catalogue import _tidy as tidy
 from autoparts.errors import UserError, whole_file
+from autoparts.finder.answers import FORMULA
 from autoparts.finder.calibration import occlusion
 from autoparts.finder.file import LONGEST_TEXT
 from autoparts.finder.finder import Answer, Finder, Named, printable
@@ -30,9 +32,19 @@ from autoparts.study.pictures import thumbnail
 
 try:
     import gradio
+    from gradio import processing_utils, routes
 except ImportError:
     raise UserError("the page needs Gradio, which is not installed: pip install 'autoparts[web]'") from None
 
+
+async def _nowhere(*_: Any, **__: Any) -> None:
+    """Refuse what a request wants fetched from elsewhere: `gradio_api/file=https://…`, or an upload by its address."""
+    raise routes.HTTPException(403, "photos come from here only")
+
+
+for _module, _fetch in (routes, "secure_url_stream_response"), (processing_utils, "async_ssrf_protected_download"):
+    getattr(_module, _fetch)  # if a later Gradio fetches by another function, rather no page than an open one
+    setattr(_module, _fetch, _nowhere)
 UPLOADED = TemporaryDirectory(prefix="autoparts-")  # nobody else's to read, and removed with this process
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADED.name}
 HERE = Path(__file__).parent / "template"
@@ -93,14 +105,14 @@ def region(finder: Finder, paths: Sequence[str]) -> str:
 def keep(paths: Sequence[str], category: str, folder: Path) -> None:
     """Copy photos into a folder, and note in its `feedback.csv`, a manifest, what they show; the last word counts."""
     table, names = folder / "feedback.csv", []
+    listed = table.exists() and len(table.read_bytes().splitlines()) > 1  # somebody may have emptied it
+    before = [read_table(table)] if listed else []  # a spreadsheet may have saved it
     for path in map(Path, paths):
         content = path.read_bytes()
         names.append(sha256(content).hexdigest()[:20] + path.suffix.lower())
         with whole_file(folder / names[-1]) as temporary:
             temporary.write_bytes(content)
-    rows = pd.DataFrame({"path": names, "category": category})
-    if table.exists():
-        rows = pd.concat([read_table(table), rows])  # a spreadsheet may have saved it
+    rows = pd.concat([*before, pd.DataFrame({"path": names, "category": category})])
     with whole_file(table) as temporary:
         rows.drop_duplicates("path", keep="last").to_csv(temporary, index=False)
 
@@ -119,11 +131,15 @@ def build(finder: Finder, feedback: Path | None) -> gradio.Blocks:
 
     def learn(shown: list[tuple[str, None]] | None, category: str | None, consent: bool) -> str:
         """Keep photos with their name, if their giver agrees."""
-        category = " ".join(printable(category or "").split())[:LONGEST_TEXT]
+        category = tidy(category or "")[:LONGEST_TEXT]
+        if FORMULA.match(category) and category not in finder.categories:
+            return "Nothing is kept yet: to a spreadsheet a name that begins so is a formula."
         if not (shown and category and consent):
             return "Nothing is kept yet: say what it was, and tick that the photos may be kept."
         told = finder.identify_files([path for path, _ in shown], top=1)
         readable = [path for path, each in told if isinstance(each, Answer)]
+        if not readable:
+            return "Nothing is kept: the photos are gone by now, or cannot be read. Drop them once more."
         try:
             keep(readable, category, feedback)
         except UserError as error:

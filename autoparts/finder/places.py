@@ -13,13 +13,13 @@ from autoparts.catalogue import printable
 from autoparts.errors import disk_errors
 from autoparts.finder import file
 from autoparts.finder.teach import FEEDBACK
-from autoparts.study.folder import run_folder
+from autoparts.study.folder import expanded, run_folder
 
 
 def finder_file(run: str) -> Path:
     """Return the finder file that a run's notebooks make, or the one that is named itself."""
     if run.endswith(".pt"):
-        return Path(run).expanduser()
+        return expanded(run)
     return run_folder(run) / "models" / "finder.pt"
 
 

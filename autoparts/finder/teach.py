@@ -19,6 +19,7 @@ from autoparts.errors import UserError
 from autoparts.finder import file
 from autoparts.models import SCALE, Recogniser
 from autoparts.photos import PREPARATION_VERSION
+from autoparts.study.folder import expanded
 
 SAME = 0.9999  # cosine of embeddings from which on two photos are one
 BLOCK = 256  # photos at a time
@@ -217,17 +218,20 @@ def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[
 
 def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) -> None:
     """Say how many photos get their name from the others, before and after: of all names before, and of new ones."""
-    shares = []
+    shares, new = [], [name for name in after.categories if name not in before.categories]
     for finder in (before, after):
-        old = (finder.labels < len(before.categories)).nonzero().flatten()
+        known = torch.tensor([name not in new for name in finder.categories])
+        old = known[finder.labels].nonzero().flatten()
         old = old[:: -(-len(old) // MOST)]
         shares.append(f"{float(named_by_others(finder, old).double().mean()):.1%}")
     say(f"photos that get their own name from the others, of names known before: {shares[0]}, now {shares[1]}")
-    for label in range(len(before.categories), len(after.categories)):
-        right = named_by_others(after, (after.labels == label).nonzero().flatten())
+    if gone := [name for name in before.categories if name not in after.categories]:
+        say(f"forgotten, since all their photos have another name now: {printable(', '.join(gone))}")
+    for name in new:
+        right = named_by_others(after, (after.labels == after.categories.index(name)).nonzero().flatten())
         few = "; more photos of it would help" if 2 * int(right.sum()) < len(right) else ""
         if len(right) > 1:
-            say(f"of {printable(after.categories[label])}: {int(right.sum())} of {len(right)}{few}")
+            say(f"of {printable(name)}: {int(right.sum())} of {len(right)}{few}")
 
 
 def listed(table: str, allow_outside: bool = False) -> dict[str, list[str]]:
@@ -235,6 +239,6 @@ def listed(table: str, allow_outside: bool = False) -> dict[str, list[str]]:
 
     Of a folder of feedback it is the table in it.
     """
-    feedback = Path(table).expanduser() / FEEDBACK
+    feedback = expanded(table) / FEEDBACK
     found = read_catalogue(str(feedback) if feedback.is_file() else table, allow_outside=allow_outside)
     return {name: paths.tolist() for name, paths in found.groupby("category")["path"]}

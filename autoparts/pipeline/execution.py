@@ -21,13 +21,14 @@ from nbformat import NotebookNode, writes
 from tqdm import tqdm
 
 from autoparts.catalogue import printable
-from autoparts.errors import FailedError, UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
+from autoparts.errors import FailedError, UserError, disk_errors, read_json, set_aside, whole_file
 from autoparts.pipeline import kernels, stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook, usual_profile
 from autoparts.pipeline.progress import Progress
 from autoparts.report.index import render
 from autoparts.report.pages import scrub
-from autoparts.study.run import open_run, run_folder
+from autoparts.study.folder import read_json_or_empty, run_folder
+from autoparts.study.run import open_run
 from autoparts.study.study import SHARED, Study, open_study
 
 PATIENCE = 600  # seconds until a kernel has to answer, which imports packages first
@@ -114,7 +115,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
             else:
                 progress.skip(stem)
             (folder / "notebooks" / f"{stem}.failed.ipynb").unlink(missing_ok=True)
-    _write_facts(folder, study, records, wanted)
+    _write_facts(folder, study, records)
     return render(folder)
 
 
@@ -233,7 +234,7 @@ def _clean(notebook: NotebookNode, values: Mapping[str, Any]) -> NotebookNode:
     return notebook
 
 
-def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Plan) -> None:
+def _write_facts(folder: Path, study: Study, records: stamps.Records) -> None:
     """Write run.json: what was studied, by what, and with which parameters each notebook was executed.
 
     Those of a recommended model that was made without its notebook are in the model's result; see `train.make_model`.
@@ -242,7 +243,6 @@ def _write_facts(folder: Path, study: Study, records: stamps.Records, wanted: Pl
     made = folder / "results" / "recommended.json"
     facts = study.facts() | {
         "name": folder.name,
-        "parameters": {name: value for path in wanted for name, value in records[path.stem]["parameters"].items()},
         "executed": {stem: _told(record) for stem, record in records.items()},
         "model": read_json(made, "make the model again").get("parameters") if made.exists() else None,
         "threads": torch.get_num_threads(),

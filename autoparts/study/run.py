@@ -26,11 +26,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from autoparts import bar_file, catalogue, evaluation, models, retrieval, training
-from autoparts.errors import UserError, disk_errors, read_json, read_json_or_empty, set_aside, whole_file
+from autoparts.errors import UserError, disk_errors, read_json, set_aside, whole_file
 from autoparts.sampling import Photos
 from autoparts.study import pictures, tables
 from autoparts.study.fingerprint import code_fingerprint, fingerprint, replaced
-from autoparts.study.folder import PACKAGE, run_folder
+from autoparts.study.folder import PACKAGE, read_json_or_empty, run_folder
 from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
@@ -126,9 +126,8 @@ class Run:
         """
         seen = [network.trunk, network.standard, network.architecture["views"]]
         shape, device = photos.pixels.shape, str(photos.device)
-        key = fingerprint(
-            self.study.fingerprint, shape, seen, CORE, torch.__version__, device, PIL.__version__, *replaced()
-        )
+        ran = [CORE, torch.__version__, torch.get_num_threads(), device, PIL.__version__]
+        key = fingerprint(self.study.fingerprint, shape, seen, ran, *replaced())
         path, rows = self.weights(f"features/{key[:16]}"), torch.cat([*photos.rows.values()])
         with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
             return training.load_tensors(path)[key]

@@ -86,6 +86,43 @@ def test_photos_that_are_kept_are_a_manifest_in_which_the_last_word_counts(photo
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def sent(finder, folder, photos, name):
+    """What the page says of photos that their giver names, and lets it keep."""
+    learn = next(each.fn for each in page.build(finder, folder).fns.values() if each.name == "learn")
+    return str(learn([(photo, None) for photo in photos], name, True))
+
+
+def test_a_name_reaches_the_finder_as_it_was_chosen_and_no_formula_the_table(known, photos, tmp_path):
+    finder = dataclasses.replace(known, categories=["Whe\u200eel", *known.categories[1:]])
+    table = tmp_path / "feedback.csv"
+    assert "photos are gone" in sent(finder, tmp_path, [str(tmp_path / "gone.jpg")], "Pump") and not table.exists()
+    assert "a formula" in sent(finder, tmp_path, photos[:1], '=HYPERLINK("http://elsewhere")') and not table.exists()
+    assert "Nothing is kept yet" in sent(finder, tmp_path, photos[:1], "\u200d") and not table.exists()
+    assert "Photos kept: 1" in sent(finder, tmp_path, photos[:1], "Whe\u200eel")
+    assert catalogue.read_catalogue(str(table))["category"].tolist() == ["Whe\u200eel"]
+    table.write_text("path,category\n")  # somebody has emptied it
+    assert "Photos kept: 1" in sent(finder, tmp_path, photos[1:2], "Pump")
+    assert catalogue.read_catalogue(str(table))["category"].tolist() == ["Pump"]
+    table.write_text("no,table\n1,2\n")
+    before = {*tmp_path.iterdir()}
+    assert "not a CSV table" in sent(finder, tmp_path, photos[:1], "Pump") and {*tmp_path.iterdir()} == before
+
+
+def test_nothing_is_fetched_from_where_a_request_says(known, monkeypatch):
+    httpx, safehttpx = pytest.importorskip("httpx"), pytest.importorskip("safehttpx")
+    asked, served = [], page.launch(known, None)
+    monkeypatch.setattr(safehttpx, "async_validate_url", lambda host: asked.append(host) or 1 / 0)
+    photo = {"image": {"path": "https://elsewhere.test/a.jpg", "meta": {"_type": "gradio.FileData"}}, "caption": None}
+    with httpx.Client(base_url=served.local_url, timeout=30) as client:
+        assert client.get("gradio_api/file=https://elsewhere.test/a.jpg").status_code == 403
+        job = {"data": [[photo]], "fn_index": 0, "session_hash": "me"}
+        assert client.post("gradio_api/queue/join", json=job).status_code == 200
+        with client.stream("GET", "gradio_api/queue/data", params={"session_hash": "me"}) as told:
+            said = next(line for line in told.iter_lines() if "process_completed" in line)
+    served.close()
+    assert '"success":false' in said.replace(" ", "") and not asked
+
+
 def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
     assert main(["serve", "--run", str(path), "--host", "0.0.0.0"]) == 2 and "--password" in capsys.readouterr().err
     httpx, told = pytest.importorskip("httpx"), []

@@ -134,6 +134,19 @@ def test_a_name_that_is_mostly_mistaken_needs_more_photos(here, photos, right, m
     assert said[-1] == f"of Arm: {right} of 5" + "; more photos of it would help" * (right == 2)
 
 
+def test_a_name_that_is_corrected_is_told_as_new_and_the_wrong_one_as_gone(here, photos, monkeypatch):
+    said, judged, wrong = [], [], here.add("Amr", photos[:3])
+
+    def named_by_others(finder, rows):
+        judged.append({finder.categories[label] for label in finder.labels[rows]})
+        return torch.ones(len(rows), dtype=torch.bool)
+
+    monkeypatch.setattr(teach, "named_by_others", named_by_others)
+    teach.learn(wrong, {"Arm": [str(photo) for photo in photos[:3]]}, said.append)
+    assert said[-2:] == ["forgotten, since all their photos have another name now: Amr", "of Arm: 3 of 3"]
+    assert judged == [{*here.categories, "Amr"}, {*here.categories}, {"Arm"}]
+
+
 def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos, tmp_path, capsys):
     before, run = path.read_bytes(), ["--run", str(path)]
     (tmp_path / "no.png").write_bytes(b"no photo")
