@@ -145,10 +145,10 @@ class Recogniser(nn.Module):
     """Recommended model: a trunk to features, brought to unit embeddings, and a linear head that names them.
 
     (B, C, S, S) to (B, F). The trunk's layers turn a photo into F numbers, its features; the embedding is these minus
-    their mean over the training photos (`centre`), scaled to length one; the head is a linear classifier on it. In
-    evaluation mode features are the mean of those of some views: the photo, copies enlarged by the factors `views`, and
-    the mirror images of all. The trunk is our residual one, with a projection to `embedding_size`, or timm's network
-    called `backbone`, with random weights until `load_pretrained`.
+    `centre` (of a backbone, their mean over training photos before it was tuned; else zero), scaled to length one; the
+    head is a linear classifier on it. In evaluation mode features are the mean of those of some views: the photo,
+    copies enlarged by the factors `views`, and the mirror images of all. The trunk is our residual one, with a
+    projection, or timm's network called `backbone`, with random weights until `load_pretrained`.
     """
 
     def __init__(

@@ -149,9 +149,9 @@ def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos, d
     if hits.unique().numel() == 1:
         trials = len(units(photos.labels["test"]).unique())
         return wilson_interval(int(hits[0]) * trials, trials)
-    generator = np.random.default_rng(photos.seed)
-    weights = weights_of(columns, photos, resampled_weights(photos.labels["test"], draws, generator))
-    return percentile_interval(resampled_means(hits.numpy(), weights, generator))
+    drawn = resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
+    weights = weights_of(columns, photos, drawn)
+    return percentile_interval(resampled_means(hits.numpy(), weights)[:, 0])
 
 
 def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
@@ -160,15 +160,13 @@ def percentile_interval(draws: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def resampled_means(values: np.ndarray, weights: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Return the weighted mean of (M,) values under each of (draws, M) weights: (draws,), NaN where nothing weighs.
+def resampled_means(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of (S, M) values, those of S trainings, or (M,), of one, under (draws, M) weights.
 
-    Of (S, M) values, those of S trainings, it is the mean over trainings, which the generator draws anew each time.
+    (draws, S), NaN where nothing weighs.
     """
-    values, totals = np.atleast_2d(values).astype(np.float32), weights.sum(axis=1)
-    means = weights @ values.T / np.where(totals > 0, totals, np.nan)[:, None]  # (draws, S)
-    often = generator.multinomial(len(values), np.full(len(values), 1 / len(values)), size=len(means))
-    return (means * (often / len(values)).astype(np.float32)).sum(axis=1)
+    values, totals = np.atleast_2d(values).astype(np.float32), weights.sum(axis=1, keepdims=True)
+    return weights @ values.T / np.where(totals > 0, totals, np.nan)
 
 
 @dataclass(frozen=True)

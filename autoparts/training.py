@@ -23,6 +23,10 @@ Augment = Callable[[Tensor, Tensor, torch.Generator, float], Tensor]  # see `fit
 Rate = Callable[[float], float]  # of the share of the training that is done
 
 
+class DivergedError(UserError):
+    """The loss or a weight has become NaN or infinite."""
+
+
 def adam(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
     """Return the thesis's optimiser (chapter 4)."""
     return torch.optim.Adam(network.parameters(), lr=learning_rate, fused=True)
@@ -57,7 +61,6 @@ def fit(
     optimiser: Callable[[nn.Module, float], torch.optim.Optimizer] = adam,
     schedule: Rate = constant,
     augment: Augment | None = None,
-    validate: bool = True,
     checkpoint: Path | None = None,
     key: str = "",
     say: Callable[[str], None] = print,
@@ -77,7 +80,6 @@ def fit(
         augment: from (B, 1, S, S) inputs, the rows (B,) of their photos, a generator and the share of the training
             that is done to inputs, such as `lambda inputs, rows, generator, done: augmentation.augment(inputs,
             generator)`; for training batches only.
-        validate: whether to take the task's listed validation batches and measures after each epoch.
         checkpoint: file for the state after each epoch, and under "best" the weights of the lowest `task.score`.
         key: fingerprint of all that determines this training (`Run.fit` makes one); a checkpoint with another key is
             started over, and a damaged one is set aside.
@@ -88,7 +90,7 @@ def fit(
         the weights change, validation_* with the weights at its end; then its measures, taken at the end too.
 
     Raises:
-        UserError: if the loss or a weight becomes NaN or infinite; the checkpoint of the epoch before is kept.
+        DivergedError: the checkpoint of the epoch before is kept.
     """
     if epochs < 1 or batch_size < 1 or not learning_rate > 0:
         raise UserError(
@@ -107,16 +109,15 @@ def fit(
             means = train_epoch(state, photos, task, batches, epochs, lambda at: learning_rate * schedule(at), augment)
         # The loss says nothing of the last step, the weights do.
         if not (math.isfinite(means["loss"]) and all(each.isfinite().all() for each in network.parameters())):
-            raise UserError(
+            raise DivergedError(
                 f"the training diverged in epoch {epoch} (loss {means['loss']}); likely causes are a learning rate "
                 f"(it is {learning_rate}) or a margin that is too large; "
                 + (f"the state after epoch {epoch - 1} is kept" if epoch > 1 else "no epoch was finished")
             )
         row = {"epoch": epoch} | {f"training_{name}": value for name, value in means.items()}
-        if validate:
-            held_out = values_of(network, photos.pixels, task.listed(photos, "validation"), task.values)
-            row |= {f"validation_{name}": float(values.double().mean()) for name, values in held_out.items()}
-            row |= task.measure(network, photos)
+        held_out = values_of(network, photos.pixels, task.listed(photos, "validation"), task.values)
+        row |= {f"validation_{name}": float(values.double().mean()) for name, values in held_out.items()}
+        row |= task.measure(network, photos)
         state.record(row, task.score(row))
         state.save(checkpoint, key, finished=epoch == epochs)
         say(progress_line(row, epochs, time.perf_counter() - started))

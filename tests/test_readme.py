@@ -145,11 +145,10 @@ def test_own_losses_networks_and_rows_work_as_shown(small_study, tmp_path, monke
     text = (ROOT / "notebooks" / "README.md").read_text("utf-8").split("## Your own loss")[1].split("\n## ")[0]
     monkeypatch.setattr(losses, "contrastive_loss", losses.contrastive_loss)  # puts it back
     run = Run(tmp_path, small_study)
-    names = {"__name__": "__main__", "study": small_study, "run": run, "side": 20, "embedding_size": 4}
-    names |= {"seed": 0, "epochs": 1, "batch_size": 16, "learning_rate": 0.01}
+    names = {"__name__": "__main__", "study": small_study, "run": run, "side": 20, "seed": 0}  # in all notebooks
     for snippet in re.findall(r"(?s)```python\n(.*?)```", text):
         exec(snippet, names)
-    assert losses.contrastive_loss is names["plain"] and len(names["history"]) == 1
+    assert losses.contrastive_loss is names["plain"] and len(names["history"]) == 10
     assert 0 <= names["scores"]["precision@1"] <= 1 and names["chosen"][-1] is names["mine"]
     settings = trials.Settings(1, 16, embedding_size=4, draws=20)
     table = trials.compare(run, [variants.UNTRAINED, names["mine"]], settings, small_study.photos).table

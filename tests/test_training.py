@@ -192,7 +192,7 @@ def test_weights_of_a_training_that_was_stopped_are_not_taken_for_those_of_its_r
         training.load_weights(network(), tmp_path / "cnn.pt")
     fit(network(), photos, checkpoint=tmp_path / "cnn.pt")
     training.load_weights(network(), tmp_path / "cnn.pt", best=True)
-    fit(network(), photos, checkpoint=tmp_path / "cnn.pt", validate=False, key="other")
+    fit(network(), photos, tasks.Grouped(), checkpoint=tmp_path / "cnn.pt", key="other")  # has nothing to validate
     with pytest.raises(UserError, match="its task judges no weights best"):
         training.load_weights(network(), tmp_path / "cnn.pt", best=True)
 
@@ -289,9 +289,8 @@ def test_the_checkpoint_holds_last_and_best_weights(photos, tmp_path):
     pd.testing.assert_frame_equal(pd.DataFrame(state["history"]), history)
 
 
-@pytest.mark.parametrize(("task", "validate"), [(tasks.Naming(), False), (tasks.Grouped(), True)])
-def test_without_validation_nothing_is_called_best(photos, tmp_path, task, validate):
-    history = fit(network(), photos, task, validate=validate, checkpoint=tmp_path / "a.pt")
+def test_without_validation_nothing_is_called_best(photos, tmp_path):
+    history = fit(network(), photos, tasks.Grouped(), checkpoint=tmp_path / "a.pt")
     assert not [name for name in history if name.startswith("validation")]
     assert torch.load(tmp_path / "a.pt", weights_only=True)["best"] == {}
 

@@ -128,21 +128,35 @@ def by_size(queries: Queries, groups: pd.Series) -> pd.DataFrame:
 def paired_differences(queries: Queries, photos: Photos, against: str, draws: int) -> pd.DataFrame:
     """Difference in precision@1 of each model to `against`, with its 95 % interval over the same resampled photos.
 
-    Of a model trained several times, `queries` have a column "precision@1" for each training, and trainings are drawn
-    anew as well. `judged` is "better" or "worse" where the interval leaves zero out, else "not to be told apart".
+    Of a model trained several times, `queries` have a column "precision@1" for each training; those of one place are a
+    pair, and differences vary with them too, see `over_trainings`. `judged` is "better" or "worse" where the interval
+    leaves zero out, else "not to be told apart".
     """
-    generator, rows = np.random.default_rng(photos.seed), {}
-    weights = retrieval.resampled_weights(photos.labels["test"], draws, generator)
+    rows, weights = {}, retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
     means = {
-        name: retrieval.resampled_means(frame[["precision@1"]].to_numpy().T, weights[:, frame.index], generator)
+        name: retrieval.resampled_means(frame[["precision@1"]].to_numpy().T, weights[:, frame.index])  # (draws, S)
         for name, frame in queries.items()
     }
     for name, frame in queries.items():
         gain = float(frame[["precision@1"]].mean().mean() - queries[against][["precision@1"]].mean().mean())
-        low, high = retrieval.percentile_interval(means[name] - means[against])
+        gains = over_trainings(means[name] - means[against], photos.seed)
+        low, high = retrieval.percentile_interval(gains)
         judged = JUDGED[0 if low > 0 else 1 if high < 0 else 2]
         rows[name] = {"difference": gain, "difference low": low, "difference high": high, "judged": judged}
     return pd.DataFrame(rows).T.drop(against).infer_objects().rename_axis(f"compared with: {against}")
+
+
+def over_trainings(means: np.ndarray, seed: int) -> np.ndarray:
+    """Draw the mean over all trainings there could be, given those of S of them in each sample: (draws, S) to (draws,).
+
+    Few trainings drawn anew would vary too little (S - 1 parts in S of their variance, by few values): the error of
+    their mean is drawn from Student's t. A single training tells nothing of others, and stays as it is.
+    """
+    draws, trainings = means.shape
+    if trainings == 1:
+        return means[:, 0]
+    error = np.random.default_rng(seed).standard_t(trainings - 1, size=draws) / trainings**0.5
+    return means.mean(axis=1) + error * means.std(axis=1, ddof=1)
 
 
 def listed(differences: pd.DataFrame) -> str:

@@ -291,7 +291,7 @@ def refuse_guesses(model: Trained) -> None:
     shares = labels.bincount(minlength=logits.shape[1]).double() / len(labels)
     accuracy = float(((logits + shares.log()).argmax(dim=1) == labels).double().mean())
     largest = float(shares.max())
-    if accuracy <= largest:
+    if accuracy <= largest < 1:  # where all have one name, they say nothing
         raise UserError(
             f"the model names {accuracy:.1%} of {len(labels)} validation photos, no more than the name of the largest "
             f"category would ({largest:.1%}): add photos, look for wrong names among them, or take more epochs"

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from autoparts import augmentation, models, retrieval, tasks, training
 from autoparts.errors import UserError
-from autoparts.experiments import subsets, variants
+from autoparts.experiments import comparison, subsets, variants
 from autoparts.experiments.parallel import heard, one_thread, side_by_side
 from autoparts.experiments.recommended import train_recommended
 from autoparts.experiments.variants import Budgeted, Row
@@ -127,9 +128,10 @@ def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Phot
 
 
 def validated(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> float:
-    """Return the highest validation precision@1 of a row's training; no test photo is looked at."""
-    with one_thread(run):
+    """Return the highest validation precision@1 of a row's training, 0 if it diverges; no test photo is looked at."""
+    with one_thread(run), suppress(training.DivergedError):
         return train(run, row, settings, photos, seed)[1]["validation_precision@1"].max()
+    return 0.0
 
 
 def collapse(embeddings: Tensor, losses: pd.Series) -> str:
@@ -167,8 +169,8 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
     for row in order:
         tried[row.name] = [next(done) for _ in range(settings.seeds)]
         print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in tried[row.name]):.0f} s")
-    table, queries, histories, generator = [], {}, {}, np.random.default_rng(photos.seed)
-    weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, generator)
+    table, queries, histories = [], {}, {}
+    weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, np.random.default_rng(photos.seed))
     for row in rows:
         trials = tried[row.name]
         queries[row.name] = pd.concat([trial.named for trial in trials], axis=1)
@@ -177,8 +179,8 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
             histories[row.name] = sum(trial.history for trial in trials) / len(trials)
             facts |= {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
         hits, of_queries = queries[row.name].to_numpy().T, weights[:, queries[row.name].index]  # (seeds, M), (draws, M)
-        means = retrieval.resampled_means(hits, of_queries, generator)
-        low, high = retrieval.percentile_interval(means)
+        means = comparison.over_trainings(retrieval.resampled_means(hits, of_queries), photos.seed)
+        low, high = retrieval.percentile_interval(means.clip(0, 1))
         facts |= _summary(trials, histories.get(row.name))
         table.append(facts | {"precision@1 low": low, "precision@1 high": high})
     return Comparison(pd.DataFrame(table), queries, histories)
@@ -246,8 +248,10 @@ def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs
         table.append({"variant": result["title"], **_with_spread(trained)})
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
-        model = train_recommended(run, epochs, seed, name, **recipe).seen
-        scores.append(retrieval.judge(model, photos)[0])
+        model = train_recommended(run, epochs, seed, name, **recipe)
+        scores.append(retrieval.judge(model.seen, photos)[0])
+        if model.history.empty:  # it was not trained, so another seed changes nothing
+            break
     return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(pd.DataFrame(scores))}])
 
 

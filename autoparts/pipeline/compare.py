@@ -132,7 +132,8 @@ def _stacked(frames: dict[str, pd.DataFrame], alike: list[list[str]]) -> pd.Data
         whole[key] = whole[key].where(whole[key] != "").ffill()
         whole.loc[whole.pop("source") == "thesis", "run"] = "thesis"
         whole = whole.drop_duplicates([key, "run"])
-    measured = [name for name in whole if name in FORMATS and name != "chance"]
+    ends = tuple(name for name in whole if name.endswith(("low", "high")))  # the mean of intervals is no interval
+    measured = [name for name in whole if name in FORMATS and name not in ("chance", *ends)]
     for group in alike:
         own = whole[whole["run"].isin(group)]
         own = own[own.groupby(key)["run"].transform("size") == len(group)]

@@ -111,7 +111,7 @@ def test_the_softmax_row_names_by_the_largest_logit():
     assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
     assert row["class top-5"] == 0.75
     weights = retrieval.resampled_weights(truth, 50, np.random.default_rng(0))  # the samples of all other rows
-    means = retrieval.resampled_means(np.array([1.0, 1, 0, 0]), weights, np.random.default_rng(0))
+    means = retrieval.resampled_means(np.array([1.0, 1, 0, 0]), weights)
     interval = retrieval.percentile_interval(means)
     assert (row["precision@1 low"], row["precision@1 high"]) == interval
 
@@ -156,6 +156,28 @@ def test_a_difference_of_several_trainings_is_as_uncertain_as_they_are_apart(pho
     gain = several.to_numpy().mean() - one.to_numpy().mean()
     assert table.loc["several", "difference"] == pytest.approx(gain)
     assert table.loc["several", "difference low"] < gain < table.loc["several", "difference high"]
+
+
+def test_the_interval_of_few_trainings_covers_what_they_differ_by():
+    """With photos that never change, all that is uncertain is which trainings there are."""
+    generator = np.random.default_rng(0)
+    for trainings in (2, 3, 10):
+        found = generator.normal(0.5, 0.02, (300, trainings))
+        samples = [comparison.over_trainings(np.tile(means, (1000, 1)), seed) for seed, means in enumerate(found)]
+        limits = np.quantile(samples, [0.025, 0.975], axis=1)
+        assert 0.92 < ((limits[0] < 0.5) & (limits[1] > 0.5)).mean() < 0.98
+    alone = generator.random((50, 1))
+    assert comparison.over_trainings(alone, 0).tolist() == alone[:, 0].tolist()
+
+
+def test_rows_of_one_training_differ_by_what_sets_them_apart_in_each(photos):
+    """As the Hamming row does, whose networks are the baseline's: that these differ among themselves says nothing."""
+    hits = np.random.default_rng(0).random((12, 3)) < [0.3, 0.6, 0.9]
+    queries = {"one": pd.DataFrame(hits.astype(float), columns=["precision@1"] * 3)}
+    queries["less"] = queries["one"] - 0.1
+    table = comparison.paired_differences(queries, photos, "one", 400)
+    limits = table.loc["less", ["difference", "difference low", "difference high"]]
+    assert limits.to_numpy(float) == pytest.approx([-0.1] * 3, abs=1e-5) and table.loc["less", "judged"] == "worse"
 
 
 def test_of_equally_sure_names_the_first_counts_as_it_does_in_table_5_1(photos):

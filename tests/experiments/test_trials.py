@@ -223,6 +223,18 @@ def test_rates_and_margins_are_chosen_on_validation_photos_for_a_whole_family(ru
     assert [tuned[place].task.margin for place in (0, 3)] == [2, 2] and tuned[3].augmentation == "all"
 
 
+def test_what_diverges_is_not_chosen(run, small, monkeypatch):
+    def train(run, row, settings, photos, seed):
+        if row.rate > 1:
+            raise training.DivergedError("the training diverged")
+        return None, pd.DataFrame({"validation_precision@1": [0.2, row.rate]})
+
+    monkeypatch.setattr(trials, "train", train)
+    monkeypatch.setattr(trials, "side_by_side", lambda validated, jobs, *where: [validated(*job) for job in jobs])
+    (tuned,) = trials.tuned(run, [variants.PLAIN], SETTINGS, small)
+    assert tuned.rate == 1
+
+
 def test_losses_are_set_beside_those_of_the_better_recipe():
     table = pd.DataFrame({"variant": list(ROWS), "precision@1": np.arange(len(ROWS)) / 100})
     shown = comparison.losses_by_recipe(table)
@@ -236,7 +248,8 @@ def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypat
 
     def trained(of, epochs, seed, name, backbone):
         seen.append((seed, name, epochs, backbone))
-        return SimpleNamespace(seen=retrieval.embedded(network, of.study.photos, "cosine"))
+        seen_by = retrieval.embedded(network, of.study.photos, "cosine")
+        return SimpleNamespace(seen=seen_by, history=pd.DataFrame({"epoch": range(1, epochs + 1)}))
 
     monkeypatch.setattr(trials, "train_recommended", trained)
     shared = {"architecture": {"outputs": 5, "filters": [4, 8], "side": 24}}
@@ -248,6 +261,8 @@ def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypat
     table = trials.over_seeds(run, results, replace(SETTINGS, seeds=2), 3, backbone="x")
     assert table["variant"].tolist() == ["plain", "ranks", "recommended"]
     assert seen == [(3, "recommended", 3, "x"), (4, "recommended-4", 3, "x")] and table["spread"].iloc[2] == 0
+    frozen = trials.over_seeds(run, {}, replace(SETTINGS, seeds=2), 0, backbone="x")  # the same for any seed
+    assert seen[2:] == [(3, "recommended", 0, "x")] and frozen["spread"].isna().all()
     states = saved(run.folder)
     assert len(states) == 4 and all(state["network"]["0.0.weight"].shape[0] == 4 for state in states)
 
