@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
-from autoparts.errors import FailedError, UserError
+from autoparts.errors import CLOSED, FailedError, UserError
 from autoparts.study.folder import expanded
 
 DATA_HELP = "synthetic (default), synthetic:thesis, a folder with one sub-folder per category, or a CSV manifest"
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"autoparts: interrupted{goes_on}", file=sys.stderr)
         return 130
     except OSError as error:  # of a place where one may not look, or a name that is too long
-        if error.filename is None:
+        if error.filename is None or error.errno not in CLOSED:
             raise
         print(f"autoparts: {error.filename!r}: {error.strerror}", file=sys.stderr)
         return 2

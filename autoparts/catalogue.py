@@ -59,14 +59,14 @@ def read_catalogue(
 
         data = generated.written(str(data).partition(":")[2] or "demo", cache_folder(), progress=progress)
     try:
-        place = Path(data).expanduser().absolute()
+        place = Path(os.path.expanduser(data)).absolute()  # noqa: PTH111 - Path's own raises for nobody's home
         if place.is_dir():
             catalogue = _read_folder(place)
         elif place.is_file():
             catalogue = _read_manifest(place, allow_outside)
         else:
             raise UserError(f"{printable(data)}: no such folder or CSV file; {_EXPECTED}, or `synthetic`.")
-    except (OSError, RuntimeError) as error:  # a folder that may not be entered, above or below; no such user
+    except OSError as error:  # a folder that may not be entered, above or below
         raise UserError(f"{printable(data)[:200]}: {getattr(error, 'strerror', error)}; {_EXPECTED}.") from None
     if not own_split:
         catalogue = catalogue.drop(columns="split", errors="ignore")

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import shutil
 import stat
 import sys
 import threading
@@ -188,7 +187,8 @@ def prepare(
     The time of the last change of anything cannot be set, so every replaced photo is noticed, but for one that changes
     again within a tick of the clock (milliseconds). An entry holds one uint8 array, memory-mapped, and each file's
     content hash. It appears whole or not at all, so runs that prepare the same at once do not disturb each other. If
-    its checksum differs, it is set aside and made anew; of more than 512 MiB, 512 blocks of 1 MiB are checked.
+    its checksum differs, it is set aside and made anew; of more than 512 MiB, 512 blocks of 1 MiB are checked. Where
+    a file can be read by now that could not be, there is another entry.
 
     Takes a DataFrame with `path` and `category` (photos with an empty one are skipped), and the folder for entries, by
     default `cache_folder()`. So many workers (0: one per core) change no byte. Returns the readable photos sorted by
@@ -200,9 +200,8 @@ def prepare(
     catalogue = catalogue[catalogue["category"] != ""].reset_index(drop=True)
     paths = catalogue["path"].tolist()
     entry = Path(cache or cache_folder()) / _key(paths, size, colour)
-    if (found := _load(entry)) and _readable_now(paths, found[0]["content"]):
-        shutil.rmtree(entry, ignore_errors=True)
-        found = None
+    while (found := _load(entry)) and _readable_now(paths, found[0]["content"]):
+        entry = entry.with_name(f"{entry.name}-again")  # others may be reading the earlier one
     if found is None:
         files = _prepared_in_order(paths, size, colour, workers or os.cpu_count() or 1)
         bar = tqdm(files, "Photos", len(paths), unit="", file=bar_file(), disable=not progress or None)

@@ -152,7 +152,7 @@ def test_own_split_must_be_there_and_whole(tmp_path, make_photos):
     ("data", "message"),
     [
         ("missing", "no such folder.*`synthetic`"), (".", "no photos found"), ("x" * 5000, "name too long"),
-        ("~no-such-user/photos", "home"), ("synthetic:rubbish", "rubbish.*<categories>x<photos>"),
+        ("~no-such-user/photos", "no such folder"), ("synthetic:rubbish", "rubbish.*<categories>x<photos>"),
         ("a\x1b[2J", r"^a\\x1b\[2J: no such"), ("photo", "this is a photo; give a folder with one sub-folder"),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from sklearn.decomposition import PCA
 
 from autoparts import models, retrieval, tasks, training
@@ -128,9 +129,9 @@ def by_size(queries: Queries, groups: pd.Series) -> pd.DataFrame:
 def paired_differences(queries: Queries, photos: Photos, against: str, draws: int) -> pd.DataFrame:
     """Difference in precision@1 of each model to `against`, with its 95 % interval over the same resampled photos.
 
-    Of a model trained several times, `queries` have a column "precision@1" for each training; those of one place are a
-    pair, and differences vary with them too, see `over_trainings`. `judged` is "better" or "worse" where the interval
-    leaves zero out, else "not to be told apart".
+    Of a model trained several times, `queries` have a column "precision@1" for each training, in all models as many, or
+    one. Those of one place are a pair, which may share a start, and their differences vary too, see `over_trainings`.
+    `judged` is "better" or "worse" where the interval leaves zero out, else "not to be told apart".
     """
     rows, weights = {}, retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
     means = {
@@ -150,13 +151,15 @@ def over_trainings(means: np.ndarray, seed: int) -> np.ndarray:
     """Draw the mean over all trainings there could be, given those of S of them in each sample: (draws, S) to (draws,).
 
     Few trainings drawn anew would vary too little (S - 1 parts in S of their variance, by few values): the error of
-    their mean is drawn from Student's t. A single training tells nothing of others, and stays as it is.
+    their mean has Student's t, whose quantiles come in random order. That trainings differ by other photos is in both
+    errors, so an interval is a little too wide rather than too narrow. A single training stays as it is.
     """
     draws, trainings = means.shape
     if trainings == 1:
         return means[:, 0]
-    error = np.random.default_rng(seed).standard_t(trainings - 1, size=draws) / trainings**0.5
-    return means.mean(axis=1) + error * means.std(axis=1, ddof=1)
+    places = np.random.default_rng([seed, 1]).permutation(draws)
+    apart = np.nanmean(means, axis=0).std(ddof=1)  # not in each sample, which has the noise of photos once more
+    return means.mean(axis=1) + stats.t.ppf((places + 0.5) / draws, trainings - 1) * apart / trainings**0.5
 
 
 def listed(differences: pd.DataFrame) -> str:

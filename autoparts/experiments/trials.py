@@ -128,10 +128,10 @@ def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Phot
 
 
 def validated(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> float:
-    """Return the highest validation precision@1 of a row's training, 0 if it diverges; no test photo is looked at."""
+    """Return the highest validation precision@1 of a row's training, or NaN if it diverges; no test photo is seen."""
     with one_thread(run), suppress(training.DivergedError):
         return train(run, row, settings, photos, seed)[1]["validation_precision@1"].max()
-    return 0.0
+    return math.nan
 
 
 def collapse(embeddings: Tensor, losses: pd.Series) -> str:
@@ -228,7 +228,9 @@ def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos
     found, best = iter(side_by_side(validated, jobs, photos.device)), {}
     for family, rows in tried.items():
         if scores := [next(found) for _ in rows]:
-            best[family] = row = rows[int(np.argmax(scores))]
+            if np.isnan(scores).all():
+                raise UserError(f"{rows[0].name}: all its trainings diverge; give a lower learning_rate than they had")
+            best[family] = row = rows[int(np.nanargmax(scores))]
             margin = getattr(row.task, "margin", None)
             values = f"learning rate {settings.learning_rate * row.rate:g}" + (f", margin {margin:g}" if margin else "")
             print(f"best of three: {row.name}, {values}")
@@ -236,7 +238,7 @@ def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos
 
 
 def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, **recipe: Any) -> pd.DataFrame:
-    """Train the thesis's networks and the recommended one several times at full size, on the same split.
+    """Train the thesis's networks several times at full size, on the same split; the recommended one, if it is tuned.
 
     How the thesis's were trained is in their saved results; of the settings, `seeds` count. The epochs and `recipe`
     are the recommended model's (see `train_recommended`), whose first training is the run's own.

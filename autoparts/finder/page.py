@@ -42,9 +42,10 @@ async def _nowhere(*_: Any, **__: Any) -> None:
     raise routes.HTTPException(403, "photos come from here only")
 
 
-for _module, _fetch in (routes, "secure_url_stream_response"), (processing_utils, "async_ssrf_protected_download"):
-    getattr(_module, _fetch)  # if a later Gradio fetches by another function, rather no page than an open one
-    setattr(_module, _fetch, _nowhere)
+for _module, _fetch in (routes, "secure_url_stream_response"), (processing_utils, "async_ssrf_protected_get"):
+    if not hasattr(_module, _fetch):  # rather no page than one that fetches what a request names
+        raise UserError("the page does not know this version of Gradio: pip install 'gradio==6.31.*'")
+    setattr(_module, _fetch, _nowhere)  # in this process, until it ends
 UPLOADED = TemporaryDirectory(prefix="autoparts-")  # nobody else's to read, and removed with this process
 os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": UPLOADED.name}
 HERE = Path(__file__).parent / "template"
@@ -105,7 +106,8 @@ def region(finder: Finder, paths: Sequence[str]) -> str:
 def keep(paths: Sequence[str], category: str, folder: Path) -> None:
     """Copy photos into a folder, and note in its `feedback.csv`, a manifest, what they show; the last word counts."""
     table, names = folder / "feedback.csv", []
-    listed = table.exists() and len(table.read_bytes().splitlines()) > 1  # somebody may have emptied it
+    lines = table.read_bytes().splitlines() if table.exists() else []
+    listed = any(line.strip(b' ,;\t"') for line in lines[1:])  # somebody may have emptied it
     before = [read_table(table)] if listed else []  # a spreadsheet may have saved it
     for path in map(Path, paths):
         content = path.read_bytes()

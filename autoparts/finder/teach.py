@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -220,11 +221,13 @@ def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) ->
     """Say how many photos get their name from the others, before and after: of all names before, and of new ones."""
     shares, new = [], [name for name in after.categories if name not in before.categories]
     for finder in (before, after):
-        known = torch.tensor([name not in new for name in finder.categories])
+        known = torch.tensor([name in before.categories and name in after.categories for name in finder.categories])
         old = known[finder.labels].nonzero().flatten()
-        old = old[:: -(-len(old) // MOST)]
-        shares.append(f"{float(named_by_others(finder, old).double().mean()):.1%}")
-    say(f"photos that get their own name from the others, of names known before: {shares[0]}, now {shares[1]}")
+        old = old[:: max(1, -(-len(old) // MOST))]
+        shares.append(float(named_by_others(finder, old).double().mean()) if len(old) else math.nan)
+    if not any(map(math.isnan, shares)):
+        told = ", now ".join(f"{share:.1%}" for share in shares)
+        say(f"photos that get their own name from the others, of names known before: {told}")
     if gone := [name for name in before.categories if name not in after.categories]:
         say(f"forgotten, since all their photos have another name now: {printable(', '.join(gone))}")
     for name in new:

@@ -15,6 +15,7 @@ from autoparts.errors import FailedError
 from autoparts.models import fast_bfloat16
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, read_notebook
 from autoparts.study.fingerprint import code_fingerprint
+from autoparts.study.folder import expanded
 from autoparts.study.study import Study
 
 LIBRARIES = ("torch", "timm", "numpy", "scipy", "pandas", "scikit-learn", "cleanlab", "pillow", "matplotlib", "seaborn")
@@ -55,7 +56,7 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
         **code(),
         "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
         "parameters": _hash({name: value for name, value in parameters.items() if name != "cluster"}),
-        "photo": digest(Path(photo).expanduser()) if photo else "",
+        "photo": digest(expanded(photo)) if photo else "",
         "results": _hash(read["results"]),
         "weights": _hash(read["models"]),
         "threads": str(parameters.get("threads") or torch.get_num_threads()),

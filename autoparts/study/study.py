@@ -6,7 +6,6 @@ import platform
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from autoparts.catalogue import SPLITS
 from autoparts.errors import UserError
 from autoparts.models import PRECISION, choose_device
 from autoparts.sampling import Photos, derived_seed
+from autoparts.study.folder import expanded
 from autoparts.study.parameters import Parameter, check
 
 CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on own data what no model can learn
@@ -108,7 +108,7 @@ class Study:
     def facts(self) -> dict[str, Any]:
         """Return what identifies the study and sums it up: the content of a run folder's `results/data.json`."""
         return {
-            "data": self.data if self.generated else Path(self.data).expanduser().absolute().name,
+            "data": self.data if self.generated else expanded(self.data).absolute().name,
             "generated": self.generated,
             **{name: getattr(self, name) for name in IDENTITY},
             "source_photos": len(self.source),

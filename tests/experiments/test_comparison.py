@@ -166,6 +166,14 @@ def test_the_interval_of_few_trainings_covers_what_they_differ_by():
         samples = [comparison.over_trainings(np.tile(means, (1000, 1)), seed) for seed, means in enumerate(found)]
         limits = np.quantile(samples, [0.025, 0.975], axis=1)
         assert 0.92 < ((limits[0] < 0.5) & (limits[1] > 0.5)).mean() < 0.98
+    low, high = np.quantile(comparison.over_trainings(np.tile([0.4, 0.6], (500, 1)), 7), [0.025, 0.975])
+    assert low + high == pytest.approx(1, abs=1e-3)  # neither side is the easier to be on
+    photos, widths = generator.random((100, 3, 400)) < 0.5, []  # of trainings that differ by photos alone
+    for hits in photos:
+        samples = generator.multinomial(400, [1 / 400] * 400, 300).astype(np.float32)
+        drawn = comparison.over_trainings(retrieval.resampled_means(hits, samples), 1)
+        widths.append(np.ptp(np.quantile(drawn, [0.025, 0.975])))
+    assert 1 < np.mean(widths) / (3.92 * photos.mean(axis=(1, 2)).std()) < 2.1
     alone = generator.random((50, 1))
     assert comparison.over_trainings(alone, 0).tolist() == alone[:, 0].tolist()
 

@@ -233,6 +233,8 @@ def test_what_diverges_is_not_chosen(run, small, monkeypatch):
     monkeypatch.setattr(trials, "side_by_side", lambda validated, jobs, *where: [validated(*job) for job in jobs])
     (tuned,) = trials.tuned(run, [variants.PLAIN], SETTINGS, small)
     assert tuned.rate == 1
+    with pytest.raises(UserError, match="all its trainings diverge; give a lower learning_rate"):
+        trials.tuned(run, [replace(variants.PLAIN, rate=9.0)], SETTINGS, small)
 
 
 def test_losses_are_set_beside_those_of_the_better_recipe():

@@ -100,9 +100,10 @@ def test_a_name_reaches_the_finder_as_it_was_chosen_and_no_formula_the_table(kno
     assert "Nothing is kept yet" in sent(finder, tmp_path, photos[:1], "\u200d") and not table.exists()
     assert "Photos kept: 1" in sent(finder, tmp_path, photos[:1], "Whe\u200eel")
     assert catalogue.read_catalogue(str(table))["category"].tolist() == ["Whe\u200eel"]
-    table.write_text("path,category\n")  # somebody has emptied it
-    assert "Photos kept: 1" in sent(finder, tmp_path, photos[1:2], "Pump")
-    assert catalogue.read_catalogue(str(table))["category"].tolist() == ["Pump"]
+    for emptied in ("path,category\n", "path,category\r\n\r\n", "path;category\n;\n"):
+        table.write_text(emptied)
+        assert "Photos kept: 1" in sent(finder, tmp_path, photos[1:2], "Pump")
+        assert catalogue.read_catalogue(str(table))["category"].tolist() == ["Pump"]
     table.write_text("no,table\n1,2\n")
     before = {*tmp_path.iterdir()}
     assert "not a CSV table" in sent(finder, tmp_path, photos[:1], "Pump") and {*tmp_path.iterdir()} == before

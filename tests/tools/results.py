@@ -51,16 +51,20 @@ def over_seeds(folder: Path) -> str:
     """Say how often finders name a test photo rightly whose trainings differ in the seed alone."""
     table = read_table(folder / "tables" / "finders.csv")[0]
     ways = {way: dict(zip(table["run"], table[way], strict=True)) for way in ("by its head", "by the finder")}
-    mean, spread = (next(run for run in table["run"] if run.startswith(what)) for what in ("mean of", "spread of"))
-    runs = [run for run in table["run"] if run not in (mean, spread)]
+    means = [run for run in table["run"] if run.startswith("mean of ")]
+    if len(means) != 1:
+        raise UserError(f"{folder}: compare runs that differ in the seed alone")
+    mean, spread = means[0], means[0].replace("mean", "spread", 1)
+    runs = mean.removeprefix("mean of ").split(", ")
+    task, n = table.set_index("run").loc[runs[0], ["task", "n"]]
     told = [
         f"{way} {percent(of[mean])} in the mean ({', '.join(percent(of[run]) for run in runs)}; spread "
         f"{100 * of[spread]:.1f} points)"
         for way, of in ways.items()
     ]
     return (
-        f"{len(runs)} trainings that differ in the seed alone, on the same split, each {table['task'][0]}, name test "
-        f"photos rightly {' and '.join(told)}; n = {table['n'][0]:,}. "
+        f"{len(runs)} trainings that differ in the seed alone, on the same split, each {task}, name test "
+        f"photos rightly {' and '.join(told)}; n = {n:,}. "
         f"[All of them side by side](reports/{folder.name}/index.html). This text is written by `make results`.\n"
     )
 
