@@ -126,7 +126,7 @@ def draw_below(limits: Tensor, generator: torch.Generator) -> Tensor:
 def draw_anchors(groups: Groups, count: int, generator: torch.Generator, draw_by: str) -> Tensor:
     """Draw `count` places in `groups.order` of photos that have a second photo in their category: (count,) int64.
 
-    `draw_by` "photo" makes all photos equally likely, "category" all categories (not stated in the thesis).
+    `draw_by` "photo" makes all photos equally likely, "category" all categories (section 3.3 may be read either way).
     """
     if draw_by not in ("photo", "category"):
         raise ValueError(f"draw_by is {draw_by!r}; expected 'photo' or 'category'")
@@ -155,7 +155,7 @@ def random_pairs(labels: Tensor, count: int, generator: torch.Generator, draw_by
 
     A dissimilar pair keeps a photo of the similar one before it. Takes the (N,) int64 labels of the candidates, the
     number of pairs (of an odd one the last is similar), and what is equally likely to begin a similar pair, "photo" or
-    "category" (not stated in the thesis). Returns left and right, (count,) int64 positions among the candidates, and
+    "category". Returns left and right, (count,) int64 positions among the candidates, and
     same, (count,) bool.
     """
     groups = group(labels)

@@ -27,7 +27,8 @@ def test_environment_and_project_are_in_step():
     from_pypi = environment["dependencies"][-1]["pip"]  # what conda-forge does not have, and the package itself
     conda = [package for package in environment["dependencies"] if isinstance(package, str) and package != "pip"]
     assert bounds(conda + from_pypi[:-1]) == expected
-    assert environment["dependencies"][-2] == "pip" and from_pypi[-1] == "--no-deps --editable ."
+    # Conda writes these lines to a file of requirements, in which pip takes few of its options: not --no-deps.
+    assert environment["dependencies"][-2] == "pip" and from_pypi[-1] == "--editable ."
     assert environment["channels"] == ["conda-forge"] and environment["name"] == PROJECT["name"]
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -17,7 +18,9 @@ import torch
 from IPython.display import HTML
 from PIL import Image
 from tools import opened
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from autoparts import models
 from autoparts.errors import FailedError
 from autoparts.pipeline import execution, notebooks
 from autoparts.study import run as runs_room
@@ -42,7 +45,7 @@ TINY = {
 THESIS_NUMBERS = {"96.41", "0.0007", "99.79", "97.94", "91.98", "50.80", "70.24", "40.36", "74.47"}
 FIGURES = (
     "fig_3_5 fig_3_6 fig_6_4 four_photos excluded_examples preparation fig_4_1 fig_4_2 fig_4_3 fig_4_4 fig_4_5 fig_4_6 "
-    "fig_4_7 fig_6_3 drawing_cnn fig_cnn_groups fig_pairs fig_triplets fig_triplet_distances fig_triplet_active "
+    "fig_4_7 fig_6_3 drawing_cnn fig_cnn_groups fig_pairs fig_triplets fig_triplet_distances fig_triplet_margin "
     "fig_fair_comparison fig_beyond fig_rising fig_kinds fig_recommended fig_reliability "
     "fig_answer fig_occlusion fig_nearest fig_borders"
 )
@@ -110,6 +113,18 @@ def test_no_result_is_typed_into_prose(path):
     for cell in cells(path, "markdown"):
         stated = re.findall(r"(\d+\.\d+)\s*(?:%|percent)|\b(0\.\d{2,})", cell.source)
         assert {number for pair in stated for number in pair if number} <= THESIS_NUMBERS, cell.source
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS[1:3], ids=lambda path: path.stem)
+def test_shapes_are_shown_wherever_the_photos_are(path, capsys):
+    (cell,) = [source for source in code_of(path) if "batch = " in source]
+    network, study = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(48 * 48, 5)), SimpleNamespace()
+    made = SimpleNamespace(thesis_network=lambda *_, **__: network, photo_input=models.photo_input)
+    names = {"network": network, "models": made, "study": study, "embedding_size": 5, "filters": (4,)}
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        study.photos = SimpleNamespace(pixels=torch.empty(4, 48, 48, dtype=torch.uint8, device="cuda"))
+        exec(cell, names | {"side": 48, "seed": 0})
+    assert capsys.readouterr().out == "torch.Size([3, 1, 48, 48]) → torch.Size([3, 5])\n"
 
 
 # What a run makes

@@ -80,8 +80,6 @@ def heard(line: str) -> None:
 
 def _on_cluster(function: Callable, jobs: Sequence[tuple], device: torch.device, cluster: str) -> Iterator[Any]:
     """Submit all jobs at once, through a file that all workers read: what they share is in it, and there, once."""
-    if device.type != "cpu":
-        raise UserError(f"a cluster trains on processors, and the device is {device}: set device to cpu")
     run = jobs[0][0]
     compute_in(run.study.precision)
     precision = "bfloat16" if fast_bfloat16(device) else "float32"  # not what each worker would choose
@@ -89,7 +87,7 @@ def _on_cluster(function: Callable, jobs: Sequence[tuple], device: torch.device,
     for left in run.folder.glob("models/jobs-*.pkl"):  # of a run that was killed: its trainings end with it
         left.unlink(missing_ok=True)
     file = told.folder / "models" / f"jobs-{uuid4().hex}.pkl"
-    with _connected(cluster) as client:
+    with connected(cluster, device) as client:
         from distributed.protocol import pickle  # which also takes functions of a notebook
 
         with whole_file(file) as unfinished:
@@ -107,7 +105,10 @@ def _on_cluster(function: Callable, jobs: Sequence[tuple], device: torch.device,
 
 
 @contextmanager
-def _connected(cluster: str) -> Iterator[Any]:
+def connected(cluster: str, device: torch.device) -> Iterator[Any]:
+    """Connect to a Dask scheduler; a UserError tells that it cannot be reached, or cannot train for a device."""
+    if device.type != "cpu":
+        raise UserError(f"a cluster trains on processors, and the device is {device}: set device to cpu")
     try:
         from distributed import Client
 
@@ -155,16 +156,18 @@ def _result_of(future: Any, client: Any, cluster: str) -> tuple[str, Any]:
     while True:
         try:
             return future.result(timeout=min(5, PATIENCE))
-        except TimeoutError:
+        except TimeoutError as error:  # of this waiting, or of the training: network drives raise it, too
             seen = time.monotonic() if client.scheduler_info()["workers"] else seen
-            if time.monotonic() - seen < PATIENCE:
+            if future.status != "error" and time.monotonic() - seen < PATIENCE:
                 continue
             reason = f"has had no worker for {PATIENCE} seconds"
+            if future.status == "error":
+                reason = f"gave a training up: {type(error).__name__}: {error}"
         except UserError:
             raise
         except Exception as error:  # such as KilledWorker, or what another version of Python or Dask cannot read
             reason = f"gave a training up: {type(error).__name__}: {error}"
-        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept, and the same command goes on")
+        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept: go on, but without --force")
 
 
 @cache

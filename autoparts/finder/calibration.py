@@ -133,7 +133,7 @@ def refusals(finder: Finder, known: Tensor, unknown: Tensor) -> tuple[pd.DataFra
 def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0, stride: int = 0) -> Tensor:
     """Map how much of a probability is lost where a white patch covers the photo (Zeiler and Fergus 2014).
 
-    White is the padding, which the network takes for nothing.
+    White is what the padding is, though a patch has edges of its own.
 
     Args:
         chance: from (B, S, S[, 3]) uint8 photos to (B,) probabilities.

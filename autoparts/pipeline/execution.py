@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from autoparts.catalogue import printable
 from autoparts.errors import FailedError, UserError, disk_errors, read_json, set_aside, whole_file
+from autoparts.experiments.parallel import connected
 from autoparts.pipeline import kernels, stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook, usual_profile
 from autoparts.pipeline.progress import Progress
@@ -79,7 +80,7 @@ def locked(folder: Path) -> Iterator[Path]:
             with lock:
                 yield folder
         finally:
-            if [path.name for path in folder.iterdir()] == [".lock"]:
+            if {path.name for path in folder.iterdir()} <= {".lock"}:  # which Windows has removed by now
                 shutil.rmtree(folder)
 
 
@@ -94,6 +95,9 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     read = {stem: _record(folder / "notebooks" / f"{stem}.ipynb") for stem in TABLE}
     records = {stem: record for stem, record in read.items() if record}
     due = [path.stem for path in wanted] if force else stamps.due(wanted, folder, records, study)
+    for cluster in {values["cluster"] for path, values in wanted.items() if path.stem in due and values.get("cluster")}:
+        with connected(cluster, study.photos.device):  # told now, and not after hours of other trainings
+            pass
     took = {stem: records[stem]["seconds"] if stem in records else TABLE[stem].seconds for stem in due}
     paths = [path for path in wanted if path.stem in due]
     with Progress(took) as progress, closing(kernels.in_turn(paths)) as started:

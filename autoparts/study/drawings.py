@@ -30,7 +30,7 @@ def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
         panel.set_title(title, fontsize=9)
         panel.set_axis_off()
     size = f"{len(kernel)} by {len(kernel)}"
-    return told(figure, f"A photo, a {size} kernel, and the feature map, strong where the photo has its edges.")
+    return told(figure, f"A photo, a {size} kernel, and the feature map, strong where the photo is like the kernel.")
 
 
 @beside_photos
@@ -60,7 +60,7 @@ def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> F
         _photo(axes, photo, (1.9, y), 1.05)
         axes.text(1.25, y, name, ha="right", va="center", fontsize=9)
         _arrow(axes, (2.5, y), (3.2, y))
-        _box(axes, (4.2, y), 1.9, 0.8, "network $G_W$", SKY)
+        _box(axes, (4.2, y), 1.9, 0.8, "network", SKY)
         _arrow(axes, (5.2, y), (5.9, y))
         _box(axes, (6.6, y), 1.3, 0.6, "embedding", ORANGE)
         _arrow(axes, (7.3, y), (8.0, height / 2 + (y - height / 2) * 0.3))

@@ -1,4 +1,4 @@
-"""What notebooks 1 and 2 ask of a study: where its photos come from, what was removed, what is mistaken for what."""
+"""What notebooks 1 to 4 ask of a study: where its photos come from, what was removed, what is mistaken for what."""
 
 from itertools import combinations, count
 
@@ -9,11 +9,12 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from autoparts.catalogue import SPLITS, below_root
-from autoparts.evaluation import pair_hits
+from autoparts.evaluation import pair_hits, values_of
 from autoparts.models import count_parameters
 from autoparts.photos import open_photo, prepare_photo
-from autoparts.sampling import LabelledPairs
+from autoparts.sampling import LabelledPairs, Photos
 from autoparts.study.study import Study
+from autoparts.tasks import Triplets
 
 
 def source_summary(study: Study) -> pd.DataFrame:
@@ -173,6 +174,12 @@ def most_confused(truth: Tensor, named: Tensor, categories: list[str], top: int 
     wrong["share"] = wrong["photos"] / wrong["category"].map(frame["category"].value_counts())
     order = ["photos", "share", "category", "named_as"]
     return wrong.sort_values(order, ascending=[False, False, True, True]).head(top).reset_index(drop=True)
+
+
+def triplet_gaps(network: nn.Module, task: Triplets, photos: Photos) -> np.ndarray:
+    """How much farther than its positive each fixed test triplet has its negative: (T,), in the task's distance."""
+    judged = values_of(network, photos.pixels, task.listed(photos, "test"), task.values)
+    return (judged["negative_distance"] - judged["positive_distance"]).numpy()
 
 
 def extreme_pairs(pairs: LabelledPairs, distances: Tensor, threshold: float, each: int = 4) -> tuple[Tensor, list[str]]:

@@ -184,6 +184,24 @@ def threshold_curves(curve: pd.DataFrame, thresholds: Mapping[str, float]) -> Fi
 
 
 @styled
+def margin_curve(gaps: np.ndarray, margin: float, thesis: float) -> Figure:
+    """Draw which share of triplets keeps a margin, against it, with the margin of a run and the thesis's share.
+
+    Takes how much farther than its positive each of T triplets has its negative, (T,), in units of the distance.
+    """
+    figure, axes = _canvas(3.2, percent="y")
+    margins = np.linspace(0, max(2 * margin, np.quantile(gaps, 0.95)), 200)
+    kept = (gaps > margins[:, None]).mean(axis=1)
+    axes.plot(margins, kept, label="test triplets that keep it")
+    axes.axhline(thesis, color=RED, linestyle="--", linewidth=1.2, label=f"thesis: {thesis:.2%}")
+    _lines_at(axes, {"margin of this run": margin}, "0.35", "{label}: {at:g}", first=2)
+    axes.set(xlabel="margin, in units of the distance", ylabel="share of triplets")
+    axes.legend()
+    shares = f"{kept[0]:.1%} of the triplets keep a margin of 0, {(gaps > margin).mean():.1%} one of {margin:g}"
+    return told(figure, f"{shares}, and {thesis:.2%}, as in the thesis, one of {np.quantile(gaps, 1 - thesis):.2g}.")
+
+
+@styled
 def interval_bars(table: pd.DataFrame, value: str, xlabel: str, reference: Mapping[str, float] | None = None) -> Figure:
     """Dots with their 95 % intervals, a row for each of the table's, and named reference lines such as chance.
 

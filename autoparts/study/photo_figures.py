@@ -105,4 +105,5 @@ def occlusion_map(photo: np.ndarray, influence: np.ndarray) -> Figure:
     shades = right.imshow(influence, cmap="PuOr_r", vmin=-largest, vmax=largest, alpha=0.6)
     figure.colorbar(shades, ax=right, label="probability lost when covered", format=PercentFormatter(1))
     lost = max(0.0, float(influence.max()))
-    return told(figure, f"Covering the most important region lowers the probability by {lost:.1%}.")
+    most = f"{100 * lost:.1f} percentage points of probability, on average over the patches that cover it"
+    return told(figure, f"A photo, and how much each of its regions speaks for the name: the strongest takes {most}.")

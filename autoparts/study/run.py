@@ -132,10 +132,10 @@ class Run:
         with suppress(Exception):  # there is none, or it is damaged: torch raises many kinds
             return training.load_tensors(path)[key]
         blocks = tqdm(rows.split(64), "Features", unit_scale=64, file=bar_file(), disable=None)
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            found = [network.features(models.photo_input(photos.pixels[block])).cpu() for block in blocks]
-        everywhere = torch.full((len(photos.pixels), found[0].shape[1]), torch.nan)
-        everywhere[rows] = torch.cat(found)
+        everywhere = torch.full((len(photos.pixels), len(network.centre)), torch.nan)
+        with torch.inference_mode():
+            for block in blocks:
+                everywhere[block] = network.features(models.photo_input(photos.pixels[block])).cpu()
         training.save_tensors({key: everywhere}, path)
         return everywhere
 

@@ -200,6 +200,7 @@ def compute_in(precision: str) -> None:
     if precision not in ("auto", "float32", "bfloat16"):
         raise UserError(f"precision is {precision!r}; expected auto, float32 or bfloat16")
     os.environ[PRECISION] = precision
+    torch.backends.cudnn.allow_tf32 = False  # which would be neither of them
 
 
 def _photos(catalogue: pd.DataFrame, pixels: np.ndarray, device: torch.device, seed: int) -> Photos:

@@ -4,6 +4,7 @@ import sys
 import time
 from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -141,6 +142,18 @@ def test_a_cluster_that_cannot_train_is_told(opened, monkeypatch, count, message
         [*parallel.side_by_side(pid, [(replace(opened, cluster=there.scheduler_address),)], CPU)]
 
 
+def test_a_training_that_ends_in_a_timeout_is_no_waiting():
+    class Future:
+        status = "error"
+
+        def result(self, timeout):
+            raise TimeoutError(110, "Connection timed out")  # as a network drive may
+
+    client = SimpleNamespace(scheduler_info=lambda: {"workers": {"one": {}}})
+    with pytest.raises(FailedError, match=r"gave a training up: TimeoutError: .*timed out"):
+        parallel._result_of(Future(), client, "tcp://here:1")
+
+
 # At the end, since workers start anew
 
 
@@ -160,5 +173,5 @@ def test_workers_that_are_killed_cost_time_only(opened, cluster, tmp_path):
 def test_a_training_that_kills_every_worker_is_told(opened, workers, cluster, monkeypatch):
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)  # else four workers are killed, and started anew
     jobs = [(replace(opened, cluster=cluster),)]
-    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*the same command goes on"):
+    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*go on, but without --force"):
         [*parallel.side_by_side(lambda run: os.kill(os.getpid(), 9), jobs, CPU)]

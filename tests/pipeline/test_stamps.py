@@ -169,6 +169,12 @@ def test_another_parameter_runs_what_depends_on_it(toys):
     assert run(toys) == ALL
 
 
+def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(toys):
+    with pytest.raises(UserError, match="cannot be reached"):
+        run(toys, parameters={"cluster": "tcp://127.0.0.1:9", "epochs": OTHER["epochs"]})
+    assert run(toys) == ""
+
+
 @pytest.mark.parametrize("name", [*IDENTITY[1:]])
 def test_another_seed_split_or_cleaning_is_another_study(toys, name):
     other = {"cleaning": "none", "split": "own"}.get(name, 5)

@@ -12,6 +12,7 @@ from autoparts import models
 from autoparts.photos import prepare_photo
 from autoparts.sampling import LabelledPairs
 from autoparts.study import exploration
+from autoparts.tasks import Triplets
 
 
 def test_what_was_read_skipped_and_removed_is_summed_up(small_study):
@@ -125,6 +126,13 @@ def test_most_confused_categories():
         {"category": "Boot", "named_as": "Axle", "photos": 1, "share": 0.5},
     ]
     assert exploration.most_confused(truth, truth, ["Axle", "Boot", "Cap"]).empty
+
+
+def test_gaps_of_triplets_are_what_their_task_judges_by(small_study):
+    task, photos = Triplets(margin=1e-4), small_study.photos
+    network = models.thesis_network(8, (4,), photos.side, seed=1)
+    kept = exploration.triplet_gaps(network, task, photos) > task.margin
+    assert kept.tolist() == task.judge(network, photos)["test"].tolist() and 0 < kept.mean() < 1
 
 
 def test_extreme_pairs_are_the_nearest_and_the_farthest_of_each_kind():
