@@ -33,9 +33,13 @@ class Prepared(nn.Module):
 def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
     """Write a finder's network as ONNX, any number of photos at a time; scaling, views and centring are in the graph.
 
-    Photos go in padded with white to a square, as `Finder.prepare` returns them; the categories' names are in the
-    file's metadata as JSON. ONNX Runtime has to agree with torch on photos of the gallery, enlarged thumbnails: returns
-    the largest differences of embedding and logits. A UserError tells that the libraries for it are missing.
+    Photos go in as `Finder.prepare` returns them: turned as their EXIF tag says, scaled (bicubic), padded with white to
+    a square, RGB. The metadata holds, as JSON, the categories' names, and by what a finder judges besides: it weighs
+    logits by `by_head` and the cosines to the nearest photo of each category, which are not in the file, by `by_photo`,
+    and refuses a sum below `threshold`. Logits alone give names, but no calibrated confidence.
+
+    ONNX Runtime has to agree with torch on photos of the gallery, enlarged thumbnails: returns the largest differences
+    of embedding and logits. A UserError tells that the libraries for it are missing.
     """
     try:
         import onnx
@@ -48,7 +52,8 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
     names = {"input_names": ["photos"], "output_names": ["embedding", "logits"]}
     program = torch.onnx.export(network, (photos[:2],), dynamic_shapes=batch, dynamo=True, verbose=False, **names)
     model = program.model_proto
-    onnx.helper.set_model_props(model, {"categories": json.dumps(finder.categories)})
+    facts = {name: json.dumps(getattr(finder, name)) for name in ("categories", "by_head", "by_photo", "threshold")}
+    onnx.helper.set_model_props(model, facts)
     content = model.SerializeToString()
     found = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
         None, {"photos": photos.numpy()}

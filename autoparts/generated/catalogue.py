@@ -1,7 +1,8 @@
 """The generated catalogue: which photos there are, and how they get to the disk.
 
 A category is a part with proportions fixed by the category's name, a product varies them, a photo shows a product from
-one side. Seed, category, product and view determine a photo, down to its bytes by the same numpy and Pillow.
+one side. Seed, category, product and view determine a photo, down to its bytes by the same numpy and Pillow on the same
+kind of processor: others round differently, which a few photos in a hundred show in a few pixels.
 
 To add a part, write its stages into stages.csv (see `parts_stacked`), or a function in `parts_shaped` that PARTS names.
 Then give it categories in categories.csv: name, part, excluded word in the name if any, photos at either scale.
@@ -10,6 +11,7 @@ Then give it categories in categories.csv: name, part, excluded word in the name
 import hashlib
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -112,7 +114,12 @@ def write(
     with disk_errors(folder := Path(folder)):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UserError(f"{folder} is not an empty folder; name a new one, so that no file is overwritten.")
-        return _draw(folder, scale, seed, workers, progress)
+        try:
+            return _draw(folder, scale, seed, workers, progress)
+        except BaseException:  # interrupted too: half a catalogue is none, and blocks the next attempt
+            for category in folder.iterdir():
+                shutil.rmtree(category, ignore_errors=True)
+            raise
 
 
 def _draw(folder: Path, scale: str, seed: int, workers: int | None, progress: bool) -> pd.DataFrame:
@@ -131,8 +138,8 @@ def _draw(folder: Path, scale: str, seed: int, workers: int | None, progress: bo
         for index in tqdm(manifest.index, "Drawing photos", unit="", file=bar_file(), disable=not progress or None):
             line = running[index % workers].stdout.readline()
             if line != b"\n":
-                trouble = line.decode().strip() or "a process was killed, probably for lack of memory"
-                raise FailedError(f"{folder}: the photos cannot be drawn ({trouble}). Free some, and call again.")
+                trouble = line.decode().strip() or "a process was killed: free some memory, and call again"
+                raise FailedError(f"{folder}: the photos cannot be drawn ({trouble})")
     finally:
         for process in running:
             process.kill()

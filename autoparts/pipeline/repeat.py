@@ -36,9 +36,10 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
     with locked(run_folder(name)) as folder:
         study = opened(data, next(iter(wanted.values())))
         if study.fingerprint != facts["fingerprint"]:
+            why = "; another kind of processor, numpy or Pillow draws some of them otherwise" * facts["generated"]
             raise UserError(
                 f"{data} holds other photos, categories or products than run '{facts['name']}' had "
-                f"(fingerprint {study.fingerprint}, then {facts['fingerprint']}), so the runs cannot be compared"
+                f"(fingerprint {study.fingerprint}, then {facts['fingerprint']}), so the runs cannot be compared{why}"
             )
         made = facts.get("model")  # without notebook 6
         index = train_in(folder, study, name, wanted) if made else carry_out(wanted, study, folder, name)

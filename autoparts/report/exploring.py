@@ -78,7 +78,7 @@ def threshold(run: Run, name: str, explorer: Mapping[str, Any], marks: Mapping[s
 
 
 def hardest_photos(run: Run, name: str, logits: Tensor) -> HTML | None:
-    """Page through the test photos named wrongly, the surest mistake first, given the (M, categories) logits of all."""
+    """Page through the test photos named wrongly, the least likely true name first, given (M, categories) logits."""
     study, truth = run.study, run.study.photos.labels["test"]
     named, sure = logits.argmax(dim=1), logits.softmax(dim=1)
     right = sure.gather(1, truth[:, None]).flatten()

@@ -30,7 +30,8 @@ def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
         panel.set_title(title, fontsize=9)
         panel.set_axis_off()
     size = f"{len(kernel)} by {len(kernel)}"
-    return told(figure, f"A photo, a {size} kernel, and the feature map, strong where the photo is like the kernel.")
+    answers = "the feature map, large where the photo is like the kernel turned by 180°"
+    return told(figure, f"A photo, a {size} kernel, and {answers}.")
 
 
 @beside_photos

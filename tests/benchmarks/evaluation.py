@@ -120,8 +120,8 @@ def imported(photos: Listed, repeats: int, temporary: Path) -> list[Row]:
     """Seconds of `import autoparts` after `import torch`, without and with what finding a part needs."""
     rows = []
     for work, code, bar in (
-        ("import autoparts", "import autoparts", Bar(0.3, 0.1, at_most=True)),
-        ("import, with the finder", "from autoparts import load_finder", Bar()),
+        ("import autoparts", "import autoparts", Bar()),
+        ("import, with the finder", "from autoparts import load_finder", Bar(0.5, 0.1, at_most=True)),
     ):
         clock = f"import time, torch; s = time.perf_counter(); {code}; print(time.perf_counter() - s)"
         command = [sys.executable, "-c", clock]

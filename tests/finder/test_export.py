@@ -24,7 +24,8 @@ def test_onnx_runtime_names_photos_as_torch_does(path, colour, tmp_path, capsys)
     assert main(["export", "--run", str(path), "--onnx", str(written)]) == 0
     assert "at most" in capsys.readouterr().out
     here, session = autoparts.load_finder(path), onnxruntime.InferenceSession(written)
-    assert json.loads(session.get_modelmeta().custom_metadata_map["categories"]) == here.categories
+    facts = {name: json.loads(value) for name, value in session.get_modelmeta().custom_metadata_map.items()}
+    assert facts == {name: getattr(here, name) for name in ("categories", "by_head", "by_photo", "threshold")}
     for photos in (colour.pixels[:1], colour.pixels[3:8]):
         unit, logits = session.run(["embedding", "logits"], {"photos": photos.numpy()})
         expected = here.embed(photos)

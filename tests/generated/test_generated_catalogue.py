@@ -138,9 +138,12 @@ def test_trouble_of_a_worker_is_told_in_one_message(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(sys, "executable", "/bin/false")  # a process that ends at once, as a killed one does
-        with pytest.raises(FailedError, match="lack of memory"):
+        with pytest.raises(FailedError, match="free some memory"):
             catalogue.written("2x4", tmp_path)
-    assert not any(tmp_path.iterdir())
+        with pytest.raises(FailedError, match="free some memory"):
+            catalogue.write(tmp_path / "mine", "2x4")
+    assert [*tmp_path.rglob("*")] == [tmp_path / "mine"]
+    catalogue.write(tmp_path / "mine", "2x4")  # nothing is in its way
     catalogue._draw_share(str(tmp_path / "none"), "2x4", "0", "1", "0")
     assert capfd.readouterr().out == "No such file or directory\n"
 

@@ -68,10 +68,21 @@ def test_the_counts_are_those_of_the_threshold(run, moved):
         assert f">{explorer['curve'][count][place]}</td>" in html
 
 
-def test_the_surest_mistakes_come_first(run):
+def test_the_surest_mistakes_come_first(run, monkeypatch):
     labels = run.study.photos.labels["test"]
     logits = torch.nn.functional.one_hot(labels, 3).double()
     assert "No test photo" in exploring.hardest_photos(run, "fig_cnn_wrong", logits).data
     logits[1] = -9 * logits[1]
     told = exploring.hardest_photos(run, "fig_cnn_wrong", logits).data
     assert "1 photos: named wrongly" in told and "The surest of 1 mistakes" in told
+    shown, draw = [], exploring.photo_figures.photo_grid
+
+    def photo_grid(photos, titles, **look):
+        shown.extend(titles)
+        return draw(photos, titles, **look)
+
+    monkeypatch.setattr(exploring.photo_figures, "photo_grid", photo_grid)
+    logits[-1] = -1 * logits[-1]  # of another category, and less sure
+    exploring.hardest_photos(run, "fig_cnn_wrong", logits)
+    names = run.study.subset("test")["category"].iloc[[1, -1]]
+    assert [title.partition("\n")[0] for title in shown] == names.tolist() and names.nunique() == 2

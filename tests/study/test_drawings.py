@@ -7,7 +7,7 @@ from autoparts.study import drawings
 PHOTOS = list(np.random.default_rng(0).integers(0, 256, (5, 12, 12), dtype=np.uint8))
 
 DRAWN = [  # function, its arguments, what its alternative text says
-    (drawings.convolution, (np.array([[1.0, 0, -1]] * 3), PHOTOS[0]), ["3 by 3 kernel", "feature map"]),
+    (drawings.convolution, (np.array([[1.0, 0, -1]] * 3), PHOTOS[0]), ["3 by 3 kernel", "turned by 180°"]),
     (drawings.architecture, (["block", "block", "fully connected"], PHOTOS[0]), ["2 convolution blocks and one fully"]),
     (drawings.towers, (PHOTOS[:2], ["left", "right"], "distance"), ["2 photos", "shared weights"]),
     (drawings.towers, (PHOTOS[:3], ["anchor", "positive", "negative"], "loss"), ["3 photos"]),
