@@ -108,9 +108,8 @@ def _finder(folder: Path) -> pd.DataFrame:
     model, finder = (read_json(path, "run its notebook again") for path in paths)
     told = {"task": model["task"], "n": finder["n_test"], "by its head": model["metrics"]["test_accuracy"]}
     told |= {"by the finder": finder["accuracy"]}
-    return pd.DataFrame(
-        [told | dict(zip(("known, refused", "unknown, refused"), finder["refused"]["accuracy"], strict=False))]
-    )
+    told |= dict(zip(("known, refused", "unknown, refused"), finder["refused"]["accuracy"], strict=False))
+    return pd.DataFrame([told]).astype({"n": "Int64"})
 
 
 def _alike(runs: dict[str, Facts], notebooks: str) -> list[list[str]]:

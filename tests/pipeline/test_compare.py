@@ -65,6 +65,7 @@ def test_seeds_have_a_mean_and_a_spread(reports):
     assert rows["triplets", "spread of a, b, c"] == pytest.approx(0.4) and rows["only b", "b"] == 0.9
     finder = read(index, "table_borders").set_index("run")["accuracy"]
     assert finder.loc["mean of a, b, c"] == pytest.approx(1.7 / 3)
+    assert ",80," in index.with_name("tables").joinpath("finders.csv").read_text()
     finders = read(index, "finders").set_index("run")
     assert finders["by its head"].tolist() == pytest.approx([0.4, 0.5, 0.8, 1.7 / 3, 0.4])
     assert finders["by the finder"].tolist() == pytest.approx([0.6, 0.5, 0.2, 1.3 / 3, 0.4])

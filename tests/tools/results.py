@@ -63,8 +63,8 @@ def over_seeds(folder: Path) -> str:
         for way, of in ways.items()
     ]
     return (
-        f"{len(runs)} trainings that differ in the seed alone, on the same split, each {task}, name test "
-        f"photos rightly {' and '.join(told)}; n = {n:,}. "
+        f"{len(runs)} trainings that differ in the seed alone, on one split, {task}: test photos named rightly "
+        f"{' and '.join(told)}; n = {n:,}. "
         f"[All of them side by side](reports/{folder.name}/index.html). This text is written by `make results`.\n"
     )
 
