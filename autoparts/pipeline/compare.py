@@ -26,7 +26,7 @@ TABLES = {  # which notebooks' parameters decide what stands in them
     "table_calibration": "06 07",
     "table_borders": "06 07",
 }
-FINDERS = "Test photos that the recommended model names rightly, by its head and as the finder; photos that it refuses"
+FINDERS = "Test photos that recommended models name rightly, and photos that finders refuse"
 FREE = ("seed", "threads", "show_photos", "photo", "top")  # parameters that may differ within a mean
 SAID = (
     "Mean and spread (largest minus smallest) stand below runs of the same photos, split, settings, code and versions, "
