@@ -117,7 +117,7 @@ def write(
         try:
             return _draw(folder, scale, seed, workers, progress)
         except BaseException:  # interrupted too: half a catalogue is none, and blocks the next attempt
-            for category in folder.iterdir():
+            for category in folder.glob("*"):
                 shutil.rmtree(category, ignore_errors=True)
             raise
 

@@ -97,7 +97,7 @@ def test_a_photo_among_temporary_files_is_found_again(toys, capsys, monkeypatch)
     parameters = toy_notebooks.PARAMETERS + 'photo: str = ""  # to name'
     toy_notebooks.write(toys.notebooks, "03_third", parameters=parameters)
     toys.run(parameters={"count": 7, "photo": str(toys.place / "me.jpg")})
-    assert toys.facts()["parameters"]["photo"] == "…/me.jpg" and told(capsys)[0]
+    assert toys.facts()["executed"]["03_third"]["parameters"]["photo"] == "…/me.jpg" and told(capsys)[0]
     repeat(toys.folder / "run.json", str(toys.photos))
     (toys.place / "me.jpg").write_bytes(b"another photo")
     assert told(capsys)[1]["03_third"] == "would run: changed: photo"

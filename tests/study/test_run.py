@@ -248,7 +248,6 @@ OTHERS = [
     {"augment": lambda inputs, rows, generator, done: augmentation.augment(inputs, generator)},
     {"augment": lambda inputs, rows, generator, done: inputs.flip(3)},
     {"optimiser": lambda net, rate: torch.optim.SGD(net.parameters(), lr=rate)},
-    {"validate": False},
     {"photos": lambda photos: replace(photos, labels=photos.labels | {"train": photos.labels["train"].flip(0)})},
     {"photos": lambda photos: replace(photos, seed=1)},
     {"photos": lambda photos: replace(photos, pixels=255 - photos.pixels)},
