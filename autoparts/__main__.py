@@ -35,9 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # or it tells of the kernel's end too, at length
-        anew = [f"--{name}" for name in ("restart", "force") if getattr(chosen, name, False)]
-        goes_on = f"; the same command{f' without {anew[0]}' if anew else ''} goes on from here"
-        print(f"autoparts: interrupted{goes_on if chosen.action in (_run, _train) else ''}", file=sys.stderr)
+        anew = " and ".join(f"--{name}" for name in ("restart", "force") if getattr(chosen, name, False))
+        goes_on = f" without {anew} keeps what is done" if anew else " goes on from here"
+        goes_on = f"; the same command{goes_on}" if chosen.action in (_run, _train) else ""
+        print(f"autoparts: interrupted{goes_on}", file=sys.stderr)
         return 130
     except OSError as error:  # of a place where one may not look, or a name that is too long
         if error.filename is None or error.errno not in CLOSED:

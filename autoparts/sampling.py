@@ -126,7 +126,7 @@ def draw_below(limits: Tensor, generator: torch.Generator) -> Tensor:
 def draw_anchors(groups: Groups, count: int, generator: torch.Generator, draw_by: str) -> Tensor:
     """Draw `count` places in `groups.order` of photos that have a second photo in their category: (count,) int64.
 
-    `draw_by` "photo" makes all photos equally likely, "category" all categories (section 3.3 may be read either way).
+    `draw_by` "photo" makes all photos equally likely, "category" all categories (of pairs, 3.3 may mean either).
     """
     if draw_by not in ("photo", "category"):
         raise ValueError(f"draw_by is {draw_by!r}; expected 'photo' or 'category'")

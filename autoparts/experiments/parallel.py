@@ -156,18 +156,20 @@ def _result_of(future: Any, client: Any, cluster: str) -> tuple[str, Any]:
     while True:
         try:
             return future.result(timeout=min(5, PATIENCE))
-        except TimeoutError as error:  # of this waiting, or of the training: network drives raise it, too
+        except TimeoutError:  # of this waiting, or of the training: network drives raise it, too
+            error = future.exception() if future.status == "error" else None
+            if isinstance(error, UserError):
+                raise error from None
             seen = time.monotonic() if client.scheduler_info()["workers"] else seen
-            if future.status != "error" and time.monotonic() - seen < PATIENCE:
+            if not error and time.monotonic() - seen < PATIENCE:
                 continue
             reason = f"has had no worker for {PATIENCE} seconds"
-            if future.status == "error":
-                reason = f"gave a training up: {type(error).__name__}: {error}"
+            reason = f"gave a training up: {type(error).__name__}: {error}" if error else reason
         except UserError:
             raise
         except Exception as error:  # such as KilledWorker, or what another version of Python or Dask cannot read
             reason = f"gave a training up: {type(error).__name__}: {error}"
-        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept: go on, but without --force")
+        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept, but by --restart and --force")
 
 
 @cache

@@ -116,6 +116,8 @@ def write(
             raise UserError(f"{folder} is not an empty folder; name a new one, so that no file is overwritten.")
         try:
             return _draw(folder, scale, seed, workers, progress)
+        except FileExistsError:  # somebody else draws there
+            raise
         except BaseException:  # interrupted too: half a catalogue is none, and blocks the next attempt
             for category in folder.glob("*"):
                 shutil.rmtree(category, ignore_errors=True)

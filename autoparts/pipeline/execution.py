@@ -87,6 +87,7 @@ def locked(folder: Path) -> Iterator[Path]:
 def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool = False, restart: bool = False) -> Path:
     """Bring notebooks up to date in a run folder that is locked; see `run`."""
     if restart:
+        _reach_clusters(wanted.values(), study)
         _empty(folder)
     read_json_or_empty(folder / "run.json")  # a damaged one is set aside, not overwritten
     open_run(name, study)
@@ -95,9 +96,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
     read = {stem: _record(folder / "notebooks" / f"{stem}.ipynb") for stem in TABLE}
     records = {stem: record for stem, record in read.items() if record}
     due = [path.stem for path in wanted] if force else stamps.due(wanted, folder, records, study)
-    for cluster in {values["cluster"] for path, values in wanted.items() if path.stem in due and values.get("cluster")}:
-        with connected(cluster, study.photos.device):  # told now, and not after hours of other trainings
-            pass
+    _reach_clusters([values for path, values in wanted.items() if path.stem in due], study)
     took = {stem: records[stem]["seconds"] if stem in records else TABLE[stem].seconds for stem in due}
     paths = [path for path in wanted if path.stem in due]
     with Progress(took) as progress, closing(kernels.in_turn(paths)) as started:
@@ -121,6 +120,13 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
             (folder / "notebooks" / f"{stem}.failed.ipynb").unlink(missing_ok=True)
     _write_facts(folder, study, records)
     return render(folder)
+
+
+def _reach_clusters(values: Iterable[Mapping[str, Any]], study: Study) -> None:
+    """Have a cluster that cannot be reached told at once, and not after hours of other trainings."""
+    for cluster in {each["cluster"] for each in values if each.get("cluster")}:
+        with connected(cluster, study.photos.device):
+            pass
 
 
 def _say_what_is_missing(study: Study) -> None:

@@ -144,14 +144,17 @@ def test_a_cluster_that_cannot_train_is_told(opened, monkeypatch, count, message
 
 def test_a_training_that_ends_in_a_timeout_is_no_waiting():
     class Future:
-        status = "error"
+        def __init__(self, error):
+            self.status, self.exception = "error", lambda: error
 
         def result(self, timeout):
-            raise TimeoutError(110, "Connection timed out")  # as a network drive may
+            raise TimeoutError  # of the waiting, while the training failed
 
     client = SimpleNamespace(scheduler_info=lambda: {"workers": {"one": {}}})
     with pytest.raises(FailedError, match=r"gave a training up: TimeoutError: .*timed out"):
-        parallel._result_of(Future(), client, "tcp://here:1")
+        parallel._result_of(Future(TimeoutError(110, "Connection timed out")), client, "tcp://here:1")
+    with pytest.raises(UserError, match="diverged"):
+        parallel._result_of(Future(UserError("diverged")), client, "tcp://here:1")
 
 
 # At the end, since workers start anew
@@ -173,5 +176,5 @@ def test_workers_that_are_killed_cost_time_only(opened, cluster, tmp_path):
 def test_a_training_that_kills_every_worker_is_told(opened, workers, cluster, monkeypatch):
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)  # else four workers are killed, and started anew
     jobs = [(replace(opened, cluster=cluster),)]
-    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*go on, but without --force"):
+    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*but by --restart and --force"):
         [*parallel.side_by_side(lambda run: os.kill(os.getpid(), 9), jobs, CPU)]

@@ -221,6 +221,7 @@ def test_networks_compute_in_the_precision_of_the_study_opened_last(small_folder
         assert opened(small_folder, precision=precision).precision == precision
         with models.half_precision(torch.device("cpu")):
             assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+    assert not torch.backends.cudnn.allow_tf32  # whose 10 bits would be neither
     with pytest.raises(UserError, match="precision is 'half'; expected auto, float32 or bfloat16"):
         opened(small_folder, precision="half")
 
