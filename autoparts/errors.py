@@ -42,7 +42,7 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise
         kind, advice = UserError, "Allow it, or choose another folder: AUTOPARTS_CACHE for the cache, --name for a run."
         if error.errno in FULL:
-            kind, advice = FailedError, "Free some space there; what is done is kept, but by --restart and --force."
+            kind, advice = FailedError, "Free some space there; what is done is kept, except with --restart or --force."
         raise kind(f"{path} cannot be written: {error.strerror}. {advice}") from None
 
 

@@ -155,8 +155,7 @@ def random_pairs(labels: Tensor, count: int, generator: torch.Generator, draw_by
 
     A dissimilar pair keeps a photo of the similar one before it. Takes the (N,) int64 labels of the candidates, the
     number of pairs (of an odd one the last is similar), and what is equally likely to begin a similar pair, "photo" or
-    "category". Returns left and right, (count,) int64 positions among the candidates, and
-    same, (count,) bool.
+    "category". Returns left and right, (count,) int64 positions among the candidates, and same, (count,) bool.
     """
     groups = group(labels)
     half = (count + 1) // 2

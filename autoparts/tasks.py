@@ -158,12 +158,12 @@ class Triplets(Task):
     def values(self, embeddings: Tensor, anchor: Tensor, positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
         """Triplet loss (2.11), and how triplets fare. (U, D), three (B,) positions to (B,) values.
 
-        `accuracy` is the thesis's, with the margin (2.10); `ranked` is without (a tie: half right); `active` ones cost.
+        `accuracy` is the thesis's, with the margin (2.10); `ranked` is without (a tie: half right).
         """
         anchors, positives, negatives = (embeddings.index_select(0, each) for each in (anchor, positive, negative))
         near, far = distance(anchors, positives, self.distance), distance(anchors, negatives, self.distance)
         loss = losses.triplet_loss(near, far, self.margin)
-        facts = {"accuracy": near + self.margin < far, "ranked": (1 + (far - near).sign()) / 2, "active": loss > 0}
+        facts = {"accuracy": near + self.margin < far, "ranked": (1 + (far - near).sign()) / 2}
         return {"loss": loss} | facts | {"positive_distance": near, "negative_distance": far}
 
     def listed(self, photos: Photos, split: str) -> list[Batch]:

@@ -47,7 +47,7 @@ def test_a_folder_appears_whole_and_others_may_read_it(tmp_path):
     ("number", "kind", "words"),
     [
         (errno.ENOSPC, FailedError, "No space left on device. Free some space"),
-        (errno.EDQUOT, FailedError, "but by --restart and --force"),
+        (errno.EDQUOT, FailedError, "except with --restart or --force"),
         (
             errno.EACCES,
             UserError,

@@ -225,7 +225,7 @@ def test_a_full_disk_is_told_and_the_last_file_stays(photos, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # as on a disk that is nearly full
     try:
         with pytest.raises(
-            FailedError, match=r"model\.pt cannot be written: File too large.*but by --restart and --force"
+            FailedError, match=r"model\.pt cannot be written: File too large.*except with --restart or --force"
         ):
             fit(models.thesis_network(2, (16,), 60), large, epochs=1, checkpoint=path, key="new")
     finally:

@@ -155,21 +155,19 @@ def _result_of(future: Any, client: Any, cluster: str) -> tuple[str, Any]:
     seen = time.monotonic()
     while True:
         try:
-            return future.result(timeout=min(5, PATIENCE))
-        except TimeoutError:  # of this waiting, or of the training: network drives raise it, too
-            error = future.exception() if future.status == "error" else None
-            if isinstance(error, UserError):
-                raise error from None
-            seen = time.monotonic() if client.scheduler_info()["workers"] else seen
-            if not error and time.monotonic() - seen < PATIENCE:
+            if (error := future.exception(timeout=min(5, PATIENCE))) is None:
+                return future.result()
+        except TimeoutError:  # of this waiting: a training's own is returned above
+            seen, error = time.monotonic() if client.scheduler_info()["workers"] else seen, None
+            if time.monotonic() - seen < PATIENCE:
                 continue
-            reason = f"has had no worker for {PATIENCE} seconds"
-            reason = f"gave a training up: {type(error).__name__}: {error}" if error else reason
-        except UserError:
-            raise
-        except Exception as error:  # such as KilledWorker, or what another version of Python or Dask cannot read
-            reason = f"gave a training up: {type(error).__name__}: {error}"
-        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept, but by --restart and --force")
+        except Exception as unread:  # what another version of Python or Dask cannot read
+            error = unread
+        if isinstance(error, UserError):
+            raise error
+        reason = f"gave a training up: {type(error).__name__}: {error}"
+        reason = reason if error else f"has had no worker for {PATIENCE} seconds"
+        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept, except with --restart or --force")
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -219,18 +218,17 @@ def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[
 
 def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) -> None:
     """Say how many photos get their name from the others, before and after: of all names before, and of new ones."""
-    shares, new = [], [name for name in after.categories if name not in before.categories]
+    shares, both = [], {*before.categories} & {*after.categories}
     for finder in (before, after):
-        known = torch.tensor([name in before.categories and name in after.categories for name in finder.categories])
-        old = known[finder.labels].nonzero().flatten()
-        old = old[:: max(1, -(-len(old) // MOST))]
-        shares.append(float(named_by_others(finder, old).double().mean()) if len(old) else math.nan)
-    if not any(map(math.isnan, shares)):
-        told = ", now ".join(f"{share:.1%}" for share in shares)
-        say(f"photos that get their own name from the others, of names known before: {told}")
-    if gone := [name for name in before.categories if name not in after.categories]:
+        rows = torch.tensor([name in both for name in finder.categories])[finder.labels].nonzero().flatten()
+        if len(rows):
+            right = named_by_others(finder, rows[:: -(-len(rows) // MOST)])
+            shares.append(f"{float(right.double().mean()):.1%}")
+    if len(shares) == 2:
+        say(f"photos that get their own name from the others, of names known before: {shares[0]}, now {shares[1]}")
+    if gone := [name for name in before.categories if name not in both]:
         say(f"forgotten, since all their photos have another name now: {printable(', '.join(gone))}")
-    for name in new:
+    for name in [name for name in after.categories if name not in both]:
         right = named_by_others(after, (after.labels == after.categories.index(name)).nonzero().flatten())
         few = "; more photos of it would help" if 2 * int(right.sum()) < len(right) else ""
         if len(right) > 1:

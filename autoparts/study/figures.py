@@ -25,7 +25,7 @@ CHART = 5.6  # inches: on a phone's 3.5, labels are still large enough to read
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 PALETTE = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, "black")
 LINE_STYLES = ("-", "--", "-.", ":")
-SHARES = ("accuracy", "ranked", "active", "hard", "semi-hard", "easy", "validation precision@1")  # drawn in percent
+SHARES = ("accuracy", "ranked", "hard", "semi-hard", "easy", "validation precision@1")  # drawn in percent
 GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}  # how a photo is drawn
 LOOKS = plt.cycler(color=PALETTE * 4, linestyle=LINE_STYLES * 7)  # 28 lines that differ in colour, style or both
 STYLE = sns.axes_style("ticks") | sns.plotting_context("notebook", font_scale=0.85) | {"axes.prop_cycle": LOOKS}
@@ -187,7 +187,8 @@ def threshold_curves(curve: pd.DataFrame, thresholds: Mapping[str, float]) -> Fi
 def margin_curve(gaps: np.ndarray, margin: float, thesis: float) -> Figure:
     """Draw which share of triplets keeps a margin, against it, with the margin of a run and the thesis's share.
 
-    Takes how much farther than its positive each of T triplets has its negative, (T,), in units of the distance.
+    Takes how much farther than its positive each of T triplets has its negative, (T,), and the margin, both in units of
+    the distance; and the share, 0 to 1.
     """
     figure, axes = _canvas(3.2, percent="y")
     margins = np.linspace(0, max(2 * margin, np.quantile(gaps, 0.95)), 200)

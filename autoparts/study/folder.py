@@ -1,4 +1,4 @@
-"""Where a run lies. Imports are few, as in `finder`."""
+"""Where a run lies, and what of it is read before it is written anew. Imports are few, as in `finder`."""
 
 import os
 import sys

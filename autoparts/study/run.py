@@ -111,7 +111,7 @@ class Run:
             None if photos.pixels is self.study.photos.pixels else photos.pixels,
             [network, task, *settings.values(), {name: value for name, value in options.items() if name != "say"}],
             [CORE, torch.__version__, torch.get_num_threads(), str(photos.device), models.fast_bfloat16(photos.device)],
-            [PIL.__version__, torch.backends.cudnn.allow_tf32],  # another one decodes some pixels otherwise
+            PIL.__version__,  # another one decodes some pixels otherwise
             *replaced(),
         )
         history = training.fit(network, photos, task, checkpoint=self.weights(name), key=key, **settings, **options)

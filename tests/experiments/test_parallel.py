@@ -143,18 +143,22 @@ def test_a_cluster_that_cannot_train_is_told(opened, monkeypatch, count, message
 
 
 def test_a_training_that_ends_in_a_timeout_is_no_waiting():
-    class Future:
-        def __init__(self, error):
-            self.status, self.exception = "error", lambda: error
+    def waited_for(error):
+        waiting = iter([TimeoutError, error])
 
-        def result(self, timeout):
-            raise TimeoutError  # of the waiting, while the training failed
+        def exception(timeout):  # as Dask's: raises that of the waiting, returns that of the training
+            if (found := next(waiting)) is TimeoutError:
+                raise found
+            return found
 
-    client = SimpleNamespace(scheduler_info=lambda: {"workers": {"one": {}}})
+        client = SimpleNamespace(scheduler_info=lambda: {"workers": {"one": {}}})
+        return parallel._result_of(SimpleNamespace(exception=exception, result=lambda: 7), client, "tcp://here:1")
+
     with pytest.raises(FailedError, match=r"gave a training up: TimeoutError: .*timed out"):
-        parallel._result_of(Future(TimeoutError(110, "Connection timed out")), client, "tcp://here:1")
+        waited_for(TimeoutError(110, "Connection timed out"))  # as of a network drive
     with pytest.raises(UserError, match="diverged"):
-        parallel._result_of(Future(UserError("diverged")), client, "tcp://here:1")
+        waited_for(UserError("diverged"))
+    assert waited_for(None) == 7
 
 
 # At the end, since workers start anew
@@ -176,5 +180,5 @@ def test_workers_that_are_killed_cost_time_only(opened, cluster, tmp_path):
 def test_a_training_that_kills_every_worker_is_told(opened, workers, cluster, monkeypatch):
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)  # else four workers are killed, and started anew
     jobs = [(replace(opened, cluster=cluster),)]
-    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*but by --restart and --force"):
+    with pytest.raises(FailedError, match=r"gave a training up: KilledWorker.*except with --restart or --force"):
         [*parallel.side_by_side(lambda run: os.kill(os.getpid(), 9), jobs, CPU)]
