@@ -30,7 +30,7 @@ def test_a_page_that_is_older_than_a_failure_says_so(tmp_path):
 def test_what_chapter_6_leaves_open_is_said_where_it_leaves_something_open(tmp_path):
     folder = example_run.write(tmp_path / "tiny")
     render(folder)
-    assert "whether 1 of 2 rows of chapter 6" in page(folder).text
+    assert "whether 1 of 2 rows of chapter 6" in page(folder).text and "include zero. More on this" in page(folder).text
     path = folder / "results" / "beyond.json"
     path.write_text(path.read_text().replace("not to be told apart", "worse"))
     render(folder)
