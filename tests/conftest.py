@@ -9,6 +9,11 @@ from samples import write_photos
 SIZES = {"Mirror": 20, "Pump": 18, "Wheel": 22, "Door Seal": 7, "Trunk Seal": 6, "Hose": 3, "Lone": 1}
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the file that takes longest, so that at the end no process waits for another."""
+    items.sort(key=lambda item: item.path.stem != "test_notebooks")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory):
     """Keep prepared photos of tests out of the user's cache, and the user's matplotlib settings and fonts out of tests.

@@ -4,6 +4,7 @@ import json
 import platform
 import re
 from collections.abc import Mapping
+from functools import cache
 from hashlib import blake2b, file_digest
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,7 @@ RECORD = {"stamp": dict, "outputs": dict, "parameters": dict, "seconds": float}
 Records = Mapping[str, Mapping[str, Any]]  # of executed notebooks, by stem; see `read_record`
 
 
+@cache  # reading what is installed takes as long as all else that a stamp is made of
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the libraries that results depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}

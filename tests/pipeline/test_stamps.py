@@ -169,7 +169,8 @@ def test_another_parameter_runs_what_depends_on_it(toys):
     assert run(toys) == ALL
 
 
-def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(toys):
+def test_a_cluster_that_cannot_be_reached_is_told_before_anything_is_trained(toys, monkeypatch):
+    monkeypatch.setattr("autoparts.experiments.parallel.PATIENCE", 1)
     with pytest.raises(UserError, match="cannot be reached"):
         run(toys, parameters={"cluster": "tcp://127.0.0.1:9", "epochs": OTHER["epochs"]})
     with pytest.raises(UserError, match="cannot be reached"):
