@@ -108,18 +108,3 @@ def accuracies(**hits: Tensor) -> dict[str, float | int]:
     for split, right in hits.items():
         summary |= {f"{split}_accuracy": float(right.double().mean()), f"n_{split}": len(right)}
     return summary
-
-
-def accuracy_by_group(hits: Tensor, groups: pd.Series, total: str = "") -> pd.DataFrame:
-    """Accuracy of each group of samples, with its 95 % interval: photos, accuracy, low, high.
-
-    Takes (M,) bool hits, the (M,) group of each sample, such as head, middle, tail, and the name of a last row for all
-    samples (none if empty).
-    """
-    table = pd.DataFrame({"hit": hits.numpy(), "group": groups.to_numpy()}).groupby("group", observed=True)["hit"]
-    frame = table.agg(photos="size", hits="sum")
-    if total:
-        frame.loc[total] = len(hits), int(hits.sum())
-    limits = [wilson_interval(row.hits, row.photos) for row in frame.itertuples()]
-    frame["accuracy"] = frame.pop("hits") / frame["photos"]
-    return frame.join(pd.DataFrame(limits, frame.index, ["low", "high"]))

@@ -19,6 +19,7 @@ from autoparts.sampling import Photos
 
 NAMING = ("precision@1", "recall@5", "recall@10", "R-precision", "MAP@R", "class top-1", "class top-5")
 FEWEST = 10  # categories for a bootstrap to draw whole ones
+DRAWS = 500  # of a bootstrap, for the interval of an accuracy
 
 
 def retrieve(
@@ -140,17 +141,25 @@ def weights_of(columns: Sequence[Tensor], photos: Photos, weights: np.ndarray) -
     return products
 
 
-def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos, draws: int = 500) -> tuple[float, float]:
-    """Return the 95 % interval of the accuracy on test samples, (P,) bool, by a bootstrap.
+def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos) -> tuple[float, float]:
+    """Return the 95 % interval of the accuracy on test samples, (P,) bool, as `share_interval` does.
 
     Samples that share photos are not independent, so the photos are drawn anew; for the columns see `weights_of`.
-    Where all are right, or none is, draws say nothing: then it is Wilson's of as many trials as there are `units`.
+    """
+    tests = photos.labels["test"]
+    return share_interval(hits, tests, photos.seed, lambda weights: weights_of(columns, photos, weights))
+
+
+def share_interval(hits: Tensor, labels: Tensor, seed: int, of: Callable = np.asarray) -> tuple[float, float]:
+    """Return the 95 % interval of the share of right samples, (P,) bool, by a bootstrap over the `units` of photos.
+
+    Takes the photos' (M,) int64 labels, and what makes weights of samples of theirs, if these are not the photos.
+    Where all are right, or none is, draws say nothing: then it is Wilson's of as many trials as there are units.
     """
     if hits.unique().numel() == 1:
-        trials = len(units(photos.labels["test"]).unique())
+        trials = len(units(labels).unique())
         return wilson_interval(int(hits[0]) * trials, trials)
-    drawn = resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
-    weights = weights_of(columns, photos, drawn)
+    weights = of(resampled_weights(labels, DRAWS, np.random.default_rng(seed)))
     return percentile_interval(resampled_means(hits.numpy(), weights)[:, 0])
 
 
@@ -198,11 +207,17 @@ def placed(vectors: Tensor, rows: Tensor, count: int, distance: str = "euclidean
     return Embedded(everywhere, "euclidean" if distance == "squared" else distance)
 
 
-def judge(model: Embedded, photos: Photos, draws: int = 0) -> tuple[dict[str, Any], pd.DataFrame]:
+def ranked(model: Embedded, triplets: Sequence[Tensor]) -> np.ndarray:
+    """Whether each triplet's positive is nearer than its negative: (T,) 0 to 1; a tie, as all in a collapse, 0.5."""
+    anchor, positive, negative = triplets
+    return (1 + (model.between(anchor, negative) - model.between(anchor, positive)).sign().numpy()) / 2
+
+
+def judge(model: Embedded, photos: Photos, interval: bool = False) -> tuple[dict[str, Any], pd.DataFrame]:
     """Put one model through every task, on the fixed lists of the photos: naming, verification, ranking.
 
-    Returns the measures, and the naming measures per test photo. With `draws`, precision@1 has its 95 % interval, "low"
-    and "high", by a bootstrap that the photos' seed fixes, the same for all models.
+    Returns the measures, and the naming measures per test photo; with `interval` also the ends of that of precision@1,
+    "low" and "high", by a bootstrap that the photos' seed fixes, the same for all models.
     """
     rows, labels = photos.rows, photos.labels
     vectors = {split: model.vectors[rows[split]] for split in ("train", "test")}
@@ -212,12 +227,9 @@ def judge(model: Embedded, photos: Photos, draws: int = 0) -> tuple[dict[str, An
     test, validation = photos.pairs("test"), photos.pairs("validation")
     apart = model.between(test.left, test.right)
     scores |= verify(apart, test.same, model.between(validation.left, validation.right), validation.same)
-    anchor, positive, negative = photos.triplets("test")
-    gap = (model.between(anchor, negative) - model.between(anchor, positive)).numpy()
-    right = (1 + np.sign(gap)) / 2  # a tie is half right, so that a collapsed model is at chance
-    scores["ranking"] = float(right.mean())
-    if draws:
+    scores["ranking"] = float(ranked(model, photos.triplets("test")).mean())
+    if interval:
         kept, hits = torch.tensor(named.index.to_numpy()), torch.tensor(named["precision@1"].to_numpy())
-        limits = accuracy_interval(hits, (rows["test"][kept],), photos, draws)
+        limits = accuracy_interval(hits, (rows["test"][kept],), photos)
         scores |= dict(zip(("precision@1 low", "precision@1 high"), limits, strict=True))
     return scores, named

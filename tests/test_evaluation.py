@@ -3,7 +3,6 @@ import resource
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from sklearn import metrics
@@ -87,16 +86,9 @@ def test_the_interval_is_wilsons(hits, samples, low, high):
     assert evaluation.wilson_interval(hits, samples) == pytest.approx((low, high), abs=1e-5)
 
 
-def test_accuracies_by_split_by_group_and_over_all():
+def test_accuracies_by_split():
     found = evaluation.accuracies(test=torch.tensor([True, False, False, True, True]), validation=torch.ones(2) > 0)
     assert found["test_accuracy"] == 0.6 and found["n_test"] == 5 and found["validation_accuracy"] == 1
-    hits = torch.tensor([True, False, True, True, False, False])
-    table = evaluation.accuracy_by_group(hits, pd.Series(["a", "b", "a", "b", "b", "a"], index=[9, 8, 7, 6, 5, 4]))
-    assert table.index.tolist() == ["a", "b"] and table["photos"].tolist() == [3, 3]
-    assert table["accuracy"].tolist() == pytest.approx([2 / 3, 1 / 3])
-    assert tuple(table.loc["a", ["low", "high"]]) == evaluation.wilson_interval(2, 3)
-    total = evaluation.accuracy_by_group(hits, pd.Series(list("ababba")), total="all").loc["all"]
-    assert total.tolist() == [6, 0.5, *evaluation.wilson_interval(3, 6)]
 
 
 def tiny_network():

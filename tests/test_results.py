@@ -62,7 +62,8 @@ def reports(tmp_path):
     files = {
         "results/data": data | {"photos_by_split": {"train": 6400, "test": 800}, "processor": "x86_64"},
         "results/beyond": {"against": judged,
-                           "table": {"variant": ["a", "b", "c"], "verdict": ["still rising", "", "stuck"]}},
+                           "table": {"variant": ["a", "b", "c", "x"],
+                                     "verdict": ["still rising", "", "stuck: it did not fall", "still rising"]}},
         "results/recommended": {"title": "Recommended model", "backbone": "lite0", "epochs": 16, "task": "naming",
                                 "side": 192,
                                 "metrics": {"test_accuracy": 0.957, "test_interval": [0.94, 0.97], "n_test": 831}},
@@ -90,8 +91,9 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "| recommended | 95.2 % | 93.0 % to 97.4 % | 97.0 % | 92.4 % | 99.7 % | 3.0 % | 99.0 % |" in text
     assert "(lite0, 16 epochs, 192 pixels), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831 (valid" in text
     assert "(validation 94.1 %); the finder, which also looks at the nearest photos: 96.1 %." in text
-    assert "- **better**: c (+12.5); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
+    assert "- **better**: c (+12.5, *stuck*); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
     assert "\n- **not to be told apart**: none\n" in text
+    assert "Caption of against (the row compared with is itself *rising*); in points, judged by" in text
     assert "Beside the untrained network, by the same rule: better semi-hard triplets; worse none." in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
     assert written(text, reports) == text

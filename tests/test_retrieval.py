@@ -213,7 +213,7 @@ def test_photos_are_embedded_at_their_rows_and_others_are_not():
 
 def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
     model, photos = judged(0)
-    scores, named = retrieval.judge(model, photos, draws=200)
+    scores, named = retrieval.judge(model, photos, interval=True)
     labels, vectors = photos.labels["test"], model.vectors
     kept = labels[named.index.tolist()]
     assert scores["queries"] == len(named) == int((labels != 0).sum())
@@ -227,11 +227,11 @@ def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
     nearer = (anchor - positive).norm(dim=1) < (anchor - negative).norm(dim=1)
     assert scores["ranking"] == pytest.approx(float(nearer.double().mean()))
     assert 0 <= scores["precision@1 low"] < scores["precision@1"] < scores["precision@1 high"] <= 1
-    assert retrieval.judge(model, photos, draws=200)[0] == scores
+    assert retrieval.judge(model, photos, interval=True)[0] == scores
 
 
 def test_measures_do_not_depend_on_where_photos_lie_in_the_pixels():
-    one, other = (retrieval.judge(*judged(0, shuffle=shuffle), draws=50)[0] for shuffle in (0, 1))
+    one, other = (retrieval.judge(*judged(0, shuffle=shuffle), interval=True)[0] for shuffle in (0, 1))
     assert one == pytest.approx(other)
 
 

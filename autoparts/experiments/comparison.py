@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from scipy import stats
 from sklearn.decomposition import PCA
+from torch import Tensor
 
 from autoparts import models, retrieval, tasks, training
 from autoparts.errors import UserError
@@ -20,6 +21,7 @@ Queries = Mapping[str, pd.DataFrame]  # model to the naming measures of each tes
 THESIS_MODELS = {"cnn": "02_cnn_baseline", "contrastive": "03_siamese_contrastive", "triplet": "04_siamese_triplet"}
 NEAREST = ["precision@1 macro", "recall@5", "recall@10", "R-precision", "MAP@R"]
 HEADLINE = ["precision@1", "95 % interval", *NEAREST, "ROC AUC", "EER", "ranking"]
+INTERVALS = ["MAP@R, 95 % interval", "ROC AUC, 95 % interval", "ranking, 95 % interval"]
 NAMED = ["precision@1", *NEAREST, "class top-1", "class top-5", "queries"]  # columns on naming alone
 VERIFIED = ["ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "FNMR at 1 % FMR", "FNMR at 10 % FMR"]
 JUDGED = ("better", "worse", "not to be told apart")
@@ -85,33 +87,57 @@ def fair_comparison(
 ) -> tuple[pd.DataFrame, Queries]:
     """Put every model through every task, on the same lists and the same `draws` bootstrap samples.
 
-    Returns a row of `retrieval.judge`'s measures per model, with the 95 % interval of precision@1 as text, a row of
-    naming measures for each classifier of `by_logits` (see `softmax_row`), and one of chance levels; and the measures
-    per test photo.
+    Returns a row of `retrieval.judge`'s measures per model, with 95 % intervals as text (that of precision@1, and
+    `INTERVALS`), a row of naming measures for each classifier of `by_logits` (see `softmax_row`), and one of chance
+    levels; and the measures per test photo.
     """
     table, queries = {}, {}
+    weights = retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
+    pairs, triplets = photos.pairs("test"), photos.triplets("test")
+    of_pairs, of_triplets = (retrieval.weights_of(columns, photos, weights) for columns in (pairs[:2], triplets))
     for name, model in seen.items():
-        measures, queries[name] = retrieval.judge(model, photos, draws)
+        measures, queries[name] = retrieval.judge(model, photos, interval=True)
         limits = _interval_text(measures["precision@1 low"], measures["precision@1 high"])
         table[name] = {"precision@1": measures["precision@1"], "95 % interval": limits} | measures
+        drawn = (
+            retrieval.resampled_means(queries[name]["MAP@R"].to_numpy(), weights[:, queries[name].index]),
+            areas(model.between(*pairs[:2]), pairs.same, of_pairs),
+            retrieval.resampled_means(retrieval.ranked(model, triplets), of_triplets),
+        )
+        limits = (_interval_text(*retrieval.percentile_interval(of)) for of in drawn)
+        table[name] |= dict(zip(INTERVALS, limits, strict=True))
     for name, logits in (by_logits or {}).items():
-        table[name], queries[name] = softmax_row(logits, photos, draws)
-    guessing = {"precision@1": tasks.Naming().chance(photos), "95 % interval": ""}
+        table[name], queries[name] = softmax_row(logits, photos)
+    guessing = {"precision@1": tasks.Naming().chance(photos)} | dict.fromkeys(("95 % interval", *INTERVALS), "")
     table["chance"] = guessing | dict.fromkeys(("ROC AUC", "EER", "accuracy", "ranking"), 0.5)
     return pd.DataFrame(table).T.infer_objects().rename_axis("model"), queries
+
+
+def areas(distances: Tensor, same: Tensor, weights: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve of (P,) pairs in each sample of (draws, P) weights: (draws,).
+
+    It is the chance that a dissimilar pair is farther apart than a similar one; half of those as far apart count.
+    """
+    values, order = distances.sort()
+    starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])  # pairs as far apart are one step
+    similar, dissimilar = (
+        np.add.reduceat(weights[:, order] * kind[order].numpy(), starts, axis=1) for kind in (same, ~same)
+    )
+    farther = dissimilar[:, ::-1].cumsum(axis=1)[:, ::-1] - dissimilar / 2
+    return (similar * farther).sum(axis=1) / (similar.sum(axis=1) * dissimilar.sum(axis=1))
 
 
 def _interval_text(low: float, high: float) -> str:
     return f"{low:.1%} to {high:.1%}"
 
 
-def softmax_row(logits: Embedded, photos: Photos, draws: int) -> tuple[dict[str, Any], pd.DataFrame]:
+def softmax_row(logits: Embedded, photos: Photos) -> tuple[dict[str, Any], pd.DataFrame]:
     """Name test photos by a classifier's largest logit: a row of `fair_comparison`'s measures, and hits per photo."""
     truth, outputs = photos.labels["test"], logits.vectors[photos.rows["test"]]  # (M,), (M, categories)
     hits = retrieval.smallest(-outputs, min(5, outputs.shape[1])) == truth[:, None]
     named = pd.DataFrame({"precision@1": hits[:, 0].double().numpy()})
     right = named["precision@1"]
-    low, high = retrieval.accuracy_interval(hits[:, 0], (photos.rows["test"],), photos, draws)
+    low, high = retrieval.accuracy_interval(hits[:, 0], (photos.rows["test"],), photos)
     first = {"precision@1": right.mean(), "95 % interval": _interval_text(low, high), "precision@1 low": low}
     first |= {"precision@1 high": high, "class top-1": right.mean()}
     macro, five = right.groupby(truth.numpy()).mean().mean(), float(hits.any(dim=1).double().mean())
@@ -169,16 +195,24 @@ def listed(differences: pd.DataFrame) -> str:
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Set validation precision@1 of the few decisive rows, and of a reader's own, side by side: an epoch a line."""
+    """Set validation precision@1 of the few decisive rows, and of a reader's own, side by side: a pass a line."""
     others = {row.name for row in variants.ROWS if row not in variants.FEW}
     names = [name for name in histories if name not in others]
     shown = {name: histories[name]["validation_precision@1"] for name in names}
-    return pd.DataFrame({"epoch": histories[names[0]]["epoch"].astype(int), **shown})
+    return pd.DataFrame({"pass over the training photos": histories[names[0]]["epoch"].astype(int), **shown})
 
 
-def losses_by_recipe(table: pd.DataFrame) -> pd.DataFrame:
-    """Set precision@1 of the thesis's three losses beside those of the same losses with the better recipe."""
-    score = table.set_index("variant")["precision@1"]
-    plain = {loss: score[row.name] for loss, row in variants.THESIS.items()}
-    better = {loss: score[variants.RECIPES[loss].name] for loss in variants.THESIS}
-    return pd.DataFrame({"thesis network": plain, "residual, augmented": better}).rename_axis("loss")
+def losses_by_recipe(table: pd.DataFrame, queries: Queries, photos: Photos, draws: int) -> pd.DataFrame:
+    """Set the thesis's three losses beside each other, with its network and with the better recipe.
+
+    Takes what `trials.compare` returns of their rows. Returns a line for each, with its precision@1, and how that
+    differs from the contrastive loss's with the same recipe, see `paired_differences`.
+    """
+    score, lines = table.set_index("variant")["precision@1"], []
+    for recipe, rows in {"thesis network": variants.THESIS, "residual, augmented": variants.RECIPES}.items():
+        named = {loss: queries[row.name] for loss, row in rows.items()}
+        apart = paired_differences(named, photos, "contrastive", draws).drop(columns="judged")
+        scores = pd.Series({loss: score[row.name] for loss, row in rows.items()}, name="precision@1")
+        lines.append(pd.concat([scores, apart], axis=1).assign(recipe=recipe))
+    columns = ["recipe", "precision@1", "difference", "difference low", "difference high"]
+    return pd.concat(lines)[columns].rename_axis("loss")

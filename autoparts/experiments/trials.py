@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from autoparts import augmentation, models, retrieval, tasks, training
 from autoparts.errors import UserError
+from autoparts.evaluation import embed
 from autoparts.experiments import comparison, subsets, variants
 from autoparts.experiments.parallel import heard, one_thread, side_by_side
 from autoparts.experiments.recommended import train_recommended
@@ -26,6 +28,7 @@ from autoparts.study.run import Run
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
 SHOWN = [*MEASURES, "spread", "learning rate", "margin", "verdict"]
 RISING = 0.01  # of validation precision@1
+ALIKE = 0.01  # mean distance of embeddings to their mean, as a share of their length
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     options = {"photos": given, "seed": seed, "augment": augment_of(row, given), "schedule": schedule}
     options["say"] = heard  # a line for each row is enough
     history = run.fit(name, network, task, settings.epochs, settings.batch_size, rate, **options)
+    history.attrs["name"] = name
     return training.load_weights(network, run.weights(name), best=True), history
 
 
@@ -121,9 +125,7 @@ def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Phot
         model = retrieval.embedded(network.to(judged.device), judged, row.task.distance)
         model = cut_at_medians(model, judged) if row.hamming else model
         scores, named = retrieval.judge(model, judged)
-    # Hard triplets cost at least the margin, so their loss says nothing of progress.
-    falling = [] if getattr(row.task, "mined", "") == "hard" else history.get("training_loss", [])
-    verdict = collapse(model.vectors[judged.rows["validation"]], pd.Series(falling, dtype=float))
+        verdict = ended(run, row, network, history, judged)
     return Trial(scores | {"verdict": verdict}, named["precision@1"], history, time.perf_counter() - started)
 
 
@@ -134,10 +136,22 @@ def validated(run: Run, row: Row, settings: Settings, photos: Photos, seed: int)
     return math.nan
 
 
+def ended(run: Run, row: Row, network: nn.Module, history: pd.DataFrame, judged: Photos) -> str:
+    """Say what a row's training ended in, see `collapse`: after its last epoch, though an earlier one may be judged."""
+    if not row.trained:
+        return ""
+    network = training.load_weights(network, run.weights(history.attrs["name"])).to(judged.device)
+    vectors = embed(network, judged.pixels, judged.rows["validation"])
+    vectors = F.normalize(vectors, dim=1) if row.task.distance == "cosine" else vectors
+    # Hard triplets cost at least the margin, so their loss hardly falls, whatever they learn.
+    falling = [] if getattr(row.task, "mined", "") == "hard" else history["training_loss"]
+    return collapse(vectors, pd.Series(falling, dtype=float))
+
+
 def collapse(embeddings: Tensor, losses: pd.Series) -> str:
     """Say whether (M, D) embeddings of photos not trained on are all alike, or the epochs' losses do not fall."""
     spread = float((embeddings - embeddings.mean(dim=0)).norm(dim=1).mean())
-    if spread < 1e-3 * max(float(embeddings.norm(dim=1).mean()), 1e-12):
+    if spread < ALIKE * max(float(embeddings.norm(dim=1).mean()), 1e-12):
         return "collapsed: all embeddings are alike"
     return "stuck: the loss did not fall" if len(losses) > 2 and losses.iloc[-1] >= 0.98 * losses.iloc[0] else ""
 

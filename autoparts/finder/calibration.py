@@ -12,11 +12,12 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
-from autoparts.evaluation import accuracy_by_group
 from autoparts.finder import file
 from autoparts.finder.finder import Finder, nearest_of_each
 from autoparts.models import Recogniser
+from autoparts.retrieval import DRAWS, percentile_interval, resampled_weights
 from autoparts.sampling import Photos
+from autoparts.study.exploration import accuracy_by_group
 from autoparts.study.pictures import small_jpeg
 from autoparts.study.run import Run
 from autoparts.training import load_weights
@@ -98,36 +99,46 @@ def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
     return pd.DataFrame(rows).T.rename_axis("score by")
 
 
-def reliability(confidence: Tensor, hits: Tensor, bins: int = 10) -> tuple[pd.DataFrame, float]:
+def reliability(
+    confidence: Tensor, hits: Tensor, photos: Photos, bins: int = 10
+) -> tuple[pd.DataFrame, float, float, float]:
     """Accuracy by confidence, and the expected calibration error (Guo et al. 2017, section 2).
 
     Args:
-        confidence: (M,) float, probability of the name given.
+        confidence: (M,) float, probability of the name given to each test photo.
         hits: (M,) bool, whether it is right.
+        photos: these among others, for the bootstrap.
         bins: of equal width.
 
     Returns:
-        One row per bin with photos: photos, accuracy, low, high (95 % interval), confidence (their mean); and the
-        mean over photos of the bins' difference between confidence and accuracy.
+        One row per bin with photos: photos, accuracy, low, high (95 % interval), confidence (their mean); the mean
+        over photos of the bins' difference between confidence and accuracy; and the ends of its 95 % interval, which
+        lie a little high, since draws add noise of their own.
     """
-    groups = pd.Series((confidence * bins).int().clamp(max=bins - 1).numpy())
-    table = accuracy_by_group(hits, groups)
-    table["confidence"] = pd.Series(confidence.numpy()).groupby(groups).mean()
-    gaps = (table["accuracy"] - table["confidence"]).abs()
-    return table, float((gaps * table["photos"]).sum() / len(hits))
+    groups = (confidence * bins).long().clamp(max=bins - 1)
+    table = accuracy_by_group(hits, groups.numpy(), photos)
+    table["confidence"] = pd.Series(confidence.numpy()).groupby(groups.numpy()).mean()
+    gaps = (F.one_hot(groups, bins) * (confidence - hits.float())[:, None]).numpy()  # (M, bins), in sums
+    weights = resampled_weights(photos.labels["test"], DRAWS, np.random.default_rng(photos.seed))
+    drawn = np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
+    return table, float(np.abs(gaps.sum(axis=0)).sum() / len(hits)), *percentile_interval(drawn)
 
 
-def refusals(finder: Finder, known: Tensor, unknown: Tensor) -> tuple[pd.DataFrame, float | None]:
-    """How many known and unknown photos a finder refuses. Takes their (M, D) and (N, D) embeddings.
+def refusals(
+    finder: Finder, photos: Photos, known: Tensor, unknown: Tensor, names: pd.Series
+) -> tuple[pd.DataFrame, float | None]:
+    """How many known and unknown photos a finder refuses.
 
-    Returns a row for each kind, as of `evaluation.accuracy_by_group`, and the area under the ROC curve of the scores of
-    their likeliest names, None if there are no unknown ones.
+    Takes the photos, the embeddings of the test photos among them (M, D) and of unknown ones (N, D), and the names of
+    the latter. Returns a row for each kind, as of `accuracy_by_group`, and the area under the ROC curve of
+    the scores of their likeliest names, None if there are no unknown ones.
     """
     best = torch.cat([finder.scores(known), finder.scores(unknown)]).amax(dim=1)
     strange = torch.arange(len(best)) >= len(known)
-    kinds = pd.Series(np.where(strange, "unknown: removed categories", "known: test photos"))
+    kinds = np.where(strange, "unknown: removed categories", "known: test photos")
+    labels = torch.cat([photos.labels["test"], torch.from_numpy(names.factorize()[0])])
     auc = float(roc_auc_score(strange, -best)) if len(unknown) else None
-    return accuracy_by_group(best < finder.threshold, kinds), auc
+    return accuracy_by_group(best < finder.threshold, kinds, photos, labels=labels), auc
 
 
 def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0, stride: int = 0) -> Tensor:

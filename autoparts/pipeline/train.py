@@ -40,5 +40,5 @@ def make_model(run: Run, values: Mapping[str, Any]) -> None:
     """Train and save the recommended model as notebook 6 does, given the values of its parameters, which are kept."""
     recipe = {"backbone": values["backbone"], "side": values["recipe_side"], "colour": values["colour"]}
     model = recommended.train_recommended(run, values["recipe_epochs"], values["seed"], **recipe)
-    by_head, _ = comparison.softmax_row(model.logits, run.study.photos, values["bootstrap"])
+    by_head, _ = comparison.softmax_row(model.logits, run.study.photos)
     run.save_result("recommended", **recommended.summary(model, by_head), **recipe, parameters=values)

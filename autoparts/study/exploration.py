@@ -1,5 +1,6 @@
 """What notebooks 1 to 4 ask of a study: where its photos come from, what was removed, what is mistaken for what."""
 
+from collections.abc import Sequence
 from itertools import combinations, count
 
 import numpy as np
@@ -12,6 +13,7 @@ from autoparts.catalogue import SPLITS, below_root
 from autoparts.evaluation import pair_hits, values_of
 from autoparts.models import count_parameters
 from autoparts.photos import open_photo, prepare_photo
+from autoparts.retrieval import share_interval
 from autoparts.sampling import LabelledPairs, Photos
 from autoparts.study.study import Study
 from autoparts.tasks import Triplets
@@ -100,6 +102,23 @@ def preparation_steps(path: str, size: int = 100) -> dict[str, np.ndarray]:
     return arrays | {f"resized\n{size}×{size}": prepare_photo(photo, size)}
 
 
+def accuracy_by_group(
+    hits: Tensor, groups: Sequence, photos: Photos, total: str = "", labels: Tensor | None = None
+) -> pd.DataFrame:
+    """Accuracy of each group of test photos, with its 95 % interval (`share_interval`): photos, accuracy, low, high.
+
+    Takes (M,) bool hits, the (M,) group of each photo, such as head, middle, tail, the name of a last row for all
+    photos (none if empty), and their (M,) int64 labels, if they are not the test photos.
+    """
+    labels = photos.labels["test"] if labels is None else labels
+    places = dict(sorted(pd.Series(range(len(hits))).groupby(np.asarray(groups)).indices.items()))
+    rows = {}
+    for name, own in (places | ({total: np.arange(len(hits))} if total else {})).items():
+        low, high = share_interval(hits[own], labels[own], photos.seed)
+        rows[name] = {"photos": len(own), "accuracy": float(hits[own].double().mean()), "low": low, "high": high}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
+
+
 def similar_photos(pixels: np.ndarray, max_bits: int = 2, most: int = 1_000_000) -> pd.DataFrame:
     """Find pairs of photos (N, S, S) uint8 that look nearly the same, by 64-bit difference hashes.
 
@@ -146,7 +165,7 @@ def coverage(catalogue: pd.DataFrame) -> pd.DataFrame:
     """How much of a split catalogue each split reaches: photos, categories, their share, and products if named."""
     groups = catalogue.groupby("split")
     table = pd.DataFrame({"photos": groups.size(), "categories": groups["category"].nunique()})
-    table["share"] = table["categories"] / catalogue["category"].nunique()
+    table["share of categories"] = table["categories"] / catalogue["category"].nunique()
     if "product" in catalogue:
         table["products"] = catalogue.drop_duplicates(["split", "category", "product"]).groupby("split").size()
     return table.reindex(SPLITS, fill_value=0).rename_axis("split").reset_index()

@@ -133,15 +133,17 @@ def _curves(
         for measure, words in measures.items()
         if (column := prefix + measure) in history
     }
-    paths = []
+    paths, along = [], "epoch" if "epoch" in history else history.columns[0]
     for label, values in lines.items():
-        axes.plot(history["epoch"], values, label=label, marker="o", markersize=3)
+        axes.plot(history[along], values, label=label, marker="o", markersize=3)
         place, extreme = (values.idxmax(), "highest") if percent else (values.idxmin(), "lowest")
         form = "{:.1%}" if percent else "{:.3g}"
         first, best, last = (form.format(value) for value in (values.iloc[0], values[place], values.iloc[-1]))
-        paths.append(f"{label} from {first} to {last}, {extreme} in epoch {history['epoch'][place]:.0f} at {best}")
+        paths.append(
+            f"{label} from {first} to {last}, {extreme} in {along.split()[0]} {history[along][place]:.0f} at {best}"
+        )
     named = ylabel or " and ".join(measure.replace("_", " ") for measure in measures)
-    axes.set(xlabel="epoch", ylabel=named)
+    axes.set(xlabel=along, ylabel=named)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if percent:
         _in_percent(axes, "y")
@@ -149,7 +151,8 @@ def _curves(
     if len(lines) > 4:  # below the curves, not on them
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axes.figure.set_figheight(4.2)
-    return f"{named[:1].upper()}{named[1:]} over {len(history)} epochs: {'; '.join(paths)}."
+    counted = "epochs" if along == "epoch" else along.replace("pass", "passes", 1)
+    return f"{named[:1].upper()}{named[1:]} over {len(history)} {counted}: {'; '.join(paths)}."
 
 
 @styled

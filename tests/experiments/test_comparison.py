@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from autoparts import models, retrieval, training
 from autoparts.errors import UserError
@@ -76,6 +77,21 @@ def test_the_comparison_has_a_row_per_model_and_one_of_chance(photos):
     shown = table["95 % interval"]
     assert shown["one"] == "{:.1%} to {:.1%}".format(*table.loc["one", ["precision@1 low", "precision@1 high"]])
     assert shown["chance"] == ""
+    for measure, limits in zip(("MAP@R", "ROC AUC", "ranking"), comparison.INTERVALS, strict=True):
+        low, high = (float(end.rstrip("%")) / 100 for end in table.loc["one", limits].split(" to "))
+        assert (
+            low <= table.loc["one", measure] <= high
+            and limits.startswith(measure)
+            and table.loc["chance", limits] == ""
+        )
+
+
+def test_the_area_under_the_curve_is_sklearns_in_every_sample_though_distances_tie():
+    distances = torch.tensor([0.5, 1.0, 1.0, 2.0, 2.0, 0.5, 3.0, 1.0])
+    same = torch.tensor([True, True, False, False, True, False, False, True])
+    weights = np.random.default_rng(0).integers(0, 4, (20, 8)).astype(np.float32)
+    expected = [roc_auc_score(same.numpy(), -distances.numpy(), sample_weight=each) for each in weights]
+    assert comparison.areas(distances, same, weights) == pytest.approx(expected)
 
 
 def test_a_classifier_is_judged_beside_them_by_its_own_names(photos):
@@ -97,7 +113,10 @@ def test_models_are_listed_by_how_they_are_judged_and_own_rows_are_drawn():
     assert comparison.listed(judged) == "better: a; c\nworse: b\nnot to be told apart: none"
     history = pd.DataFrame({"epoch": [1.0, 2.0], "validation_precision@1": [0.1, 0.2]})
     known = ["quadruplet", "semi-hard triplets", "my own"]
-    assert comparison.learning_curves(dict.fromkeys(known, history)).columns.tolist() == ["epoch", *known[1:]]
+    assert comparison.learning_curves(dict.fromkeys(known, history)).columns.tolist() == [
+        "pass over the training photos",
+        *known[1:],
+    ]
 
 
 def test_the_softmax_row_names_by_the_largest_logit():
@@ -105,12 +124,14 @@ def test_the_softmax_row_names_by_the_largest_logit():
     truth = torch.tensor([0, 0, 1, 5])
     of_test = {"test": torch.arange(4)}
     photos = SimpleNamespace(labels={"test": truth}, rows=of_test, pixels=torch.zeros(4, 1, 1), seed=0)
-    row, named = comparison.softmax_row(retrieval.Embedded(logits), photos, 50)
+    row, named = comparison.softmax_row(retrieval.Embedded(logits), photos)
     assert named["precision@1"].tolist() == [1, 1, 0, 0]
     assert row["precision@1"] == row["class top-1"] == 0.5 and row["queries"] == 4
     assert row["precision@1 macro"] == pytest.approx((1 + 0 + 0) / 3)
     assert row["class top-5"] == 0.75
-    weights = retrieval.resampled_weights(truth, 50, np.random.default_rng(0))  # the samples of all other rows
+    weights = retrieval.resampled_weights(
+        truth, retrieval.DRAWS, np.random.default_rng(0)
+    )  # the samples of all other rows
     means = retrieval.resampled_means(np.array([1.0, 1, 0, 0]), weights)
     interval = retrieval.percentile_interval(means)
     assert (row["precision@1 low"], row["precision@1 high"]) == interval
@@ -190,5 +211,5 @@ def test_rows_of_one_training_differ_by_what_sets_them_apart_in_each(photos):
 
 def test_of_equally_sure_names_the_first_counts_as_it_does_in_table_5_1(photos):
     outputs = torch.zeros(len(photos.pixels), photos.categories)  # such ties are frequent in bfloat16
-    row, _ = comparison.softmax_row(retrieval.Embedded(outputs), photos, 20)
+    row, _ = comparison.softmax_row(retrieval.Embedded(outputs), photos)
     assert row["precision@1"] == pytest.approx(float((photos.labels["test"] == 0).double().mean()))

@@ -77,7 +77,10 @@ def test_every_row_trains_and_is_judged(run, small):
     named = {name: frame[["precision@1"]].to_numpy().mean() for name, frame in compared.queries.items()}
     assert table.set_index("variant")["precision@1"].to_dict() == pytest.approx(named)
     curves = comparison.learning_curves(compared.histories)
-    assert curves.columns.tolist() == ["epoch", *(row.name for row in variants.FEW if row.trained)]
+    assert curves.columns.tolist() == [
+        "pass over the training photos",
+        *(row.name for row in variants.FEW if row.trained),
+    ]
 
 
 @pytest.mark.parametrize("name", ["supervised contrastive", "soft margin, hardest of a batch", "semi-hard triplets"])
@@ -91,9 +94,24 @@ def test_what_can_be_learned_is_learned_and_called_no_collapse(run, patterns, na
     assert trials.collapse(vectors, history["training_loss"]) == ""
 
 
+def test_what_a_training_ended_in_is_told_though_an_earlier_epoch_is_judged(run, small, monkeypatch):
+    """Hard triplets may end with all embeddings alike, in the direction that a cosine sees, and be best before that."""
+    row, settings = ROWS["hard triplets"], replace(SETTINGS, epochs=2)
+    _, history = trials.train(run, row, settings, small, 0)
+    path = run.weights(history.attrs["name"])
+    alike = training.load_tensors(path)
+    last = [*alike["network"]][-2:]  # weights and biases of the embedding's layer
+    alike["network"] = {part: value * (part not in last) for part, value in alike["network"].items()}
+    alike["network"][last[1]] += torch.linspace(1, 2, len(alike["network"][last[1]]))
+    training.save_tensors(alike, path)
+    monkeypatch.setattr(Run, "fit", lambda *given, **options: history)
+    trial = trials.try_row(run, row, settings, small, small, 0)
+    assert trial.scores["verdict"] == "collapsed: all embeddings are alike" and trial.scores["precision@1"] > 0
+
+
 def test_a_collapsed_training_is_named():
     spread, flat, falling = torch.randn(9, 4, generator=seeded(0)), pd.Series([1.0] * 4), pd.Series([4.0, 3, 2, 1])
-    assert "alike" in trials.collapse(torch.ones(9, 4) * 3 + spread * 1e-5, falling)
+    assert "alike" in trials.collapse(torch.ones(9, 4) * 3 + spread * 1e-3, falling)
     assert "stuck" in trials.collapse(spread, flat) and "stuck" in trials.collapse(spread, flat * 0)
     assert trials.collapse(spread, falling) == trials.collapse(spread, flat.head(0)) == ""
 
@@ -187,6 +205,7 @@ def test_a_row_is_trained_as_it_says_and_its_best_weights_are_returned(run, smal
     settings = replace(SETTINGS, epochs=2)
     for row, schedule in (
         (variants.BASELINE, training.constant),
+        (ROWS["half of the training photos"], training.constant),  # and they come twice as often
         (variants.AUGMENTED, training.constant),
         (variants.DEEPER, training.one_cycle),  # and at four times the rate
     ):
@@ -237,12 +256,19 @@ def test_what_diverges_is_not_chosen(run, small, monkeypatch):
         trials.tuned(run, [replace(variants.PLAIN, rate=9.0)], SETTINGS, small)
 
 
-def test_losses_are_set_beside_those_of_the_better_recipe():
+def test_losses_are_set_beside_those_of_the_better_recipe(small):
     table = pd.DataFrame({"variant": list(ROWS), "precision@1": np.arange(len(ROWS)) / 100})
-    shown = comparison.losses_by_recipe(table)
-    assert shown.loc["contrastive", "thesis network"] == list(ROWS).index("contrastive, random pairs") / 100
-    assert shown.loc["triplet", "residual, augmented"] == (len(ROWS) - 1) / 100
-    assert shown.index.tolist() == ["cross-entropy", "contrastive", "triplet"] and shown.index.name == "loss"
+    hits, places = np.arange(len(small.labels["test"])), {name: place for place, name in enumerate(ROWS)}
+    queries = {name: pd.DataFrame({"precision@1": (hits % len(ROWS) <= place) * 1.0}) for name, place in places.items()}
+    shown = comparison.losses_by_recipe(table, queries, small, 50)
+    assert shown.index.tolist() == ["cross-entropy", "contrastive", "triplet"] * 2 and shown.index.name == "loss"
+    assert shown["precision@1"].iloc[1] == places["contrastive, random pairs"] / 100
+    assert shown["precision@1"].iloc[5] == (len(ROWS) - 1) / 100
+    first, other = (queries[name]["precision@1"].mean() for name in ("contrastive, random pairs", variants.PLAIN.name))
+    assert (
+        shown["difference"].iloc[0] == pytest.approx(other - first)
+        and shown["difference"].isna().tolist()[1::3] == [True] * 2
+    )
 
 
 def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypatch):

@@ -1,5 +1,7 @@
 import socket
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional as F
@@ -74,7 +76,8 @@ def test_calibration_finds_the_weights_of_lowest_loss():
     useless = calibration.calibrate(logits, torch.randn(4000, 5, generator=generator), truth)
     assert useless.loc["both", "by_photo"] < 0.1
     views = [F.softmax(logits * sharpness + cosines * 2.5 * sharpness, dim=1) for sharpness in (10, 2)]
-    before, after = (calibration.reliability(p.amax(dim=1), p.argmax(dim=1) == truth)[1] for p in views)
+    photos = SimpleNamespace(labels={"test": truth}, seed=0)
+    before, after = (calibration.reliability(p.amax(dim=1), p.argmax(dim=1) == truth, photos)[1] for p in views)
     assert after < 0.03 < before
 
 
@@ -100,7 +103,9 @@ def test_scores_are_never_all_alike():
 def test_reliability_by_hand():
     confidence = torch.tensor([0.95, 0.95, 0.95, 1.0, 0.31, 0.35])
     hits = torch.tensor([True, True, False, True, False, False])
-    table, error = calibration.reliability(confidence, hits)
+    photos = SimpleNamespace(labels={"test": torch.tensor([0, 0, 0, 1, 1, 1])}, seed=0)
+    table, error, low, high = calibration.reliability(confidence, hits, photos)
+    assert 0 <= low <= error <= high <= 1
     assert table.index.tolist() == [3, 9]
     assert table["photos"].tolist() == [2, 4] and table["accuracy"].tolist() == [0, 0.75]
     assert table["confidence"].tolist() == pytest.approx([0.33, 0.9625])
@@ -146,8 +151,9 @@ def test_near_white_borders():
 
 def test_refusals_are_told_for_known_and_unknown_photos(path):
     here = autoparts.load_finder(path)
-    known, unknown = here.gallery[:6], -here.gallery[:4]  # as near and as far as can be
-    table, auc = calibration.refusals(here, known, unknown)
+    known, unknown, names = here.gallery[:6], -here.gallery[:4], pd.Series(list("aabb"))  # as near and far as can be
+    photos = SimpleNamespace(labels={"test": torch.tensor([0, 0, 0, 1, 1, 1])}, seed=0)
+    table, auc = calibration.refusals(here, photos, known, unknown, names)
     assert table["photos"].to_dict() == {"known: test photos": 6, "unknown: removed categories": 4}
     assert table["accuracy"].to_list() == [0, 1] and auc == 1
-    assert calibration.refusals(here, known, unknown[:0])[1] is None
+    assert calibration.refusals(here, photos, known, unknown[:0], names[:0])[1] is None

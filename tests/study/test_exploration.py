@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from samples import draw
 
-from autoparts import models
+from autoparts import evaluation, models, retrieval, sampling
 from autoparts.photos import prepare_photo
 from autoparts.sampling import LabelledPairs
 from autoparts.study import exploration
@@ -101,7 +101,11 @@ def test_coverage_counts_categories_with_photos():
     catalogue = pd.DataFrame({"category": list("aabcabbc"), "split": splits, "product": list("11234567")})
     table = exploration.coverage(catalogue).set_index("split")
     assert table["photos"].tolist() == [4, 1, 3] and table["categories"].tolist() == [3, 1, 2]
-    assert table["share"].tolist() == pytest.approx([1, 1 / 3, 2 / 3]) and table["products"].tolist() == [3, 1, 3]
+    assert table["share of categories"].tolist() == pytest.approx([1, 1 / 3, 2 / 3]) and table["products"].tolist() == [
+        3,
+        1,
+        3,
+    ]
     one = exploration.coverage(catalogue.assign(category="a", product="1"))  # in all splits, as the data's own has it
     assert one["products"].tolist() == [1, 1, 1]
     without = exploration.coverage(catalogue.drop(columns="product").head(4))
@@ -145,3 +149,19 @@ def test_extreme_pairs_are_the_nearest_and_the_farthest_of_each_kind():
         "easiest similar", "0.10 ✓", "hardest similar", "3.00 ✗ wrong",
         "hardest dissimilar", "0.50 ✗ wrong", "easiest dissimilar", "5.00 ✓",
     ]  # fmt: skip
+
+
+def test_accuracies_by_group_have_the_interval_of_their_categories_and_all_together_that_of_table_5_1():
+    labels = torch.arange(240) % 12
+    hits = (labels < 8) | (torch.arange(240) < 40)
+    rows = {"test": torch.arange(240)}
+    photos = sampling.Photos(torch.zeros(240, 1, 1, dtype=torch.uint8), rows, {"test": labels}, 3)
+    groups = np.where(torch.arange(240) % 2 == 0, "even", "odd")
+    table = exploration.accuracy_by_group(hits, groups, photos, "all")
+    assert table.index.tolist() == ["even", "odd", "all"] and table["photos"].tolist() == [120, 120, 240]
+    assert table.loc["all", "accuracy"] == pytest.approx(float(hits.double().mean()))
+    assert tuple(table.loc["all", ["low", "high"]]) == retrieval.accuracy_interval(hits, (rows["test"],), photos)
+    wide, narrow = (table.loc[name, "high"] - table.loc[name, "low"] for name in ("all", "even"))
+    assert wide > 0.4 and narrow < 0.2  # twelve categories that are right or wrong as a whole; of six, single photos
+    (unknown,) = exploration.accuracy_by_group(hits[:5], ["a"] * 5, photos, labels=torch.zeros(5)).to_dict("records")
+    assert unknown["accuracy"] == 1 and (unknown["low"], unknown["high"]) == evaluation.wilson_interval(5, 5)

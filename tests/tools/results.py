@@ -107,16 +107,19 @@ def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     """Say how the rows of chapter 6 were judged, in three lists."""
     beyond, caption = of_run(folder, "results/beyond.json"), read_table(folder / "tables" / "table_against.csv")[1]
     given, against = facts["executed"]["06_beyond_the_thesis"]["parameters"], pd.DataFrame(beyond["against"])
+    table = pd.DataFrame(beyond["table"])
+    others = table[~table["variant"].isin(against["variant"])]  # the row that all are compared with
+    itself = "".join(
+        f" (the row compared with is itself{marks(each)[1:]})" for each in others["verdict"] if marks(each)
+    )
     return [
-        f"Chapter 6, one change at a time: {given['row_epochs']} passes over the training photos at "
-        f"{given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
-        f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. {caption}; in points, judged by "
-        "whether its paired 95 % interval leaves out zero; rows whose validation precision@1 still gained a point in "
-        "the last quarter are marked *rising*:",
-        "\n".join(
-            f"- **{judged}**: {listed(against[against['judged'] == judged], pd.DataFrame(beyond['table']))}"
-            for judged in JUDGED
-        ),
+        f"Chapter 6, one proposal, or the better recipe, at a time: {given['row_epochs']} passes over the training "
+        f"photos at {given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
+        f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. {caption}{itself}; in points, "
+        "judged by whether its paired 95 % interval leaves out zero; rows whose validation precision@1 still gained a "
+        "point in the last quarter are marked *rising*, those whose loss never fell *stuck*, and those that made all "
+        "embeddings alike *collapsed*:",
+        "\n".join(f"- **{judged}**: {listed(against[against['judged'] == judged], table)}" for judged in JUDGED),
         *learned(folder),
     ]
 
@@ -134,9 +137,14 @@ def learned(folder: Path) -> list[str]:
 def listed(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     """Name rows of chapter 6 with their differences, the largest first."""
     rows, verdicts = rows.sort_values("difference", ascending=False), table.set_index("variant")["verdict"]
-    marks = [", *rising*" if "rising" in verdicts[variant] else "" for variant in rows["variant"]]
-    named = zip(rows["variant"], rows["difference"], marks, strict=True)
-    return "; ".join(f"{variant} ({100 * difference:+.1f}{mark})" for variant, difference, mark in named) or "none"
+    named = zip(rows["variant"], rows["difference"], strict=True)
+    told = [f"{variant} ({100 * difference:+.1f}{marks(verdicts[variant])})" for variant, difference in named]
+    return "; ".join(told) or "none"
+
+
+def marks(verdict: str) -> str:
+    """Shorten what is said of a row's training to words in italics, each after a comma."""
+    return "".join(f", *{word}*" for word in ("rising", "stuck", "collapsed") if word in verdict)
 
 
 def markdown(frame: pd.DataFrame) -> str:
