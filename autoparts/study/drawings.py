@@ -90,7 +90,8 @@ def negatives() -> Figure:
     for name, (place, colour) in dots.items():
         axes.plot(*place, "o", color=colour, markersize=8)
         above = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center"}
-        axes.annotate(name, place, fontsize=9, color=colour, **above)
+        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # of the circles
+        axes.annotate(name, place, fontsize=9, color=colour, bbox=clear, **above)
     notes = (
         "hard: nearer than the positive",
         "semi-hard: farther, but within the margin",
@@ -99,7 +100,7 @@ def negatives() -> Figure:
         "dashed circle: that distance plus the margin m",
     )
     for line, note in enumerate(notes):
-        axes.text(6.6, 2.6 - 0.42 * line, note, fontsize=8.5, va="center")
+        axes.text(5.7, 2.6 - 0.42 * line, note, fontsize=8.5, va="center")
     return told(
         figure,
         "An anchor with its positive on a circle: a hard negative inside it, a semi-hard one between it and the "

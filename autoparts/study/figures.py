@@ -164,7 +164,7 @@ def distance_histogram(distances: np.ndarray, same: np.ndarray, thresholds: Mapp
     axes.hist(distances[~same], bins, color=ORANGE, alpha=0.65, label="dissimilar pairs", hatch="//", edgecolor="white")
     _lines_at(axes, thresholds, "black", "{label}: {at:.2f}")
     axes.set(xlabel="distance between embeddings", ylabel="pairs")
-    axes.legend()
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     apart = f"{distances[same].mean():.2f} apart on average, dissimilar ones {distances[~same].mean():.2f}"
     return told(figure, f"Histogram of distances: similar pairs are {apart}.")
 

@@ -87,11 +87,12 @@ def component_grid(components: np.ndarray, shares: np.ndarray, columns: int = 10
     # The sign of a component is arbitrary; grey 128 is zero, so that images can be compared.
     scale = 127 / np.abs(components).max(axis=1, keepdims=True)
     images = (128 + components * scale).astype(np.uint8).reshape(-1, side, side)
-    shows = (
-        f"principal components as grey images; the first explains {shares[0]:.1%} of the variance, the first five "
-        f"together {shares[:5].sum():.1%}"
+    grid = photo_grid(images, [str(number + 1) for number in range(len(images))], columns, shows="")
+    return told(
+        grid,
+        f"{len(images)} principal components as grey images; the first explains {shares[0]:.1%} of the variance, the "
+        f"first five together {shares[:5].sum():.1%}.",
     )
-    return photo_grid(images, [str(number + 1) for number in range(len(images))], columns, shows=shows)
 
 
 @beside_photos

@@ -23,9 +23,9 @@ def figure_png(figure: Figure, caption: str) -> bytes:
     """Draw a figure as a PNG at `DENSITY`, and close it.
 
     The PNG carries the caption as the text chunk `Title`, and as `Description` the alternative text: the figure's
-    label, set by the function that drew it; without one, a ValueError. It has at most 64 grey levels or 128 colours:
-    no eye sees the difference, and photos take a third less space. A chart is drawn on white, for pages to bring to
-    their own colours, which photos must keep: what is around those is transparent.
+    label, set by the function that drew it; without one, a ValueError. It has at most 64 grey levels or 128 colours,
+    none of them far from what was drawn, and photos take a third less space. A chart is drawn on white, for pages to
+    bring to their own colours, which photos must keep: what is around those is transparent.
     """
     alternative = figure.get_label()
     if not alternative:
@@ -43,7 +43,7 @@ def figure_png(figure: Figure, caption: str) -> bytes:
     if red.tobytes() == green.tobytes() == blue.tobytes():
         image = red.point([round(round(level * 63 / 255) * 255 / 63) for level in range(256)])
     else:
-        image = image.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        image = image.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     if photos:
         image = image if image.mode == "L" else image.convert("RGB")
         image.putalpha(opacity)

@@ -65,9 +65,10 @@ def table_html(frame: pd.DataFrame, caption: str, best: bool = False) -> str:
             body += f"<{cell}{scope}{right[name]}>{text}</{cell}>"
         body += "</tr>\n"
     body = body or "<tr><td>none</td></tr>"
+    shown = escape(caption) + (" (★ best)" if winners else "")
     return (
         f'<div class="table" role="region" aria-label="{escape(caption)}" tabindex="0"><table><caption><span>'
-        f"{escape(caption)}</span></caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+        f"{shown}</span></caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
 
 

@@ -87,7 +87,7 @@ def test_the_index_answers_first_from_results(run):
     assert said[0].endswith("without zero: CNN. A photo is named after its nearest training photo.")
     assert "right for 93.8% of 410 test photos (95% interval 91.0% to 96.0%); it refuses to name 5.0%" in said[1]
     assert "5.0% (3.0% to 7.0%) of 410 photos (known) and 87.5%" in said[1]
-    assert "; what other initial weights would change, since each of the thesis’s three models was" in said[2]
+    assert "; what other initial weights would change, since each of the thesis’s three models that are" in said[2]
     assert "; whether 1 of 2 rows of chapter 6 are better or worse than the thesis’s triplets" in said[2]
 
 

@@ -19,7 +19,7 @@ DRAWN = [  # function, its arguments, what its alternative text says of the resu
      ["2 photos: Cap at 0.1, Nut at 0.2."]),
     (photo_figures.contact_sheet, ([PHOTOS[:2], PHOTOS[2:]], ["$ nut", "Cap"]), ["2 categories", "from $ nut to Cap"]),
     (photo_figures.component_grid, (COMPONENTS, np.array([0.4, 0.3, 0.1, 0.1, 0.05, 0.05])),
-     ["6 photos: principal", "the first explains 40.0%", "together 95.0%"]),
+     ["6 principal components", "the first explains 40.0%", "together 95.0%"]),
     (photo_figures.occlusion_map, (PHOTOS[0], np.linspace(-0.1, 0.3, 144).reshape(12, 12)),
      ["the strongest takes 30.0 percentage points"]),
 ]  # fmt: skip
