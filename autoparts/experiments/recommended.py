@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -134,7 +135,7 @@ def train_recommended(
         model = tuned(run, model, epochs, seed, name) if enough else model
     else:
         model = from_scratch(run, photos, epochs, seed, name)
-    refuse_guesses(model)
+    refuse_guesses(model, run.weights(name))
     if backbone and not enough:
         training.save_tensors({"key": "at once", "network": model.network.state_dict()}, run.weights(name))
     return model
@@ -282,16 +283,17 @@ def summary(model: Trained, by_head: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def refuse_guesses(model: Trained) -> None:
+def refuse_guesses(model: Trained, weights: Path) -> None:
     """Tell in a UserError that a model names no more validation photos than the name of their largest category would.
 
-    So that this is no harder where categories differ in size, names are here as likely as among validation photos.
+    Its weights are removed. Names are here as likely as among these photos, or it would be harder where sizes differ.
     """
     labels, logits = model.photos.labels["validation"], model.logits.vectors[model.photos.rows["validation"]]
     shares = labels.bincount(minlength=logits.shape[1]).double() / len(labels)
     accuracy = float(((logits + shares.log()).argmax(dim=1) == labels).double().mean())
     largest = float(shares.max())
     if accuracy <= largest < 1:  # where all have one name, they say nothing
+        weights.unlink(missing_ok=True)
         raise UserError(
             f"the model names {accuracy:.1%} of {len(labels)} validation photos, no more than the name of the largest "
             f"category would ({largest:.1%}): add photos, look for wrong names among them, or take more epochs"

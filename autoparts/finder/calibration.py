@@ -33,7 +33,7 @@ def recommended(run: Run) -> tuple[Recogniser, Photos]:
     Raises:
         UserError: if it is missing, or no longer fits.
     """
-    result, photos = run.result("recommended", "06_beyond_the_thesis"), run.study.photos
+    result, photos = run.result("recommended", "06_beyond_the_thesis (or autoparts train)"), run.study.photos
     network = Recogniser(photos.categories, **result["architecture"]).to(memory_format=torch.channels_last)
     network = load_weights(network, run.weights("recommended")).to(photos.device)
     return network, run.study.prepared(result["side"], result["colour"])
@@ -51,16 +51,19 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     pixels, features = photos.pixels[rows["train"].to(photos.device)].cpu(), run.features(network, photos)
     with torch.no_grad():
         unit = network.cpu().unit(features)
-        gallery, seen = unit[rows["train"]].half().float(), unit[rows["validation"]]  # as the file keeps it
+        gallery, seen = (
+            unit[rows[split]].half().float() for split in ("train", "validation")
+        )  # as the file keeps them
         by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery, labels, photos.categories)
-    table = calibrate(by_head, by_photo, photos.labels["validation"].cpu())
+    table = calibrate(by_head, by_photo, truth := photos.labels["validation"].cpu())
     weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
     best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
     jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
     weights |= {"threshold": float(torch.quantile(best, 1 - accept))}
     facts = {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"}
     names, offsets = [str(name) for name in study.categories], [0, *accumulate(map(len, jpegs))]
-    finder = Finder(network, names, gallery, labels, b"".join(jpegs), offsets, photos.side, **weights, facts=facts)
+    kept = gallery, labels, b"".join(jpegs), offsets, seen, truth
+    finder = Finder(network, names, *kept, photos.side, **weights, facts=facts)
     finder.save(run.weights("finder"))
     return run.weights("finder"), table
 

@@ -34,10 +34,10 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
     """Write a finder's network as ONNX, any number of photos at a time; scaling, views and centring are in the graph.
 
     Photos go in as `Finder.prepare` returns them: turned as their EXIF tag says, scaled (bicubic), padded with white to
-    a square; RGB, or grey (ITU-R 601) for a finder without colour. The metadata holds, as JSON, the categories' names,
-    and by what a finder judges besides: it weighs logits by `by_head` and the cosines to the nearest photo of each
-    category, which are not in the file, by `by_photo`, and refuses a sum below `threshold`. Logits alone give names,
-    but no calibrated confidence.
+    a square of `size` pixels; RGB, or grey (ITU-R 601) for a finder without `colour`. The metadata holds these two as
+    JSON, the categories' names, the `warning` that belongs to every answer, and by what a finder judges besides: it
+    weighs logits by `by_head` and the cosines to the nearest photo of each category, which are not in the file, by
+    `by_photo`, and refuses a sum below `threshold`. Logits alone give names, but no calibrated confidence.
 
     ONNX Runtime has to agree with torch on photos of the gallery, enlarged thumbnails: returns the largest differences
     of embedding and logits. A UserError tells that the libraries for it are missing.
@@ -53,7 +53,8 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
     names = {"input_names": ["photos"], "output_names": ["embedding", "logits"]}
     program = torch.onnx.export(network, (photos[:2],), dynamic_shapes=batch, dynamo=True, verbose=False, **names)
     model = program.model_proto
-    facts = {name: json.dumps(getattr(finder, name)) for name in ("categories", "by_head", "by_photo", "threshold")}
+    told = ("categories", "by_head", "by_photo", "threshold", "size", "colour", "warning")
+    facts = {name: json.dumps(getattr(finder, name)) for name in told}
     onnx.helper.set_model_props(model, facts)
     content = model.SerializeToString()
     found = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(

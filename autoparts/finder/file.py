@@ -11,8 +11,9 @@ from torch import Tensor
 from autoparts.models import Recogniser
 from autoparts.photos import PREPARATION_VERSION
 
-FORMAT = "autoparts finder 4"
+FORMAT = "autoparts finder 5"
 TENSORS = {"gallery": torch.float16, "labels": torch.int64, "thumbnails": torch.uint8, "offsets": torch.int64}
+TENSORS |= {"validation": torch.float16, "validation_labels": torch.int64}
 VALUES = {"by_head": float, "by_photo": float, "threshold": float, "size": int, "categories": list, "facts": dict}
 FACTS = {"run": str, "data": str, "fingerprint": str, "seed": int, "generated": bool}
 FIELDS = {"format", "preparation", "architecture", "weights", *TENSORS, *VALUES}
@@ -82,18 +83,24 @@ def _check_values(fields: dict[str, Any]) -> None:
     """Expect shapes that fit each other, and numbers that make sense (comparisons with NaN are false)."""
     for name, dtype in TENSORS.items():
         _expect(fields[name].dtype == dtype, f"{name} is not {dtype}")
-    gallery, labels, thumbnails, offsets = (fields[name] for name in TENSORS)
+    gallery, labels, thumbnails, offsets, validation, truth = (fields[name] for name in TENSORS)
     categories, facts, photos = fields["categories"], fields["facts"], len(gallery)
     texts = [*categories, *(facts[name] for name, kind in FACTS.items() if kind is str)]
     _expect(0 < len(categories) <= MOST_CATEGORIES and 0 < photos <= MOST_PHOTOS, "no photos, or too many")
     _expect(all(type(text) is str and len(text) <= LONGEST_TEXT for text in texts), "categories are not names")
     _expect(0 <= facts["seed"] < 2**63, "seed is absurd")
-    _expect(labels.shape == (photos,) and 0 <= labels.min() <= labels.max() < len(categories), "labels do not fit")
+    _expect(labels.shape == (photos,) and truth.shape == (len(validation),), "labels do not fit")
+    both = torch.cat([labels, truth])
+    _expect(0 <= both.min() <= both.max() < len(categories), "labels do not fit")
     _expect(offsets.shape == (photos + 1,) and offsets[0] == 0, "offsets do not fit")
     lengths = offsets.diff()
     _expect(thumbnails.shape == (offsets[-1],), "thumbnails do not fit")
     _expect(0 < lengths.min() <= lengths.max() <= LARGEST_THUMBNAIL, "offsets do not fit")
-    _expect(gallery.dim() == 2 and bool((gallery.float().norm(dim=1) - 1).abs().max() < 0.01), "gallery is not unit")
+    _expect(
+        gallery.dim() == 2 and validation.shape[1:] == gallery.shape[1:], "gallery and validation photos do not fit"
+    )
+    unit = torch.cat([gallery, validation]).float().norm(dim=1)
+    _expect(bool((unit - 1).abs().max() < 0.01), "gallery is not unit, or validation photos are not")
     _expect(32 <= fields["size"] <= 512, "size is absurd")
     _expect(all(0 <= fields[name] <= 1e4 for name in ("by_head", "by_photo")), "the weights of a score are absurd")
     _expect(abs(fields["threshold"]) <= 1e6, "threshold is absurd")

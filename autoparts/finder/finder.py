@@ -67,6 +67,8 @@ class Finder(Teachable):
     labels: Tensor  # (G,) int64, their categories
     thumbnails: bytes  # their JPEGs, one after the other
     offsets: list[int]  # where each begins, and the end
+    validation: Tensor  # (V, D) float32, unit embeddings of the validation photos, to judge changes by
+    validation_labels: Tensor  # (V,) int64, their categories
     size: int  # side of prepared photos in pixels
     by_head: float  # weight of the network's logits in a score
     by_photo: float  # weight of the cosine to a category's nearest photo
@@ -199,7 +201,9 @@ def load_finder(path: str | Path) -> Finder:
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
         reason = printable(str(error))[:200]
         raise UserError(f"{told} is no usable finder file ({reason}); make it again with notebook 07") from None
-    fields |= {"gallery": fields["gallery"].float(), "thumbnails": fields["thumbnails"].numpy().tobytes()}
+    fields |= {name: fields[name].float() for name in ("gallery", "validation")} | {
+        "thumbnails": fields["thumbnails"].numpy().tobytes()
+    }
     return Finder(network, **fields | {"offsets": fields["offsets"].tolist()})
 
 

@@ -23,7 +23,6 @@ from autoparts.study.folder import expanded
 
 SAME = 0.9999  # cosine of embeddings from which on two photos are one
 BLOCK = 256  # photos at a time
-MOST = 5000  # photos that are compared
 PRIOR = 3  # pairs of a new name's photos that outweigh what other names' pairs say of how alike they should be
 FEEDBACK = "feedback.csv"  # in a folder of feedback, as `page.keep` writes it
 TAUGHT = 0.0  # bias in the head of a name that was taught; no training ends at this number
@@ -38,6 +37,8 @@ class Teachable:
     labels: Tensor
     thumbnails: bytes
     offsets: list[int]
+    validation: Tensor
+    validation_labels: Tensor
 
     def add(self, name: str, photos: Sequence[str | Path | bytes | Image.Image]) -> Self:
         """Learn photos, as `identify` takes them, of a new part name or more of a known one.
@@ -98,8 +99,11 @@ class Teachable:
         if bool((self.labels == label).all()):
             raise UserError(f"{told}no other has photos, and a finder needs some")
         rest = torch.arange(len(self.categories)) != label
+        judged = self.validation_labels[kept := self.validation_labels != label]
         return replace(
             others := self._with_photos(self.labels != label),
+            validation=self.validation[kept],
+            validation_labels=judged - (judged > label).long(),
             network=with_head(self.network, self.network.head.weight[rest], self.network.head.bias[rest]),
             labels=others.labels - (others.labels > label).long(),
             categories=[other for other in self.categories if other != category],
@@ -114,6 +118,7 @@ class Teachable:
         state |= {"format": file.FORMAT, "preparation": PREPARATION_VERSION, "weights": weights}
         state |= {"architecture": self.network.architecture, "gallery": self.gallery.half()}
         state |= {"labels": self.labels.clone(), "offsets": torch.tensor(self.offsets)}
+        state |= {"validation": self.validation.half(), "validation_labels": self.validation_labels.clone()}
         state["thumbnails"] = torch.frombuffer(bytearray(self.thumbnails), dtype=torch.uint8)
         save_tensors(state, Path(path))
 
@@ -170,10 +175,9 @@ def with_head(network: Recogniser, weight: Tensor, bias: Tensor) -> Recogniser:
 
 @torch.inference_mode()
 def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
-    """Whether photos of the gallery get their own name from the others: places (M,) in it to (M,) bool.
+    """Whether photos of the gallery that have taught names get these from the others: places (M,) in it to (M,) bool.
 
-    Neither the nearest photo nor a taught name's row in the head knows the photo itself. A head that was trained does,
-    which flatters these names: compare their shares before and after a change, and do not take them for accuracies.
+    Neither the nearest photo nor the name's row in the head knows the photo itself.
     """
     right = []
     for block in rows.split(BLOCK):
@@ -183,7 +187,7 @@ def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
         nearest = torch.full((len(block), len(finder.categories)), -1.0)
         nearest.scatter_reduce_(1, finder.labels.expand(len(block), -1), alike, "amax")
         logits = finder.network.logits(unit)
-        for place in (finder.network.head.bias[truth] == TAUGHT).nonzero().flatten().tolist():
+        for place in range(len(block)):
             others = finder.labels == truth[place]
             others[block[place]] = False
             kept = finder.gallery[others]
@@ -217,15 +221,16 @@ def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[
 
 
 def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) -> None:
-    """Say how many photos get their name from the others, before and after: of all names before, and of new ones."""
-    shares, both = [], {*before.categories} & {*after.categories}
-    for finder in (before, after):
-        rows = torch.tensor([name in both for name in finder.categories])[finder.labels].nonzero().flatten()
-        if len(rows):
-            right = named_by_others(finder, rows[:: -(-len(rows) // MOST)])
-            shares.append(f"{float(right.double().mean()):.1%}")
+    """Say how many validation photos are named rightly, before and after, and how many of a new name by its others."""
+    both = {*before.categories} & {*after.categories}
+    shares = [
+        float((finder.scores(finder.validation).argmax(dim=1) == finder.validation_labels).double().mean())
+        for finder in (before, after)
+        if len(finder.validation)
+    ]
     if len(shares) == 2:
-        say(f"photos that get their own name from the others, of names known before: {shares[0]}, now {shares[1]}")
+        told = f"of {len(after.validation)} validation photos, all of names known before, named rightly"
+        say(f"{told}: {shares[0]:.1%}, now {shares[1]:.1%}")
     if gone := [name for name in before.categories if name not in both]:
         say(f"forgotten, since all their photos have another name now: {printable(', '.join(gone))}")
     for name in [name for name in after.categories if name not in both]:

@@ -160,7 +160,8 @@ def open_study(
     kept, removed = catalogues.clean(prepared.catalogue, **CLEANING["substring" if words else cleaning])
     catalogue = catalogues.split_catalogue(kept, derived_seed(split_seed, "split"), shares)
     if empty := [name for name in SPLITS if not (catalogue["split"] == name).any()]:
-        raise UserError(f"no photo is left for {' and '.join(empty)}: add photos, three products per category or more")
+        enough = f"three {'products' if 'product' in catalogue else 'photos'} per category or more"
+        raise UserError(f"no photo is left for {' and '.join(empty)}: add photos, {enough}")
     if catalogue["content"].nunique() == 1:
         raise UserError(f"all {len(catalogue)} photos are copies of one file: there is nothing to tell apart")
     photos = _photos(catalogue, prepared.pixels, choose_device(device), split_seed)

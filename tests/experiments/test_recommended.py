@@ -244,6 +244,7 @@ def test_a_model_that_learned_nothing_is_refused_and_not_kept(colours, monkeypat
     torch.nn.init.zeros_(network.head.weight)  # all photos get the first name
     useless = recommended.judged(colours, network, photos, pd.DataFrame())
     monkeypatch.setattr(recommended, "at_once", lambda *_: useless)
+    training.save_tensors({"of": "an earlier training"}, colours.weights("recommended"))
     with pytest.raises(UserError, match=r"names 42.9% of 7 validation photos, no more than .* \(42.9%\): add photos"):
         train_recommended(colours, 0, 1, **COLOUR)
     assert not colours.weights("recommended").exists()
@@ -260,18 +261,20 @@ def test_views_are_chosen_with_names_as_frequent_as_they_are(monkeypatch):
     assert network.architecture["views"] == [1.0]  # without the shares the one that prefers the frequent name
 
 
-def test_a_model_that_knows_rare_names_is_not_refused_for_what_frequent_ones_lose():
+def test_a_model_that_knows_rare_names_is_not_refused_for_what_frequent_ones_lose(tmp_path):
     labels = {"train": torch.tensor([0] * 90 + [1] * 10), "validation": torch.tensor([0] * 18 + [1] * 2)}
     photos = Photos(torch.zeros(20, 8, 8), {"validation": torch.arange(20)}, labels)
     apart = torch.tensor([-3.0] * 14 + [1.0] * 4 + [3.0] * 2)  # of the logits: 80 % right, and 90 % are of one name
     model = SimpleNamespace(photos=photos, logits=Embedded(torch.stack([-apart / 2, apart / 2], dim=1)))
-    recommended.refuse_guesses(model)  # with names as likely as they are frequent, all are right
+    recommended.refuse_guesses(
+        model, tmp_path / "weights.pt"
+    )  # with names as likely as they are frequent, all are right
     model.logits.vectors[18:] *= -1
     with pytest.raises(UserError, match=r"names 90.0% of 20 validation photos, no more than .* \(90.0%\)"):
-        recommended.refuse_guesses(model)
+        recommended.refuse_guesses(model, tmp_path / "weights.pt")
     model.logits.vectors[:18] += torch.tensor([9.0, 0])
     model.photos.labels["validation"][18:] = 0  # one name alone: no model could name more
-    recommended.refuse_guesses(model)
+    recommended.refuse_guesses(model, tmp_path / "weights.pt")
 
 
 def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, slim, monkeypatch):

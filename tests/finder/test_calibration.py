@@ -42,7 +42,7 @@ def test_the_threshold_lets_the_chosen_share_of_validation_photos_pass(study, ne
 
 def test_the_recommended_model_is_loaded(study, network, colour, tmp_path):
     run = Run(tmp_path, study)
-    with pytest.raises(UserError, match="run notebook 06_beyond_the_thesis first"):
+    with pytest.raises(UserError, match=r"run notebook 06_beyond_the_thesis \(or autoparts train\) first"):
         calibration.recommended(run)
     run.save_result("recommended", architecture=network.architecture, side=48, colour=True)
     with pytest.raises(UserError, match=r"recommended\.pt cannot be used: it is missing"):

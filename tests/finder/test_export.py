@@ -35,7 +35,8 @@ def test_onnx_runtime_names_photos_as_torch_does(study, tmp_path, monkeypatch, c
     assert "embedding at most" in capsys.readouterr().out
     here, session = autoparts.load_finder(path), onnxruntime.InferenceSession(written)
     facts = {name: json.loads(value) for name, value in session.get_modelmeta().custom_metadata_map.items()}
-    assert facts == {name: getattr(here, name) for name in ("categories", "by_head", "by_photo", "threshold")}
+    told = ("categories", "by_head", "by_photo", "threshold", "size", "colour", "warning")
+    assert facts == {name: getattr(here, name) for name in told}
     for photos in (colour.pixels[:1], colour.pixels[3:8]):
         unit, logits = session.run(["embedding", "logits"], {"photos": photos.numpy()})
         expected = here.embed(photos)
