@@ -1,6 +1,7 @@
 """How the part finder is made and examined: scores calibrated, unknown parts told apart, the file written."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from autoparts.finder import file
 from autoparts.finder.finder import Finder, nearest_of_each
+from autoparts.finder.textures import usual
 from autoparts.models import Recogniser
 from autoparts.retrieval import DRAWS, percentile_interval, resampled_weights
 from autoparts.sampling import Photos
@@ -24,6 +26,8 @@ from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
 LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
+TEXTURES = ("texture_mean", "texture_precision", "texture_limit", "texture_cost")
+COST = 2.5  # so much farther than the limit, as its share, and even the highest score falls to the threshold: 1 / 2.5
 WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
 
@@ -43,27 +47,31 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     """Calibrate on the validation photos, and write the finder file of a run, `models/finder.pt`.
 
     The training photos, as the network takes them, become the gallery. The score of the likeliest name, before it
-    becomes a probability, tells known parts from others, as the largest logit does in Hendrycks et al. (2022): its
-    threshold lets the share `accept` of the validation photos pass. Returns the file, and the table of `calibrate`,
-    whose last row is used.
+    becomes a probability, tells known parts from others, as the largest logit does in Hendrycks et al. (2022), once
+    strange textures have lowered it: its threshold lets the share `accept` of the validation photos pass. Returns the
+    file, and the table of `calibrate`, whose last row is used.
     """
     study, rows, labels = run.study, photos.rows, photos.labels["train"].cpu()
-    pixels, features = photos.pixels[rows["train"].to(photos.device)].cpu(), run.features(network, photos)
+    features = run.features(network, photos)
+    pixels, judged = (photos.pixels[rows[split].to(photos.device)].cpu() for split in ("train", "validation"))
     with torch.no_grad():
         unit = network.cpu().unit(features)
-        gallery, seen = (
-            unit[rows[split]].half().float() for split in ("train", "validation")
-        )  # as the file keeps them
+        unit = unit.half().float()  # as the file keeps it
+        gallery, seen = unit[rows["train"]], unit[rows["validation"]]
         by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery, labels, photos.categories)
     table = calibrate(by_head, by_photo, truth := photos.labels["validation"].cpu())
     weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
     best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
     jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
-    weights |= {"threshold": float(torch.quantile(best, 1 - accept))}
+    textures = usual(network, pixels, judged)
+    cost = COST * float(best.max() - torch.quantile(best, 1 - accept)) / textures[-1]
+    textures = dict(zip(TEXTURES, (*textures, max(cost, LEAST)), strict=True))
     facts = {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"}
     names, offsets = [str(name) for name in study.categories], [0, *accumulate(map(len, jpegs))]
     kept = gallery, labels, b"".join(jpegs), offsets, seen, truth
-    finder = Finder(network, names, *kept, photos.side, **weights, facts=facts)
+    finder = Finder(network, names, *kept, photos.side, **weights, threshold=0.0, facts=facts, **textures)
+    threshold = float(torch.quantile(best - finder.strangeness(judged), 1 - accept))
+    finder = replace(finder, threshold=threshold)
     finder.save(run.weights("finder"))
     return run.weights("finder"), table
 
@@ -132,11 +140,11 @@ def refusals(
 ) -> tuple[pd.DataFrame, float | None]:
     """How many known and unknown photos a finder refuses.
 
-    Takes the photos, the embeddings of the test photos among them (M, D) and of unknown ones (N, D), and the names of
-    the latter. Returns a row for each kind, as of `accuracy_by_group`, and the area under the ROC curve of
-    the scores of their likeliest names, None if there are no unknown ones.
+    Takes the photos, the pixels of the test photos among them and of unknown ones, and the names of the latter.
+    Returns a row for each kind, as of `accuracy_by_group`, and the area under the ROC curve of the scores of their
+    likeliest names, None if there are no unknown ones.
     """
-    best = torch.cat([finder.scores(known), finder.scores(unknown)]).amax(dim=1)
+    best = torch.cat([finder.best_scores(pixels) for pixels in (known, unknown) if len(pixels)])
     strange = torch.arange(len(best)) >= len(known)
     kinds = np.where(strange, "unknown: removed categories", "known: test photos")
     labels = torch.cat([photos.labels["test"], torch.from_numpy(names.factorize()[0])])

@@ -23,6 +23,7 @@ from autoparts.catalogue import printable
 from autoparts.errors import UserError
 from autoparts.finder import file
 from autoparts.finder.teach import Teachable
+from autoparts.finder.textures import distances, textures
 from autoparts.models import Recogniser, photo_input
 from autoparts.photos import decode, prepare_file, prepare_photo, shape_of
 from autoparts.study.folder import expanded
@@ -73,6 +74,10 @@ class Finder(Teachable):
     by_head: float  # weight of the network's logits in a score
     by_photo: float  # weight of the cosine to a category's nearest photo
     threshold: float  # lowest score of a known part's likeliest name
+    texture_mean: Tensor  # (C,) float32, of the training photos; see `textures`
+    texture_precision: Tensor  # (C, C) float32, inverse of their covariance
+    texture_limit: float  # hardly any photo of the catalogue is farther from the mean
+    texture_cost: float  # what a photo that is loses of its score, for each unit of the distance beyond
     facts: dict[str, Any]  # about the run: its name, data, fingerprint, seed, and whether its photos were generated
 
     def __repr__(self) -> str:
@@ -140,13 +145,25 @@ class Finder(Teachable):
         nearest = nearest_of_each(unit, self.gallery, self.labels, len(self.categories))
         return self.by_head * self.network.logits(unit) + self.by_photo * nearest
 
+    def strangeness(self, pixels: Tensor) -> Tensor:
+        """What photos lose of all scores for textures that the catalogue does not have: (M, size, size[, 3]) to (M,).
+
+        Probabilities stay as they are, since all names lose as much; but such a photo is refused.
+        """
+        apart = distances(textures(self.network, pixels), self.texture_mean, self.texture_precision)
+        return self.texture_cost * (apart - self.texture_limit).clamp(min=0)
+
+    def best_scores(self, pixels: Tensor) -> Tensor:
+        """Score of each photo's likeliest name, which is known if it reaches the threshold: pixels to (M,)."""
+        return self.scores(self.embed(pixels)).amax(dim=1) - self.strangeness(pixels)
+
     def probabilities(self, unit: Tensor) -> Tensor:
         """Calibrated probabilities of the categories. (M, D) to (M, C)."""
         return F.softmax(self.scores(unit), dim=1)
 
     def _answers(self, pixels: Tensor, top: int) -> list[Answer]:
         unit = self.embed(pixels)
-        scores = self.scores(unit)
+        scores = self.scores(unit) - self.strangeness(pixels)[:, None]
         chances, labels = F.softmax(scores, dim=1).topk(min(top, len(self.categories)))
         cosines, photos = (unit @ self.gallery.T).topk(min(top, len(self.gallery)))
         columns = (labels, chances, photos, (1 - cosines).clamp(min=0), scores.amax(dim=1))

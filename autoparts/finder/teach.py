@@ -39,6 +39,8 @@ class Teachable:
     offsets: list[int]
     validation: Tensor
     validation_labels: Tensor
+    texture_mean: Tensor
+    texture_precision: Tensor
 
     def add(self, name: str, photos: Sequence[str | Path | bytes | Image.Image]) -> Self:
         """Learn photos, as `identify` takes them, of a new part name or more of a known one.
@@ -119,6 +121,7 @@ class Teachable:
         state |= {"architecture": self.network.architecture, "gallery": self.gallery.half()}
         state |= {"labels": self.labels.clone(), "offsets": torch.tensor(self.offsets)}
         state |= {"validation": self.validation.half(), "validation_labels": self.validation_labels.clone()}
+        state |= {"texture_mean": self.texture_mean, "texture_precision": self.texture_precision}
         state["thumbnails"] = torch.frombuffer(bytearray(self.thumbnails), dtype=torch.uint8)
         save_tensors(state, Path(path))
 

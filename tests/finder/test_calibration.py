@@ -149,9 +149,10 @@ def test_near_white_borders():
     assert calibration.white_border(photos[..., None].expand(-1, -1, -1, 3)).tolist() == [True, True, False, False]
 
 
-def test_refusals_are_told_for_known_and_unknown_photos(path):
+def test_refusals_are_told_for_known_and_unknown_photos(path, monkeypatch):
     here = autoparts.load_finder(path)
-    known, unknown, names = here.gallery[:6], -here.gallery[:4], pd.Series(list("aabb"))  # as near and far as can be
+    known, unknown, names = torch.zeros(6, 48, 48, 3), torch.ones(4, 48, 48, 3), pd.Series(list("aabb"))
+    monkeypatch.setattr(type(here), "best_scores", lambda _, pixels: here.threshold + 1 - 2 * pixels[:, 0, 0, 0])
     photos = SimpleNamespace(labels={"test": torch.tensor([0, 0, 0, 1, 1, 1])}, seed=0)
     table, auc = calibration.refusals(here, photos, known, unknown, names)
     assert table["photos"].to_dict() == {"known: test photos": 6, "unknown: removed categories": 4}

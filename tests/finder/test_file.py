@@ -92,6 +92,12 @@ def test_damaged_and_other_files_are_refused(path, tmp_path):
         (lambda state: state | {"by_photo": "much"}, "by_photo is no float"),
         (lambda state: state | {"threshold": NAN}, "threshold is absurd"),
         (lambda state: state | {"threshold": 1e300}, "threshold is absurd"),
+        (lambda state: state | {"texture_cost": NAN}, "textures are absurd"),
+        (lambda state: state | {"texture_mean": state["texture_mean"] * NAN}, "textures are not finite"),
+        (
+            lambda state: state | {"texture_mean": state["texture_mean"][1:].clone()},
+            "textures are not those of its net",
+        ),
         (lambda state: state | {"facts": state["facts"] | {"generated": "no"}}, "generated is no bool"),
         (lambda state: state | {"facts": state["facts"] | {"size": 1}}, "facts"),
         (lambda state: state | {"facts": state["facts"] | {"seed": -1}}, "seed is absurd"),

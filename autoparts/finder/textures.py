@@ -1,0 +1,51 @@
+"""How far the textures of a photo lie from those of the catalogue.
+
+To a network's last layers, which were trained to see parts, stripes may be a radiator; to its first ones, not.
+"""
+
+import torch
+from torch import Tensor
+
+from autoparts.models import Recogniser, photo_input
+
+BLOCK = 64  # photos at a time
+
+
+@torch.inference_mode()
+def textures(network: Recogniser, pixels: Tensor) -> Tensor:
+    """Average the maps that a trunk's first layers make of photos: (M, S, S[, 3]) uint8 to (M, C) float32 on the CPU.
+
+    Of one of timm's these are its maps of an eighth of the photo's side, of our own those halfway.
+    """
+    mean, deviation = network.standard[:, :, None, None]
+    blocks = [(1 - photo_input(block) - mean) / deviation for block in pixels.split(BLOCK)]
+    return torch.cat([_maps(network, block).mean(dim=(2, 3)).float().cpu() for block in blocks])
+
+
+def _maps(network: Recogniser, inputs: Tensor) -> Tensor:
+    if network.architecture["backbone"]:
+        early = {"indices": [-3], "stop_early": True, "intermediates_only": True}
+        return network.trunk.forward_intermediates(inputs, **early)[0]
+    layers = 3 + 2 * (len(network.architecture["filters"]) // 2)  # the stem, and blocks of half the stages
+    return network.trunk[0][:layers](inputs)
+
+
+def distances(found: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
+    """Mahalanobis distances of textures (M, C) to their mean (C,), given the (C, C) inverse of their covariance."""
+    apart = found - mean
+    return ((apart @ precision) * apart).sum(dim=1).clamp(min=0).sqrt()
+
+
+def usual(network: Recogniser, train: Tensor, validation: Tensor) -> tuple[Tensor, Tensor, float]:
+    """Fit what textures the catalogue's photos have (Lee et al. 2018): mean (C,), precision (C, C), and a distance.
+
+    Takes pixels of training photos, for the mean and a covariance that few photos do not make singular (Ledoit and Wolf
+    2004), and of validation photos: hardly any of them lies beyond the distance.
+    """
+    from sklearn.covariance import LedoitWolf  # which naming a photo should not wait for
+
+    model = LedoitWolf().fit(textures(network, train).double().numpy())
+    mean, precision = (torch.from_numpy(fitted).float() for fitted in (model.location_, model.precision_))
+    found = distances(textures(network, validation), mean, precision)
+    # Of few photos the far ones say little: there the median has to.
+    return mean, precision, float(torch.maximum(found.quantile(0.99), 2.5 * found.median()))

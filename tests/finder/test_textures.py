@@ -1,0 +1,60 @@
+"""Photos whose textures no photo of the catalogue has are refused, whatever a network would call them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import autoparts
+from autoparts import models
+from autoparts.finder import textures
+from autoparts.finder.finder import Answer
+
+pytest_plugins = "finder_files"
+
+
+def made(kind, size=48):
+    """Noise, stripes, or one colour: a photo of nothing."""
+    random, place = np.random.default_rng(0), np.arange(size)
+    noise = random.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    stripes = np.broadcast_to((place // 2 % 2 * 255)[:, None, None], (size, size, 3))
+    return torch.from_numpy({"noise": noise, "stripes": stripes.astype(np.uint8), "flat": noise * 0 + 90}[kind])[None]
+
+
+@pytest.mark.parametrize("kind", ["noise", "stripes", "flat"])
+def test_what_no_photo_looks_like_is_refused_though_a_name_is_sure(path, kind, monkeypatch):
+    here, photo = autoparts.load_finder(path), made(kind)
+    assert here.strangeness(photo).item() > 0
+    sure = torch.full((1, len(here.categories)), here.threshold) + torch.tensor([1.0, 0, 0, 0]) * 1e-3
+    monkeypatch.setattr(type(here), "scores", lambda *_: sure)
+    answer = here._answers(photo, 2)[0]
+    assert isinstance(answer, Answer) and not answer.known and answer.score < here.threshold
+    lenient = dataclasses.replace(here, texture_limit=1e9)
+    assert lenient._answers(photo, 2)[0].known
+    assert [name.confidence for name in answer.names] == [n.confidence for n in lenient._answers(photo, 2)[0].names]
+
+
+def test_hardly_a_photo_of_the_catalogue_is_strange(path, colour):
+    here = autoparts.load_finder(path)
+    strange = here.strangeness(colour.pixels[colour.rows["validation"]]) > 0
+    assert strange.double().mean() <= 0.2
+    best = here.best_scores(colour.pixels[colour.rows["validation"]])
+    assert (best >= here.threshold).double().mean() >= 0.8
+
+
+def test_distances_are_those_of_mahalanobis():
+    generator = torch.Generator().manual_seed(0)
+    found = torch.randn(500, 3, generator=generator) * torch.tensor([1.0, 5.0, 0.2])
+    mean, precision = found.mean(dim=0), torch.linalg.inv(torch.cov(found.T))
+    expected = [float((row - mean) @ precision @ (row - mean)) ** 0.5 for row in found[:5]]
+    assert textures.distances(found[:5], mean, precision).tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("backbone", "width"), [("", 128), ("test_efficientnet", 32), ("resnet18", 128)])
+def test_textures_are_of_the_first_layers_whatever_the_backbone(backbone, width):
+    network = models.initialised(0, models.Recogniser, 3, backbone, 3).eval()
+    photos = torch.cat([made("noise"), made("flat")])
+    found = textures.textures(network, photos)
+    assert found.shape == (2, width) and found.dtype == torch.float32 and not found[0].equal(found[1])
+    assert found.equal(torch.cat([textures.textures(network, photo[None]) for photo in photos]))
