@@ -174,6 +174,14 @@ def test_a_notebook_opens_no_result_and_no_weights_that_are_not_declared(run):
     assert "05_model_comparison results/cnn.json" in (folder / "opened.txt").read_text()  # else it has seen nothing
 
 
+def test_a_run_asks_no_other_host(run, tmp_path):
+    assert opened.asked(run.parents[1]) == set()
+    code = "import contextlib, socket\nfor name in ('localhost', 'parts.invalid'):\n"
+    code += "    with contextlib.suppress(OSError): socket.getaddrinfo(name, 80)"
+    subprocess.run([sys.executable, "-c", code], env=os.environ | opened.watch(tmp_path), check=True)
+    assert opened.asked(tmp_path) == {"parts.invalid"}  # else it would see nothing
+
+
 def result(run, name):
     return json.loads((run / "results" / f"{name}.json").read_text())
 

@@ -1,11 +1,11 @@
-"""What notebooks open in results/ and models/ of their run folder, seen from inside their kernels.
+"""What notebooks open in results/ and models/ of their run folder, seen from inside their kernels, and hosts they ask.
 
     environment = os.environ | opened.watch(folder)      # an empty folder
     subprocess.run([sys.executable, "-m", "autoparts", "run", ...], env=environment)
     assert opened.undeclared(run_folder, folder) == []
 
 A `sitecustomize` on PYTHONPATH adds an audit hook to every Python process of the run, which records what kernels open
-to read. (What they write is recorded by the pipeline, in the metadata of executed notebooks.)
+to read, and which other hosts any process asks. (What notebooks write is recorded by the pipeline, in their metadata.)
 """
 
 import os
@@ -29,6 +29,15 @@ def record(event, arguments):
                         with open({log!r}, "a") as log:
                             log.write(running[1:-6] + " " + kind[1:] + below + "/" + name + "\\n")
 
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo"):
+        address = arguments[1] if event == "socket.connect" else arguments
+        host = address[0] if isinstance(address, tuple) else "localhost"  # else a file of this machine
+        if host and not str(host).startswith(("127.", "::1", "localhost")):
+            with open({hosts!r}, "a") as log:
+                log.write(str(host) + "\\n")
+
+sys.addaudithook(watch)
 if any("ipykernel" in word for word in sys.orig_argv):
     sys.addaudithook(record)
 """
@@ -36,8 +45,15 @@ if any("ipykernel" in word for word in sys.orig_argv):
 
 def watch(folder: Path) -> dict[str, str]:
     """Put the hook into a folder; return the environment variables that make a run use it."""
-    (folder / "sitecustomize.py").write_text(HOOK.format(log=str(folder / "opened.txt")))
+    text = HOOK.format(log=str(folder / "opened.txt"), hosts=str(folder / "hosts.txt"))
+    (folder / "sitecustomize.py").write_text(text)
     return {"PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def asked(folder: Path) -> set[str]:
+    """Name the other hosts that processes of a run have looked for; the folder is that given to `watch`."""
+    path = folder / "hosts.txt"
+    return {*path.read_text().split()} if path.exists() else set()
 
 
 def undeclared(run: Path, folder: Path) -> list[str]:
