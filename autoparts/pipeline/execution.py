@@ -25,7 +25,7 @@ from autoparts.errors import FailedError, UserError, disk_errors, read_json, set
 from autoparts.experiments.parallel import connected
 from autoparts.pipeline import kernels, stamps
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebook, usual_profile
-from autoparts.pipeline.progress import Progress
+from autoparts.pipeline.progress import Progress, trainings
 from autoparts.report.index import render
 from autoparts.report.pages import scrub
 from autoparts.study.folder import read_json_or_empty, run_folder
@@ -109,7 +109,7 @@ def carry_out(wanted: Plan, study: Study, folder: Path, name: str, force: bool =
                 _forget(stem, folder)
             kernel = next(started) if stem in due else None
             if reason:
-                progress.begin(stem, TABLE[stem].trainings)
+                progress.begin(stem, trainings(values))
                 given = {**values, "data": study.data, "name": str(name)}
                 with kernels.fresh(kernel, path) as manager:
                     records[stem] = _executed(path, folder, given, stamp, progress, manager)

@@ -28,7 +28,6 @@ class Notebook:
     shows_left_out: bool = False  # whether it also shows photos that are not part of the study
     seconds: float = 1  # that it takes by the demo profile, where no earlier execution tells
     late: tuple[str, ...] = ("torch._dynamo",)  # what it imports in the midst of its work, for seconds: optimisers do
-    trainings: int = 1  # about which it prints, a line for each or for each epoch
 
 
 def _files(*names: str) -> tuple[str, ...]:
@@ -46,9 +45,7 @@ TABLE = {
     "03_siamese_contrastive": Notebook(writes=_files("contrastive", "threshold"), seconds=15),
     "04_siamese_triplet": Notebook(writes=_files("triplet"), seconds=18),
     "05_model_comparison": Notebook(THESIS, _files("comparison", "lookalikes"), seconds=8, late=()),
-    "06_beyond_the_thesis": Notebook(
-        THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=90, late=("timm",), trainings=41
-    ),
+    "06_beyond_the_thesis": Notebook(THESIS, RECOMMENDED + _files("beyond"), BEYOND, seconds=90, late=("timm",)),
     "07_find_a_part": Notebook(
         RECOMMENDED, ("results/finder.json", "models/finder.pt"), shows_left_out=True, seconds=12, late=("timm",)
     ),

@@ -95,7 +95,7 @@ def evaluated(photos: Listed, repeats: int, temporary: Path, queries: int = 1_50
         np.testing.assert_allclose(ranked[name], their_ranked[other], atol=1e-3, err_msg=name)
     for name, value in their_verified.items():
         np.testing.assert_allclose(verified[name], value, atol=2e-3, err_msg=name)
-    return [speed_up("evaluation", interleaved(repeats, ours=ours, theirs=theirs), queries, "queries/s", Bar(5, 10))]
+    return [speed_up("evaluation", interleaved(repeats, ours=ours, theirs=theirs), queries, "queries/s", Bar(4, 10))]
 
 
 def usual_verification(test: Tensor, same: Tensor, validation: Tensor, validation_same: Tensor) -> dict[str, float]:

@@ -70,7 +70,7 @@ def preparing(photos: Listed, repeats: int, temporary: Path) -> list[Row]:
             _exhaust(pool.map(lambda chunk: [Image.open(BytesIO(content)).load() for content in chunk], chunks))
 
     times = interleaved(repeats, ours=ours, theirs=theirs)
-    return [speed_up("preparing", times, len(files), "photos/s", Bar(0.7, 0.9))]
+    return [speed_up("preparing", times, len(files), "photos/s", Bar(0.8, 0.9))]
 
 
 def usual_network(ours: nn.Sequential) -> nn.Sequential:

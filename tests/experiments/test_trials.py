@@ -145,7 +145,8 @@ def test_seeds_are_averaged_and_their_spread_is_told(run, small):
     assert len(saved(run.folder)) == 2 and table["spread"][0] == pytest.approx(abs(first - second)) and first != second
 
 
-def test_test_labels_reach_neither_training_nor_threshold(run, small, tmp_path, monkeypatch):
+def test_test_photos_reach_no_choice(run, small, tmp_path, monkeypatch):
+    """Neither training, threshold, best epoch, learning rate nor margin."""
     names = ("offline triplets", "principal components, at most 500", "small categories augmented, drawn alike")
     rows = [variants.BASELINE, variants.PLAIN, *(ROWS[name] for name in names)]
     thresholds, weights = {"given": [], "scrambled": []}, {}
@@ -157,13 +158,22 @@ def test_test_labels_reach_neither_training_nor_threshold(run, small, tmp_path, 
     monkeypatch.setattr(retrieval, "choose_threshold", noted)
     labels = small.labels["test"][torch.randperm(len(small.labels["test"]), generator=seeded(1))]
     assert not labels.equal(small.labels["test"])
-    scrambled = replace(small, labels=small.labels | {"test": labels})
+    pixels, settings, tuned = small.pixels.clone(), replace(SETTINGS, epochs=3), {}
+    pixels[small.rows["test"]] = 255 - pixels[small.rows["test"]]
+    scrambled = replace(small, pixels=pixels, labels=small.labels | {"test": labels})
     for current, photos in (("given", small), ("scrambled", scrambled)):
-        trials.compare(Run(tmp_path / current, run.study), rows, SETTINGS, photos)
-        states = [state["network"].values() for state in saved(tmp_path / current)]
-        weights[current] = [float(sum(value.double().sum() for value in state)) for state in states]
-    assert weights["given"] == weights["scrambled"] and len(set(weights["given"])) == 5
+        place = Run(tmp_path / current, run.study)
+        trials.compare(place, rows, settings, photos)
+        states = [(state["network"], state["best"]["network"]) for state in saved(place.folder)]
+        weights[current] = [
+            [float(sum(value.double().sum() for value in part.values())) for part in state] for state in states
+        ]
+        tried = [replace(variants.PLAIN, rate=rate) for rate in (0.3, 1, 3, 9)]  # what is chosen among
+        tuned[current] = [trials.validated(place, row, settings, photos, 0) for row in tried]
+    assert weights["given"] == weights["scrambled"] and len({last for last, _ in weights["given"]}) == 5
+    assert [last != best for last, best in weights["given"]] != [False] * 5  # some were better before the last epoch
     assert thresholds["given"] == thresholds["scrambled"] and len(thresholds["given"]) == 5
+    assert tuned["given"] == tuned["scrambled"] and len(set(tuned["given"])) > 1
 
 
 def test_hamming_keeps_a_bit_that_halves_the_training_photos(small):

@@ -1,6 +1,6 @@
 import pytest
 
-from autoparts.pipeline.progress import Progress, done
+from autoparts.pipeline.progress import Progress, done, trainings
 from autoparts.training import progress_line
 
 
@@ -30,20 +30,30 @@ def test_lines_say_how_much_of_a_notebook_is_done(told, trainings, share):
     assert done(told, trainings) == pytest.approx(share)
 
 
-def test_the_bar_moves_with_the_lines_and_estimates_the_rest(capsys):
+def test_the_bar_moves_with_the_lines_and_estimates_the_rest(capsys, monkeypatch):
+    clock = iter([0, 20, 20, 100, 220])
+    monkeypatch.setattr("autoparts.pipeline.progress.time.monotonic", lambda: next(clock))
     with Progress({"01": 30, "02": 100, "03": 70}) as progress:
         progress.begin("01", 1)
         progress.move(1)
-        assert progress.bar.n == 30
+        assert progress.bar.n == 20 and progress.bar.total == 20 + 100 + 70  # it was quicker than expected
         progress.begin("02", 1)
         progress.write(epoch(4)[:5])  # what is printed comes in pieces
         progress.write(epoch(4)[5:])
-        assert progress.bar.n == pytest.approx(70)
+        assert progress.bar.n == pytest.approx(100) and progress.bar.total == pytest.approx(20 + 200 + 70)
         progress.move(1)
         progress.skip("03")  # it is up to date after all
-        assert progress.bar.n == progress.bar.total == 130
+        assert progress.bar.n == progress.bar.total == 220
     shown = capsys.readouterr().err
-    assert epoch(4) in shown and "02 " in shown and " 35%|" in shown and "100%|" in shown and "left" in shown
+    assert epoch(4) in shown and "02 " in shown and " 34%|" in shown and "100%|" in shown and "left" in shown
+
+
+def test_as_many_lines_are_expected_of_notebook_6_as_it_prints():
+    beyond = {"row_epochs": 2, "rows": "few", "tune": False, "held_out_draws": 5, "seeds": 1}
+    beyond |= {"recipe_epochs": 0, "scratch_epochs": 0}
+    assert trainings({"epochs": 3}) == 1 and trainings(beyond) == 10 + 5 * 8
+    larger = trainings(beyond | {"rows": "all", "tune": True, "seeds": 3, "recipe_epochs": 16, "scratch_epochs": 9})
+    assert larger == 27 + 34 + 5 * 8 * 3 + 3 + 1
 
 
 def test_without_notebooks_there_is_no_bar(capsys):
