@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     option = _command("run", _run, "run the notebooks in sequence and render the report")
     option("--data", help=DATA_HELP)
     option("--name", help="run folder under reports/, or a path (default: demo)")
-    option("--profile", help="demo (of generated photos), own (of others), thesis, or a YAML file of parameters")
+    option("--profile", help="demo (of generated photos), own (of others), full, thesis, or a YAML file of parameters")
     option("--only", default="", help="numbers of the notebooks to run, such as 02,05 (default: all)")
     option("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="set one, such as -p epochs 20")
     option("--force", action="store_true", help="run notebooks that are up to date, and forget what they learned")
