@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from autoparts import models
 from autoparts.errors import FailedError
-from autoparts.pipeline import execution, notebooks
+from autoparts.pipeline import execution, notebooks, progress
 from autoparts.study import run as runs_room
 from autoparts.study.parameters import annotated
 from autoparts.study.study import SHARED, open_study
@@ -196,6 +196,15 @@ def test_a_run_makes_all_that_was_promised(run):
     pages = {path.stem for path in run.glob("*.html")}
     assert pages == {"index", *(path.stem for path in NOTEBOOKS)}
     assert not [path for path in run.rglob(".*") if path.name != ".lock"]
+
+
+def test_notebook_6_prints_as_much_on_its_trainings_as_the_bar_expects(run):
+    path = run / "notebooks" / "06_beyond_the_thesis.ipynb"
+    outputs = [output for cell in cells(path, "code") for output in cell.outputs if output.output_type == "stream"]
+    told = "".join(output.text for output in outputs)
+    expected, by_epochs = progress.trainings(nbformat.read(path, as_version=4).metadata.autoparts.parameters)
+    whole = [epoch for epoch, last in progress.EPOCH.findall(told) if epoch == last]
+    assert len(progress.ROW.findall(told)) + by_epochs * len(whole) == pytest.approx(expected, rel=0.15)
 
 
 def test_every_figure_of_the_run_has_a_caption_and_an_alternative_text(run):

@@ -85,7 +85,7 @@ def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
 def fair_comparison(
     seen: Mapping[str, Embedded], photos: Photos, draws: int, by_logits: Mapping[str, Embedded] | None = None
 ) -> tuple[pd.DataFrame, Queries]:
-    """Put every model through every task, on the same lists and the same `draws` bootstrap samples.
+    """Put every model through every task, on the same lists and the same bootstrap samples, `draws` for `INTERVALS`.
 
     Returns a row of `retrieval.judge`'s measures per model, with 95 % intervals as text (that of precision@1, and
     `INTERVALS`), a row of naming measures for each classifier of `by_logits` (see `softmax_row`), and one of chance
@@ -104,7 +104,10 @@ def fair_comparison(
             areas(model.between(*pairs[:2]), pairs.same, of_pairs),
             retrieval.resampled_means(retrieval.ranked(model, triplets), of_triplets),
         )
-        limits = (_interval_text(*retrieval.percentile_interval(of)) for of in drawn)
+        ends = (retrieval.percentile_interval(of) for of in drawn)
+        limits = (
+            _interval_text(low, high) if low < high else "" for low, high in ends
+        )  # of a perfect one draws tell none
         table[name] |= dict(zip(INTERVALS, limits, strict=True))
     for name, logits in (by_logits or {}).items():
         table[name], queries[name] = softmax_row(logits, photos)

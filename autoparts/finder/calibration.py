@@ -26,7 +26,7 @@ from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
 LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
-TEXTURES = ("texture_mean", "texture_precision", "texture_limit", "texture_cost")
+TEXTURES = ("texture_means", "texture_precision", "texture_limit", "texture_cost", "texture_labels")
 COST = 2.5  # so much farther than the limit, as its share, and even the highest score falls to the threshold: 1 / 2.5
 WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
@@ -65,7 +65,7 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
     textures = usual(network, pixels, judged)
     cost = COST * float(best.max() - torch.quantile(best, 1 - accept)) / textures[-1]
-    textures = dict(zip(TEXTURES, (*textures, max(cost, LEAST)), strict=True))
+    textures = dict(zip(TEXTURES, (*textures, max(cost, LEAST), torch.tensor([-1])), strict=True))
     facts = {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"}
     names, offsets = [str(name) for name in study.categories], [0, *accumulate(map(len, jpegs))]
     kept = gallery, labels, b"".join(jpegs), offsets, seen, truth

@@ -37,7 +37,8 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
     a square of `size` pixels; RGB, or grey (ITU-R 601) for a finder without `colour`. The metadata holds these two as
     JSON, the categories' names, the `warning` that belongs to every answer, and by what a finder judges besides: it
     weighs logits by `by_head` and the cosines to the nearest photo of each category, which are not in the file, by
-    `by_photo`, and refuses a sum below `threshold`. Logits alone give names, but no calibrated confidence.
+    `by_photo`, and refuses a sum below `threshold`, from which strange textures have taken first (not in the file
+    either). Logits alone give names, but no calibrated confidence.
 
     ONNX Runtime has to agree with torch on photos of the gallery, enlarged thumbnails: returns the largest differences
     of embedding and logits. A UserError tells that the libraries for it are missing.

@@ -74,8 +74,9 @@ class Finder(Teachable):
     by_head: float  # weight of the network's logits in a score
     by_photo: float  # weight of the cosine to a category's nearest photo
     threshold: float  # lowest score of a known part's likeliest name
-    texture_mean: Tensor  # (C,) float32, of the training photos; see `textures`
+    texture_means: Tensor  # (K, C) float32, of the training photos, and of taught ones unlike these; see `textures`
     texture_precision: Tensor  # (C, C) float32, inverse of their covariance
+    texture_labels: Tensor  # (K,) int64, the categories of taught ones, and -1 for the training photos
     texture_limit: float  # hardly any photo of the catalogue is farther from the mean
     texture_cost: float  # what a photo that is loses of its score, for each unit of the distance beyond
     facts: dict[str, Any]  # about the run: its name, data, fingerprint, seed, and whether its photos were generated
@@ -150,7 +151,7 @@ class Finder(Teachable):
 
         Probabilities stay as they are, since all names lose as much; but such a photo is refused.
         """
-        apart = distances(textures(self.network, pixels), self.texture_mean, self.texture_precision)
+        apart = distances(textures(self.network, pixels), self.texture_means, self.texture_precision)
         return self.texture_cost * (apart - self.texture_limit).clamp(min=0)
 
     def best_scores(self, pixels: Tensor) -> Tensor:

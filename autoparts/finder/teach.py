@@ -17,6 +17,7 @@ from autoparts.catalogue import _tidy as tidy
 from autoparts.catalogue import printable, read_catalogue
 from autoparts.errors import UserError
 from autoparts.finder import file
+from autoparts.finder.textures import distances, textures
 from autoparts.models import SCALE, Recogniser
 from autoparts.photos import PREPARATION_VERSION
 from autoparts.study.folder import expanded
@@ -39,8 +40,10 @@ class Teachable:
     offsets: list[int]
     validation: Tensor
     validation_labels: Tensor
-    texture_mean: Tensor
+    texture_means: Tensor
     texture_precision: Tensor
+    texture_labels: Tensor
+    texture_limit: float
 
     def add(self, name: str, photos: Sequence[str | Path | bytes | Image.Image]) -> Self:
         """Learn photos, as `identify` takes them, of a new part name or more of a known one.
@@ -60,7 +63,12 @@ class Teachable:
                 f"'{printable(name)[:200]}' with {len(photos)} photos cannot be learned: give a name of 1 to "
                 f"{file.LONGEST_TEXT} visible characters, and at least one photo"
             )
-        unit = self.embed(torch.from_numpy(np.stack(photos))).half().float()  # as the file keeps them
+        pixels = torch.from_numpy(np.stack(photos))
+        unit, seen = (
+            self.embed(pixels).half().float(),
+            textures(self.network, pixels),
+        )  # the former as the file keeps it
+        strange = distances(seen, self.texture_means[:1], self.texture_precision) > self.texture_limit
         first = ~(cosines(unit, unit) > SAME).triu(1).any(dim=0)  # of copies
         unit, photos = unit[first], [photo for photo, kept in zip(photos, first.tolist(), strict=True) if kept]
         same = [cosines(block, unit).amax(dim=1) > SAME for block in self.gallery.split(BLOCK)]
@@ -71,6 +79,8 @@ class Teachable:
         jpegs = [small_jpeg(photo, side) for photo in photos]
         grown = replace(
             grown,
+            texture_means=torch.cat([self.texture_means, seen[strange]]),  # else they would be refused for theirs
+            texture_labels=torch.cat([self.texture_labels, torch.full((int(strange.sum()),), label)]),
             categories=self.categories if known else [*self.categories, category],
             gallery=torch.cat([grown.gallery, unit]),
             labels=torch.cat([grown.labels, torch.full((len(unit),), label)]),
@@ -102,10 +112,13 @@ class Teachable:
             raise UserError(f"{told}no other has photos, and a finder needs some")
         rest = torch.arange(len(self.categories)) != label
         judged = self.validation_labels[kept := self.validation_labels != label]
+        taught = self.texture_labels[own := self.texture_labels != label]
         return replace(
             others := self._with_photos(self.labels != label),
             validation=self.validation[kept],
             validation_labels=judged - (judged > label).long(),
+            texture_means=self.texture_means[own],
+            texture_labels=taught - (taught > label).long(),
             network=with_head(self.network, self.network.head.weight[rest], self.network.head.bias[rest]),
             labels=others.labels - (others.labels > label).long(),
             categories=[other for other in self.categories if other != category],
@@ -121,7 +134,8 @@ class Teachable:
         state |= {"architecture": self.network.architecture, "gallery": self.gallery.half()}
         state |= {"labels": self.labels.clone(), "offsets": torch.tensor(self.offsets)}
         state |= {"validation": self.validation.half(), "validation_labels": self.validation_labels.clone()}
-        state |= {"texture_mean": self.texture_mean, "texture_precision": self.texture_precision}
+        kept = ("texture_means", "texture_precision", "texture_labels")
+        state |= {name: getattr(self, name).clone() for name in kept}
         state["thumbnails"] = torch.frombuffer(bytearray(self.thumbnails), dtype=torch.uint8)
         save_tensors(state, Path(path))
 

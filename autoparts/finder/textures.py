@@ -24,20 +24,25 @@ def textures(network: Recogniser, pixels: Tensor) -> Tensor:
 
 def _maps(network: Recogniser, inputs: Tensor) -> Tensor:
     if network.architecture["backbone"]:
+        if not hasattr(network.trunk, "forward_intermediates"):  # of some networks in older versions of timm
+            return network.trunk.forward_features(inputs)
         early = {"indices": [-3], "stop_early": True, "intermediates_only": True}
         return network.trunk.forward_intermediates(inputs, **early)[0]
     layers = 3 + 2 * (len(network.architecture["filters"]) // 2)  # the stem, and blocks of half the stages
     return network.trunk[0][:layers](inputs)
 
 
-def distances(found: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
-    """Mahalanobis distances of textures (M, C) to their mean (C,), given the (C, C) inverse of their covariance."""
-    apart = found - mean
-    return ((apart @ precision) * apart).sum(dim=1).clamp(min=0).sqrt()
+def distances(found: Tensor, means: Tensor, precision: Tensor) -> Tensor:
+    """Mahalanobis distances of textures (M, C) to the nearest of the means (K, C): (M,).
+
+    Takes the (C, C) inverse of their covariance.
+    """
+    apart = found[:, None] - means  # (M, K, C)
+    return ((apart @ precision) * apart).sum(dim=2).clamp(min=0).amin(dim=1).sqrt()
 
 
 def usual(network: Recogniser, train: Tensor, validation: Tensor) -> tuple[Tensor, Tensor, float]:
-    """Fit what textures the catalogue's photos have (Lee et al. 2018): mean (C,), precision (C, C), and a distance.
+    """Fit what textures the catalogue's photos have (Lee et al. 2018): mean (1, C), precision (C, C), and a distance.
 
     Takes pixels of training photos, for the mean and a covariance that few photos do not make singular (Ledoit and Wolf
     2004), and of validation photos: hardly any of them lies beyond the distance.
@@ -45,7 +50,7 @@ def usual(network: Recogniser, train: Tensor, validation: Tensor) -> tuple[Tenso
     from sklearn.covariance import LedoitWolf  # which naming a photo should not wait for
 
     model = LedoitWolf().fit(textures(network, train).double().numpy())
-    mean, precision = (torch.from_numpy(fitted).float() for fitted in (model.location_, model.precision_))
+    mean, precision = (torch.from_numpy(fitted).float() for fitted in (model.location_[None], model.precision_))
     found = distances(textures(network, validation), mean, precision)
     # Of few photos the far ones say little: there the median has to.
     return mean, precision, float(torch.maximum(found.quantile(0.99), 2.5 * found.median()))

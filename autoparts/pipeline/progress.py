@@ -17,23 +17,28 @@ EPOCH = re.compile(r"^epoch +(\d{1,9})/([1-9]\d{0,8}) ", re.MULTILINE)  # as `tr
 ROW = re.compile(r"^\S.*, \d+ s$|^best of three: ", re.MULTILINE)
 
 
-def trainings(values: Mapping[str, Any]) -> int:
-    """Return about how many trainings a notebook prints lines on, given its parameters: notebook 6 many, others one."""
+def trainings(values: Mapping[str, Any]) -> tuple[float, float]:
+    """Return about how much a notebook trains, given its parameters, and how much of that a training told by epochs is.
+
+    Notebook 6 counts in rows; beside them it tunes the recommended model, by epochs. The others train once.
+    """
     if "row_epochs" not in values:
-        return 1
+        return 1, 1
     rows = variants.ROWS if values["rows"] == "all" else variants.FEW
     families = {(row.task, row.network) for row in rows if row.trained}
     tuned = len(families) + sum(bool(getattr(task, "margin", None)) for task, _ in families)
     held_out = sum(1 + row.trained for row in variants.HELD_OUT) * values["held_out_draws"] * values["seeds"]
-    whole = bool(values["recipe_epochs"]) * values["seeds"] + bool(values["scratch_epochs"])
-    return len(rows) + tuned * values["tune"] + held_out + whole
+    by_epochs = bool(values["recipe_epochs"]) * values["seeds"] + bool(values["scratch_epochs"])
+    passes = max(values["recipe_epochs"], values["scratch_epochs"]) / values["row_epochs"]
+    heavy = 1.5 * passes * (values["recipe_side"] / values["row_side"]) ** 2  # found by timing both
+    return len(rows) + tuned * values["tune"] + held_out + by_epochs * heavy, heavy
 
 
-def done(told: str, trainings: int) -> float:
+def done(told: str, trainings: float, by_epochs: float = 1) -> float:
     """Return the share of a notebook's trainings that is done, by what it has printed so far on epochs and rows."""
     epochs = [int(epoch) / int(last) for epoch, last in EPOCH.findall(told)]
-    whole = epochs.count(1) + len(ROW.findall(told))
-    return min(1, (whole + (epochs[-1] % 1 if epochs else 0)) / trainings)
+    whole = by_epochs * (epochs.count(1) + (epochs[-1] % 1 if epochs else 0)) + len(ROW.findall(told))
+    return min(1, whole / trainings)
 
 
 class Progress(io.StringIO):
@@ -42,13 +47,13 @@ class Progress(io.StringIO):
     def __init__(self, seconds: Mapping[str, float]) -> None:
         """Show a bar of so many expected seconds by notebook; none without notebooks."""
         super().__init__()
-        self.seconds, self.stem, self.trainings, self.start, self.began = dict(seconds), "", 1, 0.0, 0.0
+        self.seconds, self.stem, self.trainings, self.start, self.began = dict(seconds), "", (1, 1), 0.0, 0.0
         self.lines = DummyTqdmFile(sys.stderr)
         look = "{desc:24}{percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
         self.bar = tqdm(total=sum(seconds.values()), bar_format=look, file=sys.stderr, disable=not seconds)
 
-    def begin(self, stem: str, trainings: int) -> None:
-        """Name the notebook that runs from now on, and say about how many trainings it prints lines."""
+    def begin(self, stem: str, trainings: tuple[float, float] = (1, 1)) -> None:
+        """Name the notebook that runs from now on, and say what it trains, see `trainings`."""
         self.truncate(self.seek(0))
         self.stem, self.trainings, self.start, self.began = stem, trainings, self.bar.n, time.monotonic()
         self.bar.set_description_str(stem)
@@ -57,7 +62,7 @@ class Progress(io.StringIO):
         """Take what it prints."""
         self.lines.write(text)
         length = super().write(text)
-        self.move(done(self.getvalue(), self.trainings))
+        self.move(done(self.getvalue(), *self.trainings))
         return length
 
     def move(self, share: float) -> None:

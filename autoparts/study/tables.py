@@ -23,8 +23,7 @@ HIGH_IS_GOOD = ("precision@1", "precision@1 macro", "recall@5", "recall@10", "R-
 HIGH_IS_GOOD += ("class top-5", "ROC AUC", "accuracy", "precision", "recall", "f1", "ranking")
 LOW_IS_GOOD = ("EER", "FNMR at 1 % FMR", "FNMR at 10 % FMR")
 SHARES = ("share of categories", "low", "high", "spread", "head", "middle", "tail", "refused", "confidence")
-SHARES += ("by its head", "by the finder", "known, refused", "unknown, refused", "thesis network")
-SHARES += ("residual, augmented",)
+SHARES += ("by its head", "by the finder", "known, refused", "unknown, refused")
 BEST = dict.fromkeys(HIGH_IS_GOOD, max) | dict.fromkeys((*LOW_IS_GOOD, "NLL"), min)
 FORMATS = (
     dict.fromkeys((*HIGH_IS_GOOD, *LOW_IS_GOOD, *SHARES), "{:.1%}".format)

@@ -35,6 +35,16 @@ def test_what_no_photo_looks_like_is_refused_though_a_name_is_sure(path, kind, m
     assert [name.confidence for name in answer.names] == [n.confidence for n in lenient._answers(photo, 2)[0].names]
 
 
+def test_what_is_taught_is_not_refused_for_its_textures(path, tmp_path):
+    here = autoparts.load_finder(path)
+    taught = here.add_prepared("Grille", [made("stripes")[0].numpy()])
+    assert here.strangeness(made("stripes")).item() > 0 == taught.strangeness(made("stripes")).item()
+    assert taught.strangeness(made("noise")).item() > 0
+    taught.save(tmp_path / "taught.pt")
+    again = autoparts.load_finder(tmp_path / "taught.pt")
+    assert again.texture_means.shape[0] == 2 and again.strangeness(made("stripes")).item() == 0
+
+
 def test_hardly_a_photo_of_the_catalogue_is_strange(path, colour):
     here = autoparts.load_finder(path)
     strange = here.strangeness(colour.pixels[colour.rows["validation"]]) > 0
@@ -48,7 +58,9 @@ def test_distances_are_those_of_mahalanobis():
     found = torch.randn(500, 3, generator=generator) * torch.tensor([1.0, 5.0, 0.2])
     mean, precision = found.mean(dim=0), torch.linalg.inv(torch.cov(found.T))
     expected = [float((row - mean) @ precision @ (row - mean)) ** 0.5 for row in found[:5]]
-    assert textures.distances(found[:5], mean, precision).tolist() == pytest.approx(expected, rel=1e-4)
+    assert textures.distances(found[:5], mean[None], precision).tolist() == pytest.approx(expected, rel=1e-4)
+    nearer = textures.distances(found[:5], torch.stack([mean, found[2]]), precision)
+    assert nearer[2] == 0 and (nearer <= torch.tensor(expected) * 1.0001).all()
 
 
 @pytest.mark.parametrize(("backbone", "width"), [("", 128), ("test_efficientnet", 32), ("resnet18", 128)])

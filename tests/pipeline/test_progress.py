@@ -34,10 +34,10 @@ def test_the_bar_moves_with_the_lines_and_estimates_the_rest(capsys, monkeypatch
     clock = iter([0, 20, 20, 100, 220])
     monkeypatch.setattr("autoparts.pipeline.progress.time.monotonic", lambda: next(clock))
     with Progress({"01": 30, "02": 100, "03": 70}) as progress:
-        progress.begin("01", 1)
+        progress.begin("01")
         progress.move(1)
         assert progress.bar.n == 20 and progress.bar.total == 20 + 100 + 70  # it was quicker than expected
-        progress.begin("02", 1)
+        progress.begin("02")
         progress.write(epoch(4)[:5])  # what is printed comes in pieces
         progress.write(epoch(4)[5:])
         assert progress.bar.n == pytest.approx(100) and progress.bar.total == pytest.approx(20 + 200 + 70)
@@ -48,12 +48,13 @@ def test_the_bar_moves_with_the_lines_and_estimates_the_rest(capsys, monkeypatch
     assert epoch(4) in shown and "02 " in shown and " 34%|" in shown and "100%|" in shown and "left" in shown
 
 
-def test_as_many_lines_are_expected_of_notebook_6_as_it_prints():
-    beyond = {"row_epochs": 2, "rows": "few", "tune": False, "held_out_draws": 5, "seeds": 1}
-    beyond |= {"recipe_epochs": 0, "scratch_epochs": 0}
-    assert trainings({"epochs": 3}) == 1 and trainings(beyond) == 10 + 5 * 8
-    larger = trainings(beyond | {"rows": "all", "tune": True, "seeds": 3, "recipe_epochs": 16, "scratch_epochs": 9})
-    assert larger == 27 + 34 + 5 * 8 * 3 + 3 + 1
+def test_notebook_6_counts_in_rows_and_a_tuned_model_in_many():
+    beyond = {"row_epochs": 2, "rows": "few", "tune": False, "held_out_draws": 5, "seeds": 1, "row_side": 32}
+    beyond |= {"recipe_epochs": 0, "scratch_epochs": 0, "recipe_side": 64}
+    assert trainings({"epochs": 3}) == (1, 1) and trainings(beyond) == (10 + 5 * 8, 0)
+    larger = beyond | {"rows": "all", "tune": True, "seeds": 3, "recipe_epochs": 16, "scratch_epochs": 9}
+    assert trainings(larger) == (27 + 34 + 5 * 8 * 3 + 4 * 48, 48)
+    assert done(ROW * 3 + epoch(5), 51, 48) == pytest.approx((3 + 24) / 51)
 
 
 def test_without_notebooks_there_is_no_bar(capsys):

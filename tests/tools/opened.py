@@ -30,10 +30,11 @@ def record(event, arguments):
                             log.write(running[1:-6] + " " + kind[1:] + below + "/" + name + "\\n")
 
 def watch(event, arguments):
-    if event in ("socket.connect", "socket.getaddrinfo"):
-        address = arguments[1] if event == "socket.connect" else arguments
+    sent, named = ("socket.connect", "socket.sendto"), ("socket.getaddrinfo", "socket.gethostbyname")
+    if event in sent + named:
+        address = arguments[1] if event in sent else arguments
         host = address[0] if isinstance(address, tuple) else "localhost"  # else a file of this machine
-        if host and not str(host).startswith(("127.", "::1", "localhost")):
+        if host and not str(host).startswith(("127.", "::1", "localhost", os.uname().nodename)):
             with open({hosts!r}, "a") as log:
                 log.write(str(host) + "\\n")
 
