@@ -204,7 +204,8 @@ def test_notebook_6_prints_as_much_on_its_trainings_as_the_bar_expects(run):
     told = "".join(output.text for output in outputs)
     expected, by_epochs = progress.trainings(nbformat.read(path, as_version=4).metadata.autoparts.parameters)
     whole = [epoch for epoch, last in progress.EPOCH.findall(told) if epoch == last]
-    assert len(progress.ROW.findall(told)) + by_epochs * len(whole) == pytest.approx(expected, rel=0.15)
+    assert len(whole) == 1  # from scratch; the recommended model, one for each seed, has too few photos to be tuned
+    assert len(progress.ROW.findall(told)) == pytest.approx(expected - (1 + 2) * by_epochs)
 
 
 def test_every_figure_of_the_run_has_a_caption_and_an_alternative_text(run):

@@ -71,7 +71,7 @@ class Progress(io.StringIO):
             expected = (time.monotonic() - self.began) / share
             self.bar.total += expected - self.seconds[self.stem]
             self.seconds[self.stem] = expected
-        self.bar.n = self.start + share * self.seconds.get(self.stem, 0)
+        self.bar.n = min(self.start + share * self.seconds.get(self.stem, 0), self.bar.total)  # but for rounding
         self.bar.refresh()
 
     def skip(self, stem: str) -> None:

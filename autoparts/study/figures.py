@@ -236,7 +236,7 @@ def reliability_diagram(tables: Mapping[str, pd.DataFrame]) -> Figure:
         drawn = {"fmt": form, "color": colour, "capsize": 3, "label": label}
         axes.errorbar(table["confidence"], table["accuracy"], _errors(table, "accuracy"), **drawn)
     axes.set(xlabel="confidence", ylabel="accuracy")
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
     return told(figure, f"Accuracy against confidence, beside the diagonal: {'; '.join(tables)}.")
 
 
