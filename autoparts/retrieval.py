@@ -150,7 +150,7 @@ def accuracy_interval(hits: Tensor, columns: Sequence[Tensor], photos: Photos) -
     return share_interval(hits, tests, photos.seed, lambda weights: weights_of(columns, photos, weights))
 
 
-def share_interval(hits: Tensor, labels: Tensor, seed: int, of: Callable = np.asarray) -> tuple[float, float]:
+def share_interval(hits: Tensor, labels: Tensor, seed: int, weigh: Callable = np.asarray) -> tuple[float, float]:
     """Return the 95 % interval of the share of right samples, (P,) bool, by a bootstrap over the `units` of photos.
 
     Takes the photos' (M,) int64 labels, and what makes weights of samples of theirs, if these are not the photos.
@@ -159,7 +159,7 @@ def share_interval(hits: Tensor, labels: Tensor, seed: int, of: Callable = np.as
     if hits.unique().numel() == 1:
         trials = len(units(labels).unique())
         return wilson_interval(int(hits[0]) * trials, trials)
-    weights = of(resampled_weights(labels, DRAWS, np.random.default_rng(seed)))
+    weights = weigh(resampled_weights(labels, DRAWS, np.random.default_rng(seed)))
     return percentile_interval(resampled_means(hits.numpy(), weights)[:, 0])
 
 

@@ -83,32 +83,21 @@ def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
 
 
 def fair_comparison(
-    seen: Mapping[str, Embedded], photos: Photos, draws: int, by_logits: Mapping[str, Embedded] | None = None
+    seen: Mapping[str, Embedded], photos: Photos, by_logits: Mapping[str, Embedded] | None = None
 ) -> tuple[pd.DataFrame, Queries]:
-    """Put every model through every task, on the same lists and the same bootstrap samples, `draws` for `INTERVALS`.
+    """Put every model through every task, on the same lists and the same `retrieval.DRAWS` bootstrap samples.
 
     Returns a row of `retrieval.judge`'s measures per model, with 95 % intervals as text (that of precision@1, and
     `INTERVALS`), a row of naming measures for each classifier of `by_logits` (see `softmax_row`), and one of chance
     levels; and the measures per test photo.
     """
     table, queries = {}, {}
-    weights = retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
-    pairs, triplets = photos.pairs("test"), photos.triplets("test")
-    of_pairs, of_triplets = (retrieval.weights_of(columns, photos, weights) for columns in (pairs[:2], triplets))
+    samples = retrieval.resampled_weights(photos.labels["test"], retrieval.DRAWS, np.random.default_rng(photos.seed))
     for name, model in seen.items():
         measures, queries[name] = retrieval.judge(model, photos, interval=True)
         limits = _interval_text(measures["precision@1 low"], measures["precision@1 high"])
         table[name] = {"precision@1": measures["precision@1"], "95 % interval": limits} | measures
-        drawn = (
-            retrieval.resampled_means(queries[name]["MAP@R"].to_numpy(), weights[:, queries[name].index]),
-            areas(model.between(*pairs[:2]), pairs.same, of_pairs),
-            retrieval.resampled_means(retrieval.ranked(model, triplets), of_triplets),
-        )
-        ends = (retrieval.percentile_interval(of) for of in drawn)
-        limits = (
-            _interval_text(low, high) if low < high else "" for low, high in ends
-        )  # of a perfect one draws tell none
-        table[name] |= dict(zip(INTERVALS, limits, strict=True))
+        table[name] |= _intervals(model, queries[name], photos, samples)
     for name, logits in (by_logits or {}).items():
         table[name], queries[name] = softmax_row(logits, photos)
     guessing = {"precision@1": tasks.Naming().chance(photos)} | dict.fromkeys(("95 % interval", *INTERVALS), "")
@@ -116,10 +105,26 @@ def fair_comparison(
     return pd.DataFrame(table).T.infer_objects().rename_axis("model"), queries
 
 
-def areas(distances: Tensor, same: Tensor, weights: np.ndarray) -> np.ndarray:
+def _intervals(model: Embedded, named: pd.DataFrame, photos: Photos, samples: np.ndarray) -> dict[str, str]:
+    """Tell `INTERVALS` of a model; nothing where all samples are alike, as of a perfect model, and so say nothing."""
+    pairs, triplets = photos.pairs("test"), photos.triplets("test")
+    of_pairs, of_triplets = (retrieval.weights_of(columns, photos, samples) for columns in (pairs[:2], triplets))
+    drawn = (
+        retrieval.resampled_means(named["MAP@R"].to_numpy(), samples[:, named.index]),
+        roc_areas(model.between(*pairs[:2]), pairs.same, of_pairs),
+        retrieval.resampled_means(retrieval.ranked(model, triplets), of_triplets),
+    )
+    ends = map(retrieval.percentile_interval, drawn)
+    return {
+        name: _interval_text(*each) if each[0] < each[1] else "" for name, each in zip(INTERVALS, ends, strict=True)
+    }
+
+
+def roc_areas(distances: Tensor, same: Tensor, weights: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve of (P,) pairs in each sample of (draws, P) weights: (draws,).
 
     It is the chance that a dissimilar pair is farther apart than a similar one; half of those as far apart count.
+    scikit-learn's takes one sample at a time, which for all models would take minutes.
     """
     values, order = distances.sort()
     starts = np.flatnonzero(np.r_[True, values[1:] != values[:-1]])  # pairs as far apart are one step

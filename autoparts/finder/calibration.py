@@ -26,8 +26,7 @@ from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
 LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
-TEXTURES = ("texture_means", "texture_precision", "texture_limit", "texture_cost", "texture_labels")
-COST = 2.5  # so much farther than the limit, as its share, and even the highest score falls to the threshold: 1 / 2.5
+FARTHEST = 1.4  # distance of textures, see `textures.usual`, at which even the highest score falls to the threshold
 WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
 
@@ -55,17 +54,17 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     features = run.features(network, photos)
     pixels, judged = (photos.pixels[rows[split].to(photos.device)].cpu() for split in ("train", "validation"))
     with torch.no_grad():
-        unit = network.cpu().unit(features)
-        unit = unit.half().float()  # as the file keeps it
+        unit = network.cpu().unit(features).half().float()  # as the file keeps it
         gallery, seen = unit[rows["train"]], unit[rows["validation"]]
         by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery, labels, photos.categories)
     table = calibrate(by_head, by_photo, truth := photos.labels["validation"].cpu())
     weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
     best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
     jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
-    textures = usual(network, pixels, judged)
-    cost = COST * float(best.max() - torch.quantile(best, 1 - accept)) / textures[-1]
-    textures = dict(zip(TEXTURES, (*textures, max(cost, LEAST), torch.tensor([-1])), strict=True))
+    mean, whitening = usual(network, pixels, judged)
+    cost = float(best.max() - torch.quantile(best, 1 - accept)) / (FARTHEST - 1)
+    textures = {"texture_means": mean, "texture_whitening": whitening, "texture_labels": torch.tensor([-1])}
+    textures |= {"texture_cost": max(cost, LEAST)}
     facts = {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"}
     names, offsets = [str(name) for name in study.categories], [0, *accumulate(map(len, jpegs))]
     kept = gallery, labels, b"".join(jpegs), offsets, seen, truth

@@ -15,9 +15,9 @@ from autoparts.photos import PREPARATION_VERSION, shape_of
 FORMAT = "autoparts finder 5"
 TENSORS = {"gallery": torch.float16, "labels": torch.int64, "thumbnails": torch.uint8, "offsets": torch.int64}
 TENSORS |= {"validation": torch.float16, "validation_labels": torch.int64}
-TENSORS |= {"texture_means": torch.float32, "texture_precision": torch.float32, "texture_labels": torch.int64}
+TENSORS |= {"texture_means": torch.float32, "texture_whitening": torch.float32, "texture_labels": torch.int64}
 VALUES = {"by_head": float, "by_photo": float, "threshold": float, "size": int, "categories": list, "facts": dict}
-VALUES |= {"texture_limit": float, "texture_cost": float}
+VALUES |= {"texture_cost": float}
 FACTS = {"run": str, "data": str, "fingerprint": str, "seed": int, "generated": bool}
 FIELDS = {"format", "preparation", "architecture", "weights", *TENSORS, *VALUES}
 BUILT = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2"}  # all that a finder file's pickle builds
@@ -68,7 +68,7 @@ def checked(state: Any, most: int) -> tuple[Recogniser, dict[str, Any]]:
     _expect(fields["gallery"].shape[1] == network.head.in_features, "gallery and head do not fit")
     blank = torch.zeros(1, *shape_of(32, network.architecture["channels"] == 3), dtype=torch.uint8)
     width = textures(network, blank).shape[1]
-    shapes = fields["texture_means"].shape[1:], fields["texture_precision"].shape
+    shapes = fields["texture_means"].shape[1:], fields["texture_whitening"].shape
     _expect(shapes == ((width,), (width, width)), "its textures are not those of its network")
     return network, fields
 
@@ -90,7 +90,7 @@ def _check_values(fields: dict[str, Any]) -> None:
     """Expect shapes that fit each other, and numbers that make sense (comparisons with NaN are false)."""
     for name, dtype in TENSORS.items():
         _expect(fields[name].dtype == dtype, f"{name} is not {dtype}")
-    gallery, labels, thumbnails, offsets, validation, truth, means, precision, of = (fields[name] for name in TENSORS)
+    gallery, labels, thumbnails, offsets, validation, truth, means, whitening, of = (fields[name] for name in TENSORS)
     categories, facts, photos = fields["categories"], fields["facts"], len(gallery)
     texts = [*categories, *(facts[name] for name, kind in FACTS.items() if kind is str)]
     _expect(0 < len(categories) <= MOST_CATEGORIES and 0 < photos <= MOST_PHOTOS, "no photos, or too many")
@@ -111,10 +111,10 @@ def _check_values(fields: dict[str, Any]) -> None:
     _expect(32 <= fields["size"] <= 512, "size is absurd")
     _expect(all(0 <= fields[name] <= 1e4 for name in ("by_head", "by_photo")), "the weights of a score are absurd")
     _expect(abs(fields["threshold"]) <= 1e6, "threshold is absurd")
-    _expect(bool(means.isfinite().all() and precision.isfinite().all()), "textures are not finite")
+    _expect(bool(means.isfinite().all() and whitening.isfinite().all()), "textures are not finite")
     _expect(of.shape == means.shape[:1] and of[:1].tolist() == [-1], "textures and their labels do not fit")
     _expect(bool((of >= -1).all() and (of < len(categories)).all()), "textures and their labels do not fit")
-    _expect(all(0 < fields[name] <= 1e9 for name in ("texture_limit", "texture_cost")), "textures are absurd")
+    _expect(0 < fields["texture_cost"] <= 1e9, "textures are absurd")
 
 
 def _network(categories: int, weights: dict[str, Tensor], **architecture: Any) -> Recogniser:

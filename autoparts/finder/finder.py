@@ -75,10 +75,11 @@ class Finder(Teachable):
     by_photo: float  # weight of the cosine to a category's nearest photo
     threshold: float  # lowest score of a known part's likeliest name
     texture_means: Tensor  # (K, C) float32, of the training photos, and of taught ones unlike these; see `textures`
-    texture_precision: Tensor  # (C, C) float32, inverse of their covariance
+    texture_whitening: (
+        Tensor  # (C, C) float32, brings distances to units that hardly any photo of the catalogue exceeds
+    )
     texture_labels: Tensor  # (K,) int64, the categories of taught ones, and -1 for the training photos
-    texture_limit: float  # hardly any photo of the catalogue is farther from the mean
-    texture_cost: float  # what a photo that is loses of its score, for each unit of the distance beyond
+    texture_cost: float  # what a photo that does loses of its score, for each unit beyond the first
     facts: dict[str, Any]  # about the run: its name, data, fingerprint, seed, and whether its photos were generated
 
     def __repr__(self) -> str:
@@ -151,8 +152,8 @@ class Finder(Teachable):
 
         Probabilities stay as they are, since all names lose as much; but such a photo is refused.
         """
-        apart = distances(textures(self.network, pixels), self.texture_means, self.texture_precision)
-        return self.texture_cost * (apart - self.texture_limit).clamp(min=0)
+        apart = distances(textures(self.network, pixels), self.texture_means, self.texture_whitening)
+        return self.texture_cost * (apart - 1).clamp(min=0)
 
     def best_scores(self, pixels: Tensor) -> Tensor:
         """Score of each photo's likeliest name, which is known if it reaches the threshold: pixels to (M,)."""
@@ -219,9 +220,8 @@ def load_finder(path: str | Path) -> Finder:
     except (TypeError, ValueError, LookupError, AttributeError, RuntimeError) as error:
         reason = printable(str(error))[:200]
         raise UserError(f"{told} is no usable finder file ({reason}); make it again with notebook 07") from None
-    fields |= {name: fields[name].float() for name in ("gallery", "validation")} | {
-        "thumbnails": fields["thumbnails"].numpy().tobytes()
-    }
+    fields |= {name: fields[name].float() for name in ("gallery", "validation")}
+    fields |= {"thumbnails": fields["thumbnails"].numpy().tobytes()}
     return Finder(network, **fields | {"offsets": fields["offsets"].tolist()})
 
 

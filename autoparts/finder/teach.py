@@ -41,9 +41,8 @@ class Teachable:
     validation: Tensor
     validation_labels: Tensor
     texture_means: Tensor
-    texture_precision: Tensor
+    texture_whitening: Tensor
     texture_labels: Tensor
-    texture_limit: float
 
     def add(self, name: str, photos: Sequence[str | Path | bytes | Image.Image]) -> Self:
         """Learn photos, as `identify` takes them, of a new part name or more of a known one.
@@ -64,11 +63,8 @@ class Teachable:
                 f"{file.LONGEST_TEXT} visible characters, and at least one photo"
             )
         pixels = torch.from_numpy(np.stack(photos))
-        unit, seen = (
-            self.embed(pixels).half().float(),
-            textures(self.network, pixels),
-        )  # the former as the file keeps it
-        strange = distances(seen, self.texture_means[:1], self.texture_precision) > self.texture_limit
+        unit, seen = self.embed(pixels).half().float(), textures(self.network, pixels)  # as the file keeps them
+        strange = distances(seen, self.texture_means[:1], self.texture_whitening) > 1
         first = ~(cosines(unit, unit) > SAME).triu(1).any(dim=0)  # of copies
         unit, photos = unit[first], [photo for photo, kept in zip(photos, first.tolist(), strict=True) if kept]
         same = [cosines(block, unit).amax(dim=1) > SAME for block in self.gallery.split(BLOCK)]
@@ -134,7 +130,7 @@ class Teachable:
         state |= {"architecture": self.network.architecture, "gallery": self.gallery.half()}
         state |= {"labels": self.labels.clone(), "offsets": torch.tensor(self.offsets)}
         state |= {"validation": self.validation.half(), "validation_labels": self.validation_labels.clone()}
-        kept = ("texture_means", "texture_precision", "texture_labels")
+        kept = ("texture_means", "texture_whitening", "texture_labels")
         state |= {name: getattr(self, name).clone() for name in kept}
         state["thumbnails"] = torch.frombuffer(bytearray(self.thumbnails), dtype=torch.uint8)
         save_tensors(state, Path(path))

@@ -111,9 +111,10 @@ def accuracy_by_group(
     photos (none if empty), and their (M,) int64 labels, if they are not the test photos.
     """
     labels = photos.labels["test"] if labels is None else labels
-    places = dict(sorted(pd.Series(range(len(hits))).groupby(np.asarray(groups)).indices.items()))
+    places = pd.Series(np.arange(len(hits)))
+    chosen = {name: own.to_numpy(copy=True) for name, own in places.groupby(np.asarray(groups))}
     rows = {}
-    for name, own in (places | ({total: np.arange(len(hits))} if total else {})).items():
+    for name, own in (chosen | ({total: places.to_numpy(copy=True)} if total else {})).items():
         low, high = share_interval(hits[own], labels[own], photos.seed)
         rows[name] = {"photos": len(own), "accuracy": float(hits[own].double().mean()), "low": low, "high": high}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")

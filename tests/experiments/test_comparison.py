@@ -70,7 +70,7 @@ def test_every_model_sees_the_photos_in_its_own_way(run):
 
 
 def test_the_comparison_has_a_row_per_model_and_one_of_chance(photos):
-    table, queries = comparison.fair_comparison({"one": model(0.5), "other": model(0.9)}, photos, 50)
+    table, queries = comparison.fair_comparison({"one": model(0.5), "other": model(0.9)}, photos)
     assert table.index.tolist() == ["one", "other", "chance"] and list(queries) == ["one", "other"]
     assert table.loc["chance", "precision@1"] == pytest.approx(1 / 3)
     assert (table.loc["chance", ["ROC AUC", "EER", "accuracy", "ranking"]] == 0.5).all()
@@ -91,12 +91,12 @@ def test_the_area_under_the_curve_is_sklearns_in_every_sample_though_distances_t
     same = torch.tensor([True, True, False, False, True, False, False, True])
     weights = np.random.default_rng(0).integers(0, 4, (20, 8)).astype(np.float32)
     expected = [roc_auc_score(same.numpy(), -distances.numpy(), sample_weight=each) for each in weights]
-    assert comparison.areas(distances, same, weights) == pytest.approx(expected)
+    assert comparison.roc_areas(distances, same, weights) == pytest.approx(expected)
 
 
 def test_a_classifier_is_judged_beside_them_by_its_own_names(photos):
     logits = retrieval.Embedded(model(0.7).vectors)
-    table, queries = comparison.fair_comparison({"one": model(0.9)}, photos, 50, {"by softmax": logits})
+    table, queries = comparison.fair_comparison({"one": model(0.9)}, photos, {"by softmax": logits})
     assert table.index.tolist() == ["one", "by softmax", "chance"] and list(queries) == ["one", "by softmax"]
     expected = (logits.vectors[photos.rows["test"]].argmax(dim=1) == photos.labels["test"]).double()
     assert queries["by softmax"]["precision@1"].tolist() == expected.tolist()
@@ -150,7 +150,7 @@ def test_precision_by_the_size_of_the_category():
 
 def test_a_paired_difference_has_its_sign_and_one_model_does_not_differ_from_its_twin(photos):
     seen = {"good": model(0.3), "bad": model(1.5), "twin": model(1.5)}
-    _, queries = comparison.fair_comparison(seen, photos, 50)
+    _, queries = comparison.fair_comparison(seen, photos)
     table = comparison.paired_differences(queries, photos, "bad", 400)
     assert table.index.tolist() == ["good", "twin"] and table.index.name == "compared with: bad"
     gain = queries["good"]["precision@1"].mean() - queries["bad"]["precision@1"].mean()
@@ -168,7 +168,7 @@ def test_a_paired_difference_has_its_sign_and_one_model_does_not_differ_from_its
 def test_a_difference_of_several_trainings_is_as_uncertain_as_they_are_apart(photos):
     def trained(*seeds):
         (named,) = zip(
-            *[comparison.fair_comparison({"": model(0.9, seed)}, photos, 5)[1].values() for seed in seeds], strict=True
+            *[comparison.fair_comparison({"": model(0.9, seed)}, photos)[1].values() for seed in seeds], strict=True
         )
         return pd.concat([frame["precision@1"] for frame in named], axis=1)
 
