@@ -112,6 +112,10 @@ def test_pages_are_whole_at_every_width_and_in_the_dark(run, visit):
     for stem in PAGES:
         page = visit(run / f"{stem}.html")
         page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
+        for width in (1300, 1279, 1200, 900, 700):  # on both sides of where the layout changes
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (stem, width)
+        page.set_viewport_size({"width": 1280, "height": 900})
         for look in looks(page):
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (stem, look)
             result = axe.run(page)

@@ -97,6 +97,6 @@ function reachable() {
 }
 reachable();
 addEventListener("resize", reachable);
-if (matchMedia("(max-width: 75rem)").matches) {
+if (matchMedia("(max-width: 80rem)").matches) {
   document.querySelectorAll(".contents details").forEach((contents) => { contents.open = false; });
 }
