@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from autoparts.study.folder import expanded
 
 DATA_HELP = "synthetic (default), synthetic:thesis, a folder with one sub-folder per category, or a CSV manifest"
 RUN_HELP = "name of the run folder under reports/, or a path, which from here begins with ./"
+TEXTS = ("data", "name", "cleaning", "split", "device", "precision", "draw_by", "rows", "cluster", "backbone", "photo")
 FINDER_HELP = "run folder under reports/, or the path of one, ./ from here, or of its finder file"
 
 
@@ -23,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 well, 1 failed, 2 wrong input, 130 interrupted."""
     chosen = _parser().parse_args(arguments)
     getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="backslashreplace")  # Windows' pipes lack letters
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ends in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):  # Windows has no terminal that hangs up
+        if signal.getsignal(ends) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(ends, signal.default_int_handler)
     hook, sys.unraisablehook = sys.unraisablehook, _interrupt_again
     try:
         return chosen.action(chosen) or 0
@@ -158,6 +162,8 @@ def _value(name: str, text: str) -> Any:
     """Read a value as YAML, but 5e-4 as a number, and as texts 8:1:1, which has base 60 for YAML, and nothing."""
     import yaml
 
+    if name in TEXTS or re.fullmatch(r"[+-]?\d+", text):  # to YAML 010 is 8
+        return text if name in TEXTS else int(text)
     try:
         value = yaml.safe_load(text) if text and ":" not in text else text
     except (yaml.YAMLError, RecursionError):
@@ -183,7 +189,10 @@ def _render(chosen: argparse.Namespace) -> None:
     from autoparts.report.index import render
     from autoparts.study.run import run_folder
 
-    print(render(folder := run_folder(chosen.run)))
+    folder = run_folder(chosen.run)
+    if folder.is_dir() and not any(folder.glob("notebooks/[!.]*.ipynb")):
+        raise UserError(f"{folder} holds no executed notebooks to write pages of; what is there stays as it is")
+    print(render(folder))
     if chosen.pdf:
         from autoparts.report.pdf import print_report
 
@@ -250,14 +259,12 @@ def _export(chosen: argparse.Namespace) -> None:
 
 def _photos_of(photos: Sequence[str]) -> list[str]:
     """Return the photos, and the files in the folders among them and in their folders; hidden ones are left out."""
-    from autoparts.catalogue import _hidden
+    from autoparts.catalogue import _files
 
     paths = []
     for photo in photos:
         folder = os.path.isdir(photo)  # noqa: PTH112 - Path.is_dir raises where one may not look
-        inside = [path for path in sorted(Path(photo).rglob("*")) if path.is_file()] if folder else []
-        seen = [path for path in inside if not any(map(_hidden, path.relative_to(photo).parts))]
-        paths += map(str, seen) if folder else [photo]
+        paths += sorted(_files(photo)) if folder else [photo]
     if not paths:
         raise UserError(f"there is no file in {', '.join(photos)}; give photos, or a folder of them")
     return paths

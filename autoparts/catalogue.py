@@ -30,7 +30,7 @@ _EXPECTED = "give a folder with one sub-folder per category, or a CSV manifest"
 def cache_folder() -> Path:
     """Return the folder of prepared and generated photos: $AUTOPARTS_CACHE, else one in the user's cache folder."""
     usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "autoparts")
-    return Path(os.environ.get("AUTOPARTS_CACHE") or usual).expanduser()
+    return Path(os.path.expanduser(os.environ.get("AUTOPARTS_CACHE") or usual))  # noqa: PTH111 - as below
 
 
 def is_generated(data: str | Path) -> bool:
@@ -63,7 +63,7 @@ def read_catalogue(
         if place.is_dir():
             catalogue = _read_folder(place)
         elif place.is_file():
-            catalogue = _read_manifest(place, allow_outside)
+            catalogue = _read_manifest(place, allow_outside, own_split)
         else:
             raise UserError(f"{printable(data)}: no such folder or CSV file; {_EXPECTED}, or `synthetic`.")
     except OSError as error:  # a folder that may not be entered, above or below
@@ -84,7 +84,7 @@ def printable(name: str | Path) -> str:
 def below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
     """Return paths printable and without what all of a catalogue's share, so that no report names a home directory."""
     root = os.path.commonpath([os.path.split(path)[0] for path in catalogue]).replace(os.sep, "/")
-    anywhere = root and Path.home().is_relative_to(root)  # photos from all over the disk: name and folder have to do
+    anywhere = root and Path(os.path.expanduser("~")).is_relative_to(root)  # noqa: PTH111 - all over the disk
     whole = paths.str.replace(os.sep, "/")
     short = ["/".join(path.split("/")[-2:]) if anywhere else path.removeprefix(root + "/") for path in whole]
     return pd.Series(map(printable, short), paths.index, name=paths.name, dtype=paths.dtype)
@@ -128,9 +128,9 @@ def _tidy(name: str) -> str:
     return unicodedata.normalize("NFC", text) if any(map(str.isprintable, text)) else ""
 
 
-def _read_manifest(file: Path, allow_outside: bool) -> pd.DataFrame:
-    given = _table(file)
-    table = given[[name for name in ("path", "category", "product", "split") if name in given]].copy()
+def _read_manifest(file: Path, allow_outside: bool, own_split: bool) -> pd.DataFrame:
+    given, names = _table(file), ("path", "category", "product", *["split"] * own_split)
+    table = given[[name for name in names if name in given]].copy()
     table["path"] = _inside(file, given["path"], allow_outside)
     _refuse(table["path"].duplicated(), given["path"], file, "is listed twice")
     table["category"] = given["category"].map(cache(_tidy))
@@ -152,7 +152,8 @@ def _table(file: Path) -> pd.DataFrame:
             separator = max(",;\t", key=(text.readline() if told else first).count)
             text.seek(0)
             options = {"sep": separator, "header": int(told), "dtype": str, "na_filter": False, "index_col": False}
-            table = pd.read_csv(text, **options, skip_blank_lines=False).fillna("")
+            options |= {"skipinitialspace": True, "skip_blank_lines": False}  # after a comma people write a space
+            table = pd.read_csv(text, **options).fillna("")
         table = table[(table != "").any(axis=1)]  # spreadsheets leave empty rows
         table.columns = [str(column).strip().lower() for column in table]
         if not {"path", "category"} <= set(table) or table.columns.has_duplicates or table.empty:
@@ -165,7 +166,7 @@ def _table(file: Path) -> pd.DataFrame:
             row = re.search("line [0-9]+|$", why)[0] or "a row"
             why = f"{row} has more columns than the header: put names with commas in quotes"
         if isinstance(error, UnicodeDecodeError) or "\\x0" in why:  # UTF-16, or a workbook
-            why = "not UTF-8 text; save the table as “CSV UTF-8”"
+            why = "not UTF-8 text; save the table as “CSV UTF-8”, and unpack an archive"
         with suppress(Exception), Image.open(file):  # Pillow may raise anything on a file that is no photo
             why = f"this is a photo; {_EXPECTED}"
         raise UserError(f"{printable(file)}: {why}.") from error
@@ -173,7 +174,8 @@ def _table(file: Path) -> pd.DataFrame:
 
 def _inside(file: Path, paths: pd.Series, allow_outside: bool) -> pd.Series:
     """Absolute paths of a manifest's rows; refuses rows that lead outside the manifest's folder."""
-    wrong = [not path.strip() or any(unicodedata.category(c) == "Cc" for c in path) for path in paths]
+    paths = paths.str.rstrip()
+    wrong = [not path or any(unicodedata.category(c) == "Cc" for c in path) for path in paths]
     _refuse(wrong, paths, file, "is not a file name")
     # Windows writes paths with backslashes; elsewhere a file may be called so.
     slashed = [p.replace("\\", "/") if "\\" in p and not (file.parent / p).exists() else p for p in paths]

@@ -41,16 +41,6 @@ with suppress(ImportError):  # optional: pip install pillow-heif
     FORMATS += ("HEIF",)
 
 
-def open_photo(path: str) -> Image.Image:
-    """Open a photo as one would look at it: first frame, turned by its EXIF tag, transparency on white.
-
-    The format is decided by content: JPEG, PNG, WebP, GIF, BMP, TIFF, and HEIC where pillow-heif is installed.
-    16-bit grey is scaled to 8 bits; colour profiles are not applied. Returns an image of mode "L" for grey photos, else
-    "RGB"; raises OSError, ValueError and whatever else Pillow raises on files that are no photos.
-    """
-    return decode(_read(path))
-
-
 def _read(path: str) -> bytes:
     state = os.stat(path)  # noqa: PTH116 (pathlib doubles the time of this function)
     if not stat.S_ISREG(state.st_mode):  # opening a pipe or a device could wait for ever
@@ -63,7 +53,11 @@ def _read(path: str) -> bytes:
 
 
 def decode(data: bytes, fit: int | None = None, colour: bool = False) -> Image.Image:
-    """Decode a photo from its file's bytes, as `open_photo` describes.
+    """Decode a photo from its file's bytes, as one would look at it: first frame, turned by its EXIF tag, on white.
+
+    The format is decided by content: JPEG, PNG, WebP, GIF, BMP, TIFF, and HEIC where pillow-heif is installed.
+    16-bit grey is scaled to 8 bits; colour profiles are not applied. Returns an image of mode "L" for grey photos, else
+    "RGB"; raises OSError, ValueError and whatever else Pillow raises on files that are no photos.
 
     With `fit` it is returned grey, or "RGB" with `colour`, resized to fit a square of this many pixels. The decoder of
     JPEGs then halves the photo itself, up to three times while it stays larger than that, by leaving out high

@@ -24,7 +24,7 @@ def seeded(seed: int) -> torch.Generator:
 
 
 def derived_seed(seed: int, purpose: str) -> int:
-    """Derive the seed of one random step from the run's seed, so that no two steps share a sequence."""
+    """Derive the seed of one random step from the run's seed; steps of other purposes share no sequence."""
     return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}".encode(), digest_size=7).digest())
 
 

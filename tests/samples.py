@@ -1,5 +1,6 @@
 """Photos made up for tests."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,3 +40,11 @@ def toy_photos(counts: tuple[int, int, int] = (30, 8, 8), side: int = 8, seed: i
     rows = torch.randperm(total, generator=seeded(seed + 1))[4:].split(counts)
     rows = dict(zip(("train", "validation", "test"), rows, strict=True))
     return Photos(pixels, rows, {split: places % 2 for split, places in rows.items()}, seed)
+
+
+def poisoned(photos):
+    """The same `sampling.Photos` with negatives for test photos, and their labels turned round."""
+    pixels, tests, labels = photos.pixels.clone(), photos.rows["test"], photos.labels["test"].flip(0)
+    pixels[tests] = 255 - pixels[tests]
+    assert not labels.equal(photos.labels["test"])
+    return replace(photos, pixels=pixels, labels=photos.labels | {"test": labels})

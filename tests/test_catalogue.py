@@ -203,6 +203,7 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, 
     text = newline.join(map(separator.join, rows))
     found = manifest(tmp_path, "\ufeff" + text)
     assert found.equals(manifest(tmp_path, f"sep={separator}{newline}{text}"))
+    assert found.equals(manifest(tmp_path, text.replace(separator, f" {separator} ").replace("a , b", "a, b")))
     photos = ["Gas Cap/0.jpg", "Gas Cap/1.jpg", "a\\b.jpg"]
     assert found["path"].tolist() == [str(tmp_path / photo) for photo in photos]
     assert found["category"].tolist() == ["Gas Cap", "Gas Cap", "Other"]
@@ -226,13 +227,19 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, 
         ("path,category\na.jpg,A\n\n,\nb.jpg,\n", "row 5.*empty category"),
         ("path;category\nx/0.jpg;A\nx\\0.jpg;A", "row 3.*twice"),
         ("path;category\n..\\0.jpg;A", "row 2.*leads outside"),
-        ("path,category,split\na.jpg,A,train\nb.jpg,A,later\n", "row 3: 'later' is no split"),
     ],
 )  # fmt: skip
 def test_bad_manifests_get_one_clear_message(tmp_path, text, message):
     with pytest.raises(UserError, match=f"parts.csv.*{message}") as error:
         manifest(tmp_path, text)
     assert len(str(error.value)) < 500
+
+
+def test_a_column_of_splits_is_looked_at_where_it_counts(tmp_path):
+    text = "path,category,split\na.jpg,A,train\nb.jpg,A,fold 1\n"
+    assert len(manifest(tmp_path, text)) == 2
+    with pytest.raises(UserError, match="row 3: 'fold 1' is no split; expected train, validation, test"):
+        manifest(tmp_path, text, own_split=True)
 
 
 def test_a_manifest_may_not_lead_outside(tmp_path):
@@ -329,8 +336,3 @@ def test_the_split_depends_on_seed_only():
     assert divided.equals(split_catalogue(shuffled, seed=5))
     assert not divided.equals(split_catalogue(parts, seed=6))
     assert divided.drop(columns="split").equals(parts)
-
-
-def test_ten_thousand_categories():
-    kept, removed = clean(catalogue_of([2, 3, 4, 10, 1] * 2000))
-    assert len(removed) == 2000 and split_catalogue(kept, seed=0)["category"].nunique() == 8000

@@ -31,41 +31,17 @@ def refused(capsys, *arguments):
     return err
 
 
-DATA = {  # data that cannot be used: number of photos by category, and what the message has to say
-    "an empty folder": ({}, "no photo"),
-    "all removed by cleaning": ({"Hose": 1, "Belt": 1, "Seal Kit": 1}, "0 of 3 categories left after cleaning"),
-    "one category": ({"Mirror": 9}, "at least two"),
-    "too few photos": ({"Mirror": 2, "Pump": 2}, "no photo is left for validation"),
-}
-
-
-@pytest.mark.parametrize("kind", DATA)
-def test_data_that_cannot_be_used_is_told_in_one_line_and_leaves_nothing(place, kind, make_photos, capsys):
-    content, message = DATA[kind]
-    data = make_photos(place / "data", content)
-    data.mkdir(exist_ok=True)
-    assert message in refused(capsys, "run", "--data", str(data), "--name", "mine")
-    assert not (place / "reports").exists() or not list((place / "reports").iterdir())
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-p", "epoch", "3"], "no notebook has a parameter 'epoch'"),
         (["-p", "epochs", "-1"], "epochs is -1; expected a number above 0"),
-        (["-p", "epochs", "many"], "epochs is 'many'; expected a whole number"),
         (["-p", "filters", "[32"], "filters is '[32', which is no YAML value"),
-        (["-p", "cleaning", "gentle"], "cleaning is 'gentle'"),
-        (["-p", "split", "8:1:1"], "split is '8:1:1'; expected new, own, or shares such as 6/2/2"),
         (["--profile", "quick"], "profile quick cannot be read"),
         (["--only", "02,99"], "there is no notebook '99'"),
-        (["--data", "synthetic:huge"], "huge"),
-        (["--data", "synthetic:0x0"], "0x0"),
         (["--data", "/nowhere/at/all"], "no such folder"),
         (["--like", "run.json", "-p", "count", "5"], "leave -p out"),
         (["--like", "run.json", "--allow-outside"], "leave --allow-outside out"),
         (["--cluster", "host:8786"], "cluster is 'host:8786'; expected an address such as tcp://HOST:8786"),
-        (["--like", "notes.txt"], "give the run.json of a run folder"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(place, arguments, message, capsys):
@@ -110,27 +86,14 @@ def test_the_last_line_is_the_path_of_the_report(place, monkeypatch, capsys):
     assert main(["check", "toy"]) == 1
 
 
-COMMANDS = (
-    "run",
-    "train",
-    "check",
-    "compare",
-    "render",
-    "identify",
-    "teach",
-    "forget",
-    "serve",
-    "export",
-    "synthesize",
-)
-
-
-@pytest.mark.parametrize("command", [[], *([name] for name in COMMANDS)])
-def test_help_is_there_for_every_command(command, capsys):
-    with pytest.raises(SystemExit) as found:
-        main([*command, "--help"])
-    assert found.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: autoparts {' '.join(command)}".rstrip())
+def test_help_is_there_for_every_command(capsys):
+    (added,) = (each for each in __main__._parser()._actions if each.choices)
+    assert len(added.choices) > 10
+    for command in ([], *([name] for name in added.choices)):
+        with pytest.raises(SystemExit) as found:
+            main([*command, "--help"])
+        assert found.value.code == 0
+        assert capsys.readouterr().out.startswith(f"usage: autoparts {' '.join(command)}".rstrip())
 
 
 def test_as_a_module_it_ends_with_the_exit_code_and_without_a_traceback():
@@ -173,6 +136,18 @@ def test_an_interrupted_run_goes_on_unless_it_begins_anew(anew, monkeypatch, cap
     assert main(["run", *anew.split()]) == 130
     without = anew.replace(" ", " and ")
     assert capsys.readouterr().err == f"autoparts: interrupted; the same command without {without} keeps what is done\n"
+
+
+def test_values_of_parameters_are_read_by_what_they_are_for():
+    given = {"photo": "Bild #1.jpg", "cleaning": "none", "split": "8/1/1", "seed": "010", "margin": "5e-4"}
+    read = {name: __main__._value(name, text) for name, text in given.items()}
+    assert read == given | {"seed": 10, "margin": 5e-4} and __main__._value("filters", "[8, 16]") == [8, 16]
+
+
+def test_only_a_run_is_rendered(tmp_path, capsys):
+    (tmp_path / "index.html").write_text("mine")
+    assert main(["render", str(tmp_path)]) == 2
+    assert "holds no executed notebooks" in capsys.readouterr().err and (tmp_path / "index.html").read_text() == "mine"
 
 
 def test_names_that_are_no_paths_are_told(tmp_path, monkeypatch, capsys):

@@ -33,11 +33,19 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert path.read_text() == "first" and list(path.parent.iterdir()) == [path]
 
 
-def test_a_folder_appears_whole_and_others_may_read_it(tmp_path):
+def test_a_folder_appears_whole_or_not_at_all_and_others_may_read_it(tmp_path):
+    for name in ("old.part", "new.part"):  # of processes that were killed
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    os.utime(tmp_path / "old.part", (0, 0))
     with whole_folder(tmp_path / "entry") as unfinished:
         (unfinished / "file").touch()
         assert not (tmp_path / "entry").exists()
-    assert [path.name for path in tmp_path.rglob("*")] == ["entry", "file"]
+    with whole_folder(tmp_path / "entry") as unfinished:  # which another process has finished by now
+        (unfinished / "other").touch()
+    with pytest.raises(RuntimeError), whole_folder(tmp_path / "failed") as unfinished:
+        raise RuntimeError
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["entry", "file", "half", "new.part"]
     (tmp_path / "ordinary").mkdir()
     modes = [(tmp_path / name).stat().st_mode for name in ("entry", "ordinary")]
     assert modes[0] == modes[1]
@@ -67,10 +75,11 @@ def test_a_disk_that_takes_no_file_is_told_with_its_name(tmp_path, number, kind,
     assert type(found.value) is kind and kind.exit_code == (1 if kind is FailedError else 2)
 
 
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
 @pytest.mark.parametrize("name", ["file/results/data.json", "x" * 300 + ".json"])
-def test_a_file_where_none_can_be_is_told(tmp_path, name):
+def test_a_file_or_folder_where_none_can_be_is_told(tmp_path, name, whole):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be written: .*--name"), whole_file(tmp_path / name) as path:
+    with pytest.raises(UserError, match=r"cannot be written: .*--name"), whole(tmp_path / name) as path:
         path.write_text("{}")
 
 

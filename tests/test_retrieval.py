@@ -188,11 +188,11 @@ def test_each_of_several_trainings_has_a_mean():
     )
 
 
-def judged(seed, noise=1.5, shuffle=0):
+def judged(seed):
     """A model and its photos: gallery, validation and test photos of `scene`, at rows in no order."""
-    queries, labels, gallery, gallery_labels = scene(seed, noise=noise)
+    queries, labels, gallery, gallery_labels = scene(seed)
     vectors = torch.cat([gallery, queries + 0.1, queries])
-    order = torch.randperm(len(vectors) + 5, generator=seeded(shuffle))[: len(vectors)]
+    order = torch.randperm(len(vectors) + 5, generator=seeded(0))[: len(vectors)]
     rows = dict(zip(("train", "validation", "test"), order.split([len(gallery), 40, 40]), strict=True))
     split_labels = {"train": gallery_labels, "validation": labels, "test": labels}
     photos = Photos(torch.zeros(len(vectors) + 5, 1, 1, dtype=torch.uint8), rows, split_labels)
@@ -228,11 +228,6 @@ def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
     assert scores["ranking"] == pytest.approx(float(nearer.double().mean()))
     assert 0 <= scores["precision@1 low"] < scores["precision@1"] < scores["precision@1 high"] <= 1
     assert retrieval.judge(model, photos, interval=True)[0] == scores
-
-
-def test_measures_do_not_depend_on_where_photos_lie_in_the_pixels():
-    one, other = (retrieval.judge(*judged(0, shuffle=shuffle), interval=True)[0] for shuffle in (0, 1))
-    assert one == pytest.approx(other)
 
 
 def test_pairs_that_share_photos_are_as_uncertain_as_photos_are():

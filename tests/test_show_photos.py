@@ -1,17 +1,13 @@
 """With `show_photos` off, neither a page nor the run folder holds a photo, or an image made of photos."""
 
-import ast
 import re
 
-import nbformat
 import pytest
-import torch
 from bs4 import BeautifulSoup
-from test_readme import ROOT
+from test_notebooks import NOTEBOOKS, code_of, executed
 
 from autoparts.finder import calibration
 from autoparts.models import Recogniser, initialised
-from autoparts.pipeline.notebooks import TABLE
 from autoparts.report.index import render
 from autoparts.study import run as runs
 from autoparts.study.study import open_study
@@ -26,26 +22,6 @@ OF_PHOTOS = {  # what each notebook leaves out, on generated photos that nothing
     "05": "fig_lookalikes",
     "07": "fig_occlusion fig_nearest fig_labels",
 }
-
-
-def cells(stem):
-    notebook = nbformat.read(ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
-    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def shown_by(stem):
-    """Execute a notebook in this process; return the HTML that its cells show."""
-    outputs = []
-    names = {"display": outputs.append}
-    first, *rest = cells(stem)
-    exec(first, names)
-    names |= TINY
-    for source in rest:
-        tree = ast.parse(source)
-        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, stem, "exec"), names)
-        outputs += [eval(compile(ast.Expression(last.value), stem, "eval"), names)] if last else []
-    return "\n".join(str(getattr(output, "data", "")) for output in outputs)
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +39,8 @@ def pages(tmp_path_factory):
         stale = reports / "hidden" / "figures" / "contact_sheet.png"
         stale.parent.mkdir()
         stale.write_bytes(b"of an execution with photos")
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        stems = [stem for stem in TABLE if stem[:2] in OF_PHOTOS]
-        html = {stem[:2]: shown_by(stem) for stem in stems}
-        torch.set_num_threads(threads)
+        shown = {path.name[:2]: executed(path, **TINY)[1] for path in NOTEBOOKS if path.name[:2] in OF_PHOTOS}
+        html = {number: "\n".join(str(getattr(each, "data", "")) for each in shown[number]) for number in shown}
         return html, reports / "hidden"
 
 
@@ -91,7 +64,7 @@ def test_results_and_the_report_hold_none_either(pages):
 
 
 def test_every_notebook_that_draws_photos_can_leave_them_out():
-    for stem in TABLE:
-        code = "\n".join(cells(stem))
+    for path in NOTEBOOKS:
+        code = "\n".join(code_of(path))
         draws = re.search(r"photo_figures\.|drawings\.|exploring\.|interactive\.|thumbnail", code)
-        assert ("show_photos: bool = True" in code) == bool(draws), stem
+        assert ("show_photos: bool = True" in code) == bool(draws), path.stem

@@ -48,7 +48,8 @@ def judge(
     }
     scores = {}
     for job, trial in zip(jobs, side_by_side(try_row, [*jobs.values()], photos.device), strict=True):
-        print(f"held out, draw {job[2] + 1} of {len(draws)}: {job[0]}, {trial.seconds:.0f} s")
+        shown = "trained on all" if job[1] == "yes" else "never saw them"
+        print(f"held out, draw {job[2] + 1} of {len(draws)}: {job[0]}, {shown}, {trial.seconds:.0f} s")
         scores[job] = trial.scores
     table = pd.DataFrame(scores).T.rename_axis(["variant", "trained on them", "draw", "seed"])[list(MEASURES)]
     of_draws = table.astype(float).groupby(level=[0, 1, 2], sort=False).mean()

@@ -17,7 +17,7 @@ from autoparts.study.backbones import pretrained_weights
 from autoparts.study.run import Run
 
 FOLDS = 5
-FOUND = {"photo": int, "label": int, "likelier": int, "probability": float}
+FOUND = {"photo": int, "label": int, "likelier": int, "of its name": float, "of the likelier": float}
 INVERSE_PENALTY = 10.0  # C of the logistic regression: softer than for naming, for it has to doubt what it was told
 
 
@@ -29,8 +29,8 @@ def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.
     label belong to which other; as many are suspicious, those for which the other one speaks most. Photos of one of the
     (N,) products are left out together, else those of an article with a wrong name would vouch for it.
     Returns a row for each suspicious photo, the least plausible label first: photo (its place), label, likelier,
-    probability (of the likelier label). Labels with fewer than `FOLDS` products, or photos where there are none, are
-    neither judged nor learned from.
+    the probabilities of its name and of the likelier one. Labels with fewer than `FOLDS` products, or photos where
+    there are none, are neither judged nor learned from.
     """
     truth = labels.numpy()
     table = pd.DataFrame({"label": truth, "product": range(len(truth)) if products is None else products})
@@ -47,7 +47,8 @@ def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.
     found = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
     likelier = chances[found].argmax(axis=1)
     columns = {"photo": enough[found], "label": truth[enough][found], "likelier": known[likelier]}
-    return pd.DataFrame(columns | {"probability": chances[found, likelier]})
+    columns |= {"of its name": chances[found, codes[found]], "of the likelier": chances[found, likelier]}
+    return pd.DataFrame(columns)
 
 
 def suspicious_photos(run: Run, network: Recogniser, photos: Photos) -> pd.DataFrame:
@@ -55,7 +56,7 @@ def suspicious_photos(run: Run, network: Recogniser, photos: Photos) -> pd.DataF
 
     So none of these names has shaped what is compared; a network that was trained from scratch has to judge photos it
     was trained on, and finds fewer. Takes the network and the photos as it sees them; returns a row for each suspect,
-    the least plausible name first: photo, name, likelier, probability, row (in the pixels).
+    the least plausible name first: photo, name, likelier, row (in the pixels), the probabilities of both names.
     """
     if backbone := network.architecture["backbone"]:
         network = Recogniser(1, **network.architecture | {"views": [1.0]}).to(memory_format=torch.channels_last).eval()
@@ -67,5 +68,5 @@ def suspicious_photos(run: Run, network: Recogniser, photos: Photos) -> pd.DataF
     found = suspicious_labels(unit, photos.labels["train"].cpu(), run.study.seed, products)
     suspects = train.iloc[found["photo"]]
     columns = {"photo": below_root(suspects["path"], train["path"]).to_numpy(), "name": names[found["label"]]}
-    columns |= {"likelier": names[found["likelier"]], "probability": found["probability"].to_numpy()}
-    return pd.DataFrame(columns | {"row": suspects["row"].to_numpy()})
+    names_and_rows = pd.DataFrame(columns | {"likelier": names[found["likelier"]], "row": suspects["row"].to_numpy()})
+    return names_and_rows.join(found[["of its name", "of the likelier"]])

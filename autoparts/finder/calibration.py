@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +25,14 @@ from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
 LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
-FARTHEST = 1.4  # distance of textures, see `textures.usual`, at which even the highest score falls to the threshold
+FARTHEST = (
+    1.4  # distance of textures, see `textures.usual`, at which even the highest score falls to about the threshold
+)
 WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
 
 def recommended(run: Run) -> tuple[Recogniser, Photos]:
-    """Load the recommended model that notebook 6 made, and the study's photos as it takes them.
-
-    Raises:
-        UserError: if it is missing, or no longer fits.
-    """
+    """Load notebook 6's model, and the study's photos as it takes them; UserError: it is missing, or fits no longer."""
     result, photos = run.result("recommended", "06_beyond_the_thesis (or autoparts train)"), run.study.photos
     network = Recogniser(photos.categories, **result["architecture"]).to(memory_format=torch.channels_last)
     network = load_weights(network, run.weights("recommended")).to(photos.device)
@@ -66,8 +63,7 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     textures = {"texture_means": mean, "texture_whitening": whitening, "texture_labels": torch.tensor([-1])}
     textures |= {"texture_cost": max(cost, LEAST)}
     facts = {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"}
-    names, offsets = [str(name) for name in study.categories], [0, *accumulate(map(len, jpegs))]
-    kept = gallery, labels, b"".join(jpegs), offsets, seen, truth
+    names, kept = [str(name) for name in study.categories], (gallery, labels, jpegs, seen, truth)
     finder = Finder(network, names, *kept, photos.side, **weights, threshold=0.0, facts=facts, **textures)
     threshold = float(torch.quantile(best - finder.strangeness(judged), 1 - accept))
     finder = replace(finder, threshold=threshold)
@@ -114,16 +110,10 @@ def reliability(
 ) -> tuple[pd.DataFrame, float, float, float]:
     """Accuracy by confidence, and the expected calibration error (Guo et al. 2017, section 2).
 
-    Args:
-        confidence: (M,) float, probability of the name given to each test photo.
-        hits: (M,) bool, whether it is right.
-        photos: these among others, for the bootstrap.
-        bins: of equal width.
-
-    Returns:
-        One row per bin with photos: photos, accuracy, low, high (95 % interval), confidence (their mean); the mean
-        over photos of the bins' difference between confidence and accuracy; and the ends of its 95 % interval, which
-        lie a little high, since draws add noise of their own.
+    Takes the (M,) float probability of the name given to each test photo, (M,) bool whether it is right, the photos,
+    for the bootstrap, and the number of bins of equal width. Returns a row for each bin with photos: photos, accuracy,
+    low, high (95 % interval), confidence (their mean); the mean over photos of the bins' difference between confidence
+    and accuracy; and the ends of its 95 % interval, which lie a little high, since draws add noise of their own.
     """
     groups = (confidence * bins).long().clamp(max=bins - 1)
     table = accuracy_by_group(hits, groups.numpy(), photos)
@@ -151,38 +141,28 @@ def refusals(
     return accuracy_by_group(best < finder.threshold, kinds, photos, labels=labels), auc
 
 
-def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor, patch: int = 0, stride: int = 0) -> Tensor:
+def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     """Map how much of a probability is lost where a white patch covers the photo (Zeiler and Fergus 2014).
 
-    White is what the padding is, though a patch has edges of its own.
-
-    Args:
-        chance: from (B, S, S[, 3]) uint8 photos to (B,) probabilities.
-        pixels: (S, S[, 3]) uint8.
-        patch: side of the patch in pixels; 0 for a fifth of the photo's.
-        stride: pixels between patches; 0 for a twelfth of the photo's side.
-
-    Returns:
-        (S, S) float: for each pixel the mean loss over the patches that cover it; negative where covering helps.
+    White is what the padding is; a patch is a fifth of the photo's side, a step a twelfth. Takes what makes (B,)
+    probabilities of (B, S, S[, 3]) uint8 photos, and the pixels of one, (S, S[, 3]). Returns (S, S) float: for each
+    pixel the mean loss over the patches that cover it; negative where covering helps.
     """
     side = len(pixels)
-    patch, stride = patch or side // 5, stride or max(1, side // 12)
-    corners = sorted({*range(0, side - patch, stride), side - patch})
-    masks = torch.zeros(len(corners) ** 2, side, side, dtype=torch.bool)
-    for place, mask in enumerate(masks):
-        top, left = corners[place // len(corners)], corners[place % len(corners)]
-        mask[top : top + patch, left : left + patch] = True
-    chances = chance(
-        torch.cat([pixels[None], pixels.masked_fill(masks[..., None] if pixels.dim() == 3 else masks, 255)])
-    )
+    patch, stride, place = side // 5, max(1, side // 12), torch.arange(side)
+    corners = torch.tensor(sorted({*range(0, side - patch, stride), side - patch}))[:, None]
+    spans = (corners <= place) & (place < corners + patch)  # (K, S)
+    masks = (spans[:, None, :, None] & spans[None, :, None, :]).flatten(0, 1)  # (K * K, S, S)
+    covered = pixels.masked_fill(masks[..., None] if pixels.dim() == 3 else masks, 255)
+    chances = chance(torch.cat([pixels[None], covered]))
     return torch.tensordot(chances[0] - chances[1:], masks.float(), dims=1) / masks.sum(dim=0)
 
 
-def influence(finder: Finder, prepared: np.ndarray) -> Tensor:
-    """Map how much each region of a prepared photo adds to its likeliest name. (S, S[, 3]) uint8 to (S, S) float."""
+def influence(finder: Finder, prepared: np.ndarray, label: int | None = None) -> Tensor:
+    """Map how much each region of a photo adds to a name (None: its likeliest). (S, S[, 3]) uint8 to (S, S) float."""
     pixels = torch.from_numpy(prepared)
-    best = int(finder.probabilities(finder.embed(pixels[None])).argmax())
-    return occlusion(lambda photos: finder.probabilities(finder.embed(photos))[:, best], pixels)
+    label = int(finder.probabilities(finder.embed(pixels[None])).argmax()) if label is None else label
+    return occlusion(lambda photos: finder.probabilities(finder.embed(photos))[:, label], pixels)
 
 
 def white_border(pixels: Tensor, width: int = 3, least: int = 240) -> Tensor:

@@ -75,7 +75,6 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
 def gallery_photos(finder: Finder) -> Tensor:
     """Enlarge thumbnails from all over the gallery to photos as the network takes them: (M, S, S[, 3]) uint8."""
     places = np.linspace(0, len(finder.gallery) - 1, TRIED).astype(int)
-    jpegs = [finder.thumbnails[finder.offsets[place] : finder.offsets[place + 1]] for place in places]
     mode, size = "RGB" if finder.colour else "L", (finder.size, finder.size)
-    images = [Image.open(io.BytesIO(jpeg)).convert(mode).resize(size) for jpeg in jpegs]
+    images = [Image.open(io.BytesIO(finder.thumbnails[place])).convert(mode).resize(size) for place in places]
     return torch.from_numpy(np.stack([np.asarray(image) for image in images]))

@@ -28,8 +28,7 @@ MOST_CATEGORIES, MOST_PHOTOS, LONGEST_TEXT, LARGEST_THUMBNAIL = 10_000, 1_000_00
 def read(path: Path) -> Any:
     """Read a file of tensors and plain values; it is never run as code, and takes no more memory than it has bytes.
 
-    Raises:
-        Exception: of many kinds, if it is anything else.
+    Exceptions of many kinds tell that it is anything else.
     """
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
@@ -45,15 +44,9 @@ def read(path: Path) -> Any:
 def checked(state: Any, most: int) -> tuple[Recogniser, dict[str, Any]]:
     """Check a file's content, before anything of it is copied: it has to be as `calibration.build` makes it.
 
-    Args:
-        state: what was read.
-        most: bytes of the file; its tensors cannot hold more.
-
-    Returns:
-        The network with its weights, and `TENSORS` and `VALUES`.
-
-    Raises:
-        TypeError, ValueError, KeyError, AttributeError, RuntimeError: if a name, kind, shape or value is another.
+    Takes what was read, and the bytes of the file, since its tensors cannot hold more. Returns the network with its
+    weights, and `TENSORS` and `VALUES`. If a name, kind, shape or value is another, it raises a TypeError, ValueError,
+    KeyError, AttributeError or RuntimeError.
     """
     _expect(isinstance(state, dict) and state.get("format") == FORMAT, f"its format is not {FORMAT!r}")
     _expect(state.keys() == FIELDS, "its fields are others")

@@ -66,8 +66,7 @@ class Finder(Teachable):
     categories: list[str]
     gallery: Tensor  # (G, D) float32, unit embeddings of the training photos
     labels: Tensor  # (G,) int64, their categories
-    thumbnails: bytes  # their JPEGs, one after the other
-    offsets: list[int]  # where each begins, and the end
+    thumbnails: list[bytes]  # their JPEGs
     validation: Tensor  # (V, D) float32, unit embeddings of the validation photos, to judge changes by
     validation_labels: Tensor  # (V,) int64, their categories
     size: int  # side of prepared photos in pixels
@@ -99,14 +98,9 @@ class Finder(Teachable):
         return "knows drawn parts only: trained on generated photos" if self.facts["generated"] else ""
 
     def identify(self, photo: str | Path | bytes | Image.Image, top: int = 5) -> Answer:
-        """Name the part in one photo.
+        """Name the part in one photo, a path, the content of a file, or an image, by `top` names and look-alikes.
 
-        Args:
-            photo: path, content of a file, or image.
-            top: how many names and look-alikes.
-
-        Raises:
-            UserError: if it cannot be read as a photo.
+        That it cannot be read as a photo is told in a UserError.
         """
         return self._answers(torch.from_numpy(self.prepare(photo))[None], top)[0]
 
@@ -127,7 +121,8 @@ class Finder(Teachable):
     def prepare(self, photo: str | Path | bytes | Image.Image) -> np.ndarray:
         """Return a photo as the network sees it, (size, size[, 3]) uint8; arguments and errors as for `identify`."""
         if isinstance(photo, str | Path):
-            pixels, _, reason = prepare_file(str(expanded(photo)), self.size, self.colour)
+            with warnings.catch_warnings(action="ignore"):  # Pillow's of slightly broken files
+                pixels, _, reason = prepare_file(str(expanded(photo)), self.size, self.colour)
             if reason:
                 raise UserError(f"{printable(photo)} cannot be read: {reason}")
             return np.frombuffer(bytearray(pixels), np.uint8).reshape(shape_of(self.size, self.colour))
@@ -172,13 +167,12 @@ class Finder(Teachable):
         answers = []
         for named, confidences, near, apart, best in zip(*(column.tolist() for column in columns), strict=True):
             names = [Named(self.categories[label], chance) for label, chance in zip(named, confidences, strict=True)]
-            nearest = [self._look_alike(photo, far) for photo, far in zip(near, apart, strict=True)]
+            nearest = [
+                LookAlike(self.categories[self.labels[photo]], far, self.thumbnails[photo])
+                for photo, far in zip(near, apart, strict=True)
+            ]
             answers.append(Answer(best >= self.threshold, names, nearest, best, self.threshold, self.warning))
         return answers
-
-    def _look_alike(self, photo: int, distance: float) -> LookAlike:
-        thumbnail = self.thumbnails[self.offsets[photo] : self.offsets[photo + 1]]
-        return LookAlike(self.categories[self.labels[photo]], distance, thumbnail)
 
 
 @torch.inference_mode()
@@ -199,13 +193,9 @@ def nearest_of_each(unit: Tensor, gallery: Tensor, labels: Tensor, categories: i
 
 
 def load_finder(path: str | Path) -> Finder:
-    """Load a finder file; nothing in it is ever run as code.
+    """Load a finder file, `models/finder.pt` in a run folder; nothing in it is ever run as code.
 
-    Args:
-        path: of the file, `models/finder.pt` in a run folder.
-
-    Raises:
-        UserError: if it is missing, damaged, no finder file, or made by another version.
+    That it is missing, damaged, no finder file, or made by another version is told in a UserError.
     """
     path = expanded(path)
     told = printable(path)
@@ -221,8 +211,9 @@ def load_finder(path: str | Path) -> Finder:
         reason = printable(str(error))[:200]
         raise UserError(f"{told} is no usable finder file ({reason}); make it again with notebook 07") from None
     fields |= {name: fields[name].float() for name in ("gallery", "validation")}
-    fields |= {"thumbnails": fields["thumbnails"].numpy().tobytes()}
-    return Finder(network, **fields | {"offsets": fields["offsets"].tolist()})
+    lengths = fields.pop("offsets").diff().tolist()
+    fields["thumbnails"] = [jpeg.numpy().tobytes() for jpeg in fields["thumbnails"].split(lengths)]
+    return Finder(network, **fields)
 
 
 def _packed(image: Image.Image) -> bytes:

@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
+from filelock import FileLock
 from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 from matplotlib import colormaps
 
 from autoparts.catalogue import _table as read_table
 from autoparts.catalogue import _tidy as tidy
-from autoparts.errors import UserError, whole_file
+from autoparts.errors import UserError, disk_errors, whole_file
 from autoparts.finder.answers import FORMULA
-from autoparts.finder.calibration import occlusion
+from autoparts.finder.calibration import influence
 from autoparts.finder.file import LONGEST_TEXT
 from autoparts.finder.finder import Answer, Finder, Named, printable
 from autoparts.finder.places import learning
@@ -94,8 +94,7 @@ def region(finder: Finder, paths: Sequence[str]) -> str:
         return ""
     best = together([*read.values()]).names[0].category
     pixels = finder.prepare(max(read, key=lambda path: dict(read[path].names)[best]))
-    label = finder.categories.index(best)
-    lost = occlusion(lambda some: finder.probabilities(finder.embed(some))[:, label], torch.from_numpy(pixels)).numpy()
+    lost = influence(finder, pixels, finder.categories.index(best)).numpy()
     shades = colormaps["PuOr_r"](0.5 + lost / (2 * max(float(np.abs(lost).max()), 1e-6)))[..., :3]
     photo = pixels if finder.colour else np.repeat(pixels[..., None], 3, axis=2)
     shaded = (0.4 * photo + 0.6 * 255 * shades).astype(np.uint8)
@@ -105,6 +104,13 @@ def region(finder: Finder, paths: Sequence[str]) -> str:
 
 def keep(paths: Sequence[str], category: str, folder: Path) -> None:
     """Copy photos into a folder, and note in its `feedback.csv`, a manifest, what they show; the last word counts."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):  # another page may keep photos in it
+        _keep(paths, category, folder)
+
+
+def _keep(paths: Sequence[str], category: str, folder: Path) -> None:
     table, names = folder / "feedback.csv", []
     lines = table.read_bytes().splitlines() if table.exists() else []
     listed = any(line.strip(b' ,;\t"') for line in lines[1:])  # somebody may have emptied it
@@ -167,6 +173,8 @@ def build(finder: Finder, feedback: Path | None) -> gradio.Blocks:
 def launch(finder: Finder, feedback: Path | None, **options: Any) -> gradio.Blocks:
     """Show the page at 127.0.0.1, or where Gradio's options say; returns while it goes on."""
     page = build(finder, feedback)
+    here = f"localhost,127.0.0.1,::1,{options.get('server_name', '')}"  # which Gradio asks whether it answers
+    os.environ |= {name: f"{here},{os.environ.get(name, '')}" for name in ("no_proxy", "NO_PROXY")}
     quiet = {"share": False, "run_history": False, "enable_monitoring": False, "footer_links": [], "pwa": False}
     system = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
     theme = gradio.themes.Base(font=system, font_mono=["ui-monospace", "monospace"])
@@ -184,11 +192,14 @@ def app(finder: Finder, feedback: str | Path | None = None) -> None:
 def serve(finder: Finder, feedback: Path, host: str, port: int | None, password: str | None, run: str) -> None:
     """Serve the page of a run's finder until interrupted; with a password all have to give it, under any name.
 
-    Raises:
-        UserError: if others could reach it without a password, or nothing can listen there.
+    That others could reach it without a password, or that nothing can listen there, is told in a UserError.
     """
     if host not in ("127.0.0.1", "localhost", "::1") and not password:
         raise UserError(f"--host {host} lets others open the page; give --password, too")
+    if port is not None and not 0 < port < 2**16:
+        raise UserError(f"nothing can listen at {host}, port {port}: give one from 1 to 65535")
+    if feedback.exists() and not feedback.is_dir():
+        raise UserError(f"--feedback {feedback} is no folder; choose another")
     guard = {}
     if password:
         right = lambda _, given: secrets.compare_digest(given.encode(), password.encode())  # noqa: E731

@@ -10,7 +10,7 @@ from typing import Any
 from filelock import FileLock
 
 from autoparts.catalogue import printable
-from autoparts.errors import disk_errors
+from autoparts.errors import FailedError, disk_errors
 from autoparts.finder import file
 from autoparts.finder.teach import FEEDBACK
 from autoparts.study.folder import expanded, run_folder
@@ -85,7 +85,10 @@ def change(run: str, how: Callable[[Any], Any]) -> None:
     if not (made := finder_file(run)).is_file():
         load_finder(made)  # says that there is none
     with disk_errors(made.parent), FileLock(made.with_name(f".{made.stem}.lock")):
+        taught = taught_file(made)
         changed = how(load_finder(file_in_use(run)))
-        changed.save(taught := taught_file(made))
+        if taught_file(made) != taught:
+            raise FailedError(f"{made} was made anew meanwhile, and nothing was kept: give the same command again")
+        changed.save(taught)
     told = f"; {made.name} stays as it was" if made != taught else ""
     print(f"{changed!r} is kept as {taught}{told}. A page that is open knows it when it is started again")

@@ -4,6 +4,7 @@ import copy
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate, compress
 from pathlib import Path
 from typing import Any, Self
 
@@ -36,8 +37,7 @@ class Teachable:
     categories: list[str]
     gallery: Tensor
     labels: Tensor
-    thumbnails: bytes
-    offsets: list[int]
+    thumbnails: list[bytes]
     validation: Tensor
     validation_labels: Tensor
     texture_means: Tensor
@@ -71,8 +71,7 @@ class Teachable:
         renamed = torch.cat(same)
         grown, known = self._with_photos(~renamed), category in self.categories
         label = self.categories.index(category) if known else len(self.categories)
-        side = Image.open(io.BytesIO(self.thumbnails[: self.offsets[1]])).width
-        jpegs = [small_jpeg(photo, side) for photo in photos]
+        side = Image.open(io.BytesIO(self.thumbnails[0])).width
         grown = replace(
             grown,
             texture_means=torch.cat([self.texture_means, seen[strange]]),  # else they would be refused for theirs
@@ -80,8 +79,7 @@ class Teachable:
             categories=self.categories if known else [*self.categories, category],
             gallery=torch.cat([grown.gallery, unit]),
             labels=torch.cat([grown.labels, torch.full((len(unit),), label)]),
-            thumbnails=grown.thumbnails + b"".join(jpegs),
-            offsets=[*grown.offsets, *(grown.offsets[-1] + np.cumsum([*map(len, jpegs)])).tolist()],
+            thumbnails=[*grown.thumbnails, *(small_jpeg(photo, side) for photo in photos)],
         )
         more = len(grown.categories) - len(self.categories)
         weight = F.pad(self.network.head.weight, (0, 0, 0, more))
@@ -127,21 +125,17 @@ class Teachable:
         weights = {name: value.contiguous() for name, value in self.network.state_dict().items()}
         state: dict[str, Any] = {name: getattr(self, name) for name in file.VALUES}
         state |= {"format": file.FORMAT, "preparation": PREPARATION_VERSION, "weights": weights}
-        state |= {"architecture": self.network.architecture, "gallery": self.gallery.half()}
-        state |= {"labels": self.labels.clone(), "offsets": torch.tensor(self.offsets)}
-        state |= {"validation": self.validation.half(), "validation_labels": self.validation_labels.clone()}
-        kept = ("texture_means", "texture_whitening", "texture_labels")
-        state |= {name: getattr(self, name).clone() for name in kept}
-        state["thumbnails"] = torch.frombuffer(bytearray(self.thumbnails), dtype=torch.uint8)
+        state |= {"architecture": self.network.architecture}
+        jpegs = torch.frombuffer(bytearray(b"".join(self.thumbnails)), dtype=torch.uint8)
+        offsets = torch.tensor([0, *accumulate(map(len, self.thumbnails))])
+        tensors = vars(self) | {"thumbnails": jpegs, "offsets": offsets}
+        state |= {name: tensors[name].to(kind, copy=True) for name, kind in file.TENSORS.items()}
         save_tensors(state, Path(path))
 
     def _with_photos(self, kept: Tensor) -> Self:
         """The finder with some photos of its gallery, (G,) bool."""
-        places = kept.nonzero().flatten().tolist()
-        jpegs = [self.thumbnails[self.offsets[place] : self.offsets[place + 1]] for place in places]
-        offsets = np.cumsum([0, *map(len, jpegs)]).tolist()
-        photos = {"gallery": self.gallery[kept], "labels": self.labels[kept]}
-        return replace(self, **photos, thumbnails=b"".join(jpegs), offsets=offsets)
+        jpegs = [*compress(self.thumbnails, kept.tolist())]
+        return replace(self, gallery=self.gallery[kept], labels=self.labels[kept], thumbnails=jpegs)
 
 
 def cosines(one: Tensor, other: Tensor) -> Tensor:
@@ -153,9 +147,12 @@ def imprinted(finder: Teachable, unit: Tensor) -> Tensor:
     """Make the row of logits by which a head names a new category, without training it: (n, D) embeddings to (D,).
 
     It points to the mean of the category's embeddings (Qi, Brown and Lowe 2018), and is so long that one more photo of
-    it may expect the logit which the gallery's photos get on average for their own names.
+    it may expect the logit which validation photos, unseen like it, get on average for their own names (those of the
+    gallery, if there are none).
     """
-    own = finder.network.logits(finder.gallery).gather(1, finder.labels[:, None])
+    seen = finder.validation, finder.validation_labels
+    photos, names = seen if len(finder.validation) else (finder.gallery, finder.labels)
+    own = finder.network.logits(photos).gather(1, names[:, None])
     n, alike = len(unit), alikeness(finder, unit)
     expected = alike * (n / (1 + (n - 1) * alike)) ** 0.5  # cosine of one more photo to the mean
     return own.mean() / expected * F.normalize(unit.sum(dim=0), dim=0)

@@ -28,7 +28,7 @@ from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, plan, read_notebo
 from autoparts.pipeline.progress import Progress, trainings
 from autoparts.report.index import render
 from autoparts.report.pages import scrub
-from autoparts.study.folder import read_json_or_empty, run_folder
+from autoparts.study.folder import expanded, read_json_or_empty, run_folder
 from autoparts.study.run import open_run
 from autoparts.study.study import SHARED, Study, open_study
 
@@ -54,12 +54,20 @@ def run(
     """
     wanted = plan(only, profile or usual_profile(data), parameters or {})
     with locked(run_folder(name)) as folder:
-        study = opened(data, next(iter(wanted.values())))
+        study = opened(data, next(iter(wanted.values())), folder)
         return carry_out(wanted, study, folder, name, force, restart)
 
 
-def opened(data: str, parameters: Mapping[str, Any]) -> Study:
-    """Open the study that a notebook with these parameters opens."""
+def opened(data: str, parameters: Mapping[str, Any], folder: Path | None = None) -> Study:
+    """Open the study that a notebook with these parameters opens, for a run folder, if one is to be written.
+
+    UserError if that lies among the photos, or a notebook cannot hold the path of the photos.
+    """
+    if data.encode(errors="replace").decode() != data:
+        raise UserError(f"{printable(data)}: this path is not UTF-8; rename the folder, or give a symbolic link to it")
+    photos = expanded(data).resolve()
+    if folder and photos.is_dir() and folder.resolve().is_relative_to(photos):
+        raise UserError(f"{folder} lies among the photos and would become a part name; choose --name elsewhere")
     return open_study(data, **{name: parameters[name] for name in SHARED if name in parameters})
 
 
@@ -67,6 +75,7 @@ def opened(data: str, parameters: Mapping[str, Any]) -> Study:
 def locked(folder: Path) -> Iterator[Path]:
     """Keep other runs out of a run folder, and leave no trace of a new run that comes to nothing."""
     with disk_errors(folder):
+        new = not folder.exists()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(folder / ".lock").acquire(timeout=0)
@@ -80,7 +89,7 @@ def locked(folder: Path) -> Iterator[Path]:
             with lock:
                 yield folder
         finally:
-            if {path.name for path in folder.iterdir()} <= {".lock"}:  # which Windows has removed by now
+            if new and {path.name for path in folder.iterdir()} <= {".lock"}:  # which Windows has removed by now
                 shutil.rmtree(folder)
 
 

@@ -34,7 +34,7 @@ def repeat(like: Path, data: str | None = None, name: str | None = None) -> Path
         check(executed[path.stem], declared := declared_parameters(path), f"notebook {path.stem} has no")
         wanted[path] = complete(declared, executed[path.stem])
     with locked(run_folder(name)) as folder:
-        study = opened(data, next(iter(wanted.values())))
+        study = opened(data, next(iter(wanted.values())), folder)
         if study.fingerprint != facts["fingerprint"]:
             why = "; another kind of processor, numpy or Pillow draws some of them otherwise" * facts["generated"]
             raise UserError(

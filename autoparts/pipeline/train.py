@@ -5,11 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from autoparts.errors import UserError
 from autoparts.experiments import comparison, recommended
 from autoparts.pipeline.execution import carry_out, locked, opened
-from autoparts.pipeline.notebooks import Plan, plan, usual_profile
+from autoparts.pipeline.notebooks import Plan, declared_parameters, plan, select, usual_profile
 from autoparts.study.run import Run, open_run, run_folder
 from autoparts.study.study import Study
+
+RECIPE = ("backbone", "recipe_side", "colour", "recipe_epochs")  # what notebook 6 takes for the model
 
 
 def train(data: str, name: str, parameters: Mapping[str, Any] | None = None, *, restart: bool = False) -> Path:
@@ -19,10 +22,13 @@ def train(data: str, name: str, parameters: Mapping[str, Any] | None = None, *, 
     in the same folder, with this model. Where it has done so before, the model is the one that notebook 6 has made, and
     a line says so. With `restart` the folder is emptied first, such as after photos were added.
     """
+    taken = sorted({*RECIPE}.union(*map(declared_parameters, select(("01", "07")))) - {"data", "name"})
+    if idle := next((given for given in parameters or {} if given not in taken), None):
+        raise UserError(f"parameter {idle} has no part in making a finder; those that have: {', '.join(taken)}")
     wanted = plan(("01", "06", "07"), usual_profile(data), parameters or {})
     values = next(iter(wanted.values()))
     with locked(run_folder(name)) as folder:
-        return train_in(folder, opened(data, values), name, wanted, restart)
+        return train_in(folder, opened(data, values, folder), name, wanted, restart)
 
 
 def train_in(folder: Path, study: Study, name: str, wanted: Plan, restart: bool = False) -> Path:

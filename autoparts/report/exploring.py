@@ -93,7 +93,7 @@ def hardest_photos(run: Run, name: str, logits: Tensor) -> HTML | None:
         mistaken = study.subset("test").iloc[places]
         given = [study.categories[guess] for guess in named[places]]
         titles = [f"{category}\n→ {guess}" for category, guess in zip(mistaken["category"], given, strict=True)]
-        grid = photo_figures.photo_grid(study.pixels(mistaken), titles, shows="named wrongly")
+        grid = photo_figures.photo_grid(study.pixels(mistaken), titles, shows=f"named wrongly, {', '.join(titles)}")
         return grid, f"The surest of {len(wrong):,} mistakes: true → given name.", ""
 
     return explore(run, name, draw, [f"page {page + 1}" for page in range(-(-len(wrong) // PAGE))])

@@ -45,7 +45,7 @@ def render(folder: Path) -> Path:
     shared = frame | _ingredients(folder, jinja)
     pages, slider = shared["pages"], str(shared["pieces"].get("threshold", ""))
     for page, before, after in zip(pages, [None, *pages], [*pages[1:], None], strict=False):
-        body = re.sub(r'(?s)<figure[^>]* id="fig_4_4"[^>]*>.*?</figure>', lambda found: found[0] + slider, page.body)
+        body = re.sub(r'(?s)<figure[^>]* id="fig_4_4"[^>]*>.*?</figure>', lambda found: slider or found[0], page.body)
         facts = {"page": page, "body": Markup(body), "previous": before, "next": after}
         html = jinja.get_template("page.html.j2").render(shared | facts)
         publish(folder / f"{page.stem}.html", html)

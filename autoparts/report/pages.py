@@ -25,6 +25,7 @@ from papermill.exceptions import PapermillException
 from papermill.inspection import inspect_notebook
 
 from autoparts.errors import UserError, read_json, set_aside
+from autoparts.study.folder import expanded
 from autoparts.study.tables import table_html
 
 TEMPLATE = Path(__file__).parent / "template"  # nbconvert's own load MathJax, require.js and more from other hosts
@@ -172,10 +173,10 @@ def scrub(html: str, run_folder: Path) -> str:
         str(run_folder.resolve()): run_folder.name,
         str(TEMPLATE.parents[2]): ".",
         tempfile.gettempdir(): TEMPORARY,
-        str(Path.home()): "~",
+        str(home := expanded("~")): "~",
     }
     shorter |= {json.dumps(folder, ensure_ascii=False)[1:-1]: short for folder, short in shorter.items()}
-    folders = sorted({*shorter} - {Path.home().anchor}, key=len, reverse=True)  # in a container / may be one's home
+    folders = sorted({*shorter} - {home.anchor, "~"}, key=len, reverse=True)  # in a container / may be one's home
     literal = "|".join(map(re.escape, folders))
     pattern = (
         rf"(?P<picture>data:[\w/+.-]+;base64,[\w+/=]+)|(?<![\w.-])(?P<folder>{literal})(?![\w-])"

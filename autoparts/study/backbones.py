@@ -15,13 +15,11 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 
 
 def pretrained_weights(backbone: str) -> dict[str, Tensor]:
-    """Return what timm's network learned on ImageNet, by the names of its weights; nothing for "".
+    """Return what timm's network learned on ImageNet, by the names of its weights.
 
     Those of tf_efficientnet_lite0 lie in a package of their own, which is checked; others are fetched by timm, or found
     where it put them earlier. That they are damaged or cannot be had is told in a UserError.
     """
-    if not backbone:
-        return {}
     import timm
 
     timm_trunk(backbone)  # refuses an unknown name
@@ -33,10 +31,9 @@ def pretrained_weights(backbone: str) -> dict[str, Tensor]:
             f"the weights of {backbone} cannot be fetched ({reason}); connect to the internet once, "
             f'take {LITE0}, whose weights are installed, or train from scratch with backbone=""'
         ) from None
-    if backbone == LITE0:  # a file by another author: the same network, so the same tensors in the same order
-        names = network.state_dict()
-        network.load_state_dict(dict(zip(names, _lite0_tensors(), strict=True)), strict=True)
-    return network.state_dict()
+    weights = network.state_dict()
+    # LITE0's is a file by another author: the same network, so the same tensors in the same order.
+    return dict(zip(weights, _lite0_tensors(), strict=True)) if backbone == LITE0 else weights
 
 
 def _lite0_tensors() -> list[Tensor]:

@@ -67,7 +67,7 @@ def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> F
         _arrow(axes, (7.3, y), (8.0, height / 2 + (y - height / 2) * 0.3))
         if place:
             axes.plot([4.2, 4.2], [y + 0.42, y + 0.78], color="0.5", linestyle=":", linewidth=1)
-            axes.text(4.3, y + 0.6, "shared weights", fontsize=7, va="center")
+            axes.text(4.3, y + 0.6, "shared weights", fontsize=8, va="center")
     _box(axes, (9.0, height / 2), 1.9, 1.1, output, GREEN)
     copies = f"{len(photos)} photos go through copies of one network with shared weights"
     return told(figure, f"{copies}; their embeddings are compared.")

@@ -1,7 +1,8 @@
 """What notebooks 1 to 4 ask of a study: where its photos come from, what was removed, what is mistaken for what."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations, count
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from autoparts.catalogue import SPLITS, below_root
 from autoparts.evaluation import pair_hits, values_of
 from autoparts.models import count_parameters
-from autoparts.photos import open_photo, prepare_photo
+from autoparts.photos import MAX_PIXELS, decode, prepare_photo
 from autoparts.retrieval import share_interval
 from autoparts.sampling import LabelledPairs, Photos
 from autoparts.study.study import Study
@@ -92,9 +93,22 @@ def under_two_names(study: Study, pairs: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values("bits that differ", kind="stable").set_index("photo")
 
 
+def most_oblong(study: Study) -> str:
+    """Return the path of a photo whose preparation shows something: of the first ones, the least like a square."""
+
+    def oblong(path: str) -> float:
+        """The longer side, in shorter ones."""
+        with Image.open(path) as photo:  # which reads the header alone
+            return max(photo.size) / min(photo.size)
+
+    return max(study.catalogue["path"].head(200), key=oblong)
+
+
 def preparation_steps(path: str, size: int = 100) -> dict[str, np.ndarray]:
     """Return what becomes of one photo on its way into the network: name of the step to (H, W[, 3]) uint8."""
-    photo = open_photo(path)
+    with Image.open(path) as header:
+        huge = header.width * header.height > MAX_PIXELS  # of which a JPEG's decoder reads a smaller one
+    photo = decode(Path(path).read_bytes(), 2048 if huge else None, colour=True)
     grey = photo.convert("L")
     padded = ImageOps.pad(grey, (max(grey.size),) * 2, color=255)
     steps = {"as it is": photo, "grey": grey, "padded to a square": padded}
@@ -183,16 +197,22 @@ def parameter_table(network: nn.Module) -> pd.DataFrame:
     return pd.DataFrame([*rows, ("all layers", "", count_parameters(network))], columns=["layer", "shape", "weights"])
 
 
+def accuracy_by_split(judged: Mapping[str, Mapping[str, Tensor]]) -> pd.DataFrame:
+    """Share of hits in each split, a row, by each way of judging, a column, from the (M,) hits of each."""
+    shares = {way: {split: float(hit.double().mean()) for split, hit in hits.items()} for way, hits in judged.items()}
+    return pd.DataFrame(shares).rename_axis("split")
+
+
 def most_confused(truth: Tensor, named: Tensor, categories: list[str], top: int = 10) -> pd.DataFrame:
-    """Pairs of categories most often taken for each other: category, named_as, photos, share (of the category's).
+    """Pairs of categories most often taken for each other: category, named as, photos, share (of the category's).
 
     Takes the (M,) int64 category of each photo, the one it was given, and the names in alphabetical order.
     """
     names = np.array(categories, dtype=object)
-    frame = pd.DataFrame({"category": names[truth.numpy()], "named_as": names[named.numpy()]})
-    wrong = frame[frame["category"] != frame["named_as"]].value_counts().reset_index(name="photos")
+    frame = pd.DataFrame({"category": names[truth.numpy()], "named as": names[named.numpy()]})
+    wrong = frame[frame["category"] != frame["named as"]].value_counts().reset_index(name="photos")
     wrong["share"] = wrong["photos"] / wrong["category"].map(frame["category"].value_counts())
-    order = ["photos", "share", "category", "named_as"]
+    order = ["photos", "share", "category", "named as"]
     return wrong.sort_values(order, ascending=[False, False, True, True]).head(top).reset_index(drop=True)
 
 
@@ -203,12 +223,14 @@ def triplet_gaps(network: nn.Module, task: Triplets, photos: Photos) -> np.ndarr
 
 
 def extreme_pairs(pairs: LabelledPairs, distances: Tensor, threshold: float, each: int = 4) -> tuple[Tensor, list[str]]:
-    """Choose the easiest and the hardest similar and dissimilar pairs (Fig 6.3), `each` of a kind.
+    """Choose the easiest and the hardest similar and dissimilar pairs (Fig 6.3), `each` of a kind, no pair twice.
 
     Takes P pairs, their (P,) float distances, and the threshold below which one is called similar. Returns
     (8 * each,) int64 rows of the photos, two for each pair; and a title for each photo.
     """
-    order = distances.argsort()
+    order = distances.argsort(stable=True)
+    photos = torch.stack([pairs.left, pairs.right]).sort(dim=0).values[:, order]  # lists may hold a pair several times
+    order = order[torch.from_numpy(~pd.DataFrame(photos.T).duplicated().to_numpy())]
     similar, dissimilar = order[pairs.same[order]], order[~pairs.same[order]]
     kinds = {
         "easiest similar": similar[:each],

@@ -54,8 +54,8 @@ beside_photos = partial(styled, style=ON_ANY)
 
 
 def told(figure: Figure, sentence: str) -> Figure:
-    """Give a figure its alternative text."""
-    figure.set_label(sentence)
+    """Give a figure its alternative text, in one line."""
+    figure.set_label(" ".join(sentence.split()))
     return figure
 
 
@@ -69,7 +69,7 @@ def category_bars(counts: pd.Series, top: int = 30) -> Figure:
     """Bar chart of the `top` largest categories, given the photos per category (Fig 3.5)."""
     largest = counts.sort_values(ascending=False, kind="stable").head(top)
     figure, axes = _canvas(0.2 * len(largest) + 0.9)
-    _bars(axes, largest.to_dict(), 34, fontsize=7, padding=2)
+    _bars(axes, largest.to_dict(), 34, fontsize=8, padding=2)
     axes.tick_params("y", labelsize=8)
     axes.set_xlabel("photos")
     return told(
@@ -116,7 +116,7 @@ def side_by_side(panels: Mapping[str, tuple[pd.DataFrame, str]], columns: int = 
     for axes, (title, (history, measure)) in zip(grid.flat, panels.items(), strict=False):
         sentences.append(f"{title}: {_curves(axes, history, measure)}")
         axes.set_title(title, fontsize=9)
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=8)
     return told(figure, " ".join(sentences))
 
 
@@ -148,7 +148,8 @@ def _curves(
     if percent:
         _in_percent(axes, "y")
     axes.legend()
-    if len(lines) > 4:  # below the curves, not on them
+    if len(lines) > 4:  # near each other, and the legend below the curves, not on them
+        axes.set_ylim(top=min(1.15 * max(values.max() for values in lines.values()), axes.get_ylim()[1]))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axes.figure.set_figheight(4.2)
     counted = "epochs" if along == "epoch" else along.replace("pass", "passes", 1)
@@ -177,7 +178,7 @@ def threshold_curves(curve: pd.DataFrame, thresholds: Mapping[str, float]) -> Fi
         axes.plot(curve["threshold"], curve[name], label=name if name != "f1" else "F1")
     _lines_at(axes, thresholds, "0.35", "{label}: {at:.2f}")
     axes.set(xlabel="distance threshold", ylabel="share")
-    axes.legend(loc="lower right", fontsize=8)
+    axes.legend(loc="lower right")
     best = curve.loc[curve["accuracy"].idxmax()]
     return told(
         figure,
@@ -217,11 +218,11 @@ def interval_bars(table: pd.DataFrame, value: str, xlabel: str, reference: Mappi
     figure, axes = _canvas(0.34 * len(table) + 1.1, percent="x")
     places = np.arange(len(table))
     axes.errorbar(table[value], places, xerr=_errors(table, value, low, high), fmt="o", color=BLUE, capsize=3)
-    axes.set_yticks(places, [plain(str(name), 40) for name in table.index])
+    axes.set_yticks(places, [plain(str(name), 46) for name in table.index])
     axes.set(xlabel=xlabel, ylim=(len(table) - 0.4, -0.6))
     _lines_at(axes, reference, "0.35", "{label}", first=1)
     if reference:  # above, since each place within may hold a row
-        axes.legend(fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
     rows = [f"{name} {row[value]:.1%} ({row[low]:.1%} to {row[high]:.1%})" for name, row in table.iterrows()]
     lines = [f"{label} {at:.1%}" for label, at in reference.items()]
     return told(figure, f"{xlabel[:1].upper()}{xlabel[1:]}: {', '.join(rows + lines)}.")

@@ -14,9 +14,9 @@ from autoparts.errors import UserError
 KINDS = {  # annotation: what is taken, and what a message calls it
     "int": (int, "a whole number"),
     "float": (int | float, "a number"),
-    "str": (str, "a text"),
+    "str": (str, "a text (by papermill: -r)"),
     "bool": (bool, "True or False"),
-    "list[int]": (list, "a list of whole numbers, such as [32, 64]"),
+    "list[int]": (list, "a list of whole numbers, such as [32, 64] (by papermill: -y)"),
 }
 CHOICES = {"draw_by": ("photo", "category"), "rows": ("few", "all")}  # what only a notebook's middle would refuse
 NAMES = (  # of all notebooks: a profile is for all, so papermill may give one what is meant for another
@@ -92,6 +92,11 @@ def _expected(name: str, value: Any, kind: str) -> str:
         return "" if 0 < value < 1 else "a share between 0 and 1"
     if name == "photo" and value and not os.path.isfile(os.path.expanduser(value)):  # noqa: PTH111, PTH113
         return "the path of a photo; there is no such file"
+    if name == "photo" and value:
+        from autoparts.photos import prepare_file
+
+        reason = prepare_file(os.path.expanduser(value), 32)[2]  # noqa: PTH111
+        return f"a photo; this one cannot be read: {reason}" if reason else ""
     if name == "cluster" and value and (not re.fullmatch(r"\w+://.+:\d+", value) or not find_spec("distributed")):
         return "an address such as tcp://HOST:8786, and Dask installed: pip install 'autoparts[cluster]'"
     if name == "backbone" and value:

@@ -14,15 +14,18 @@ from PIL import Image
 from autoparts.study.drawings import _canvas as canvas
 from autoparts.study.figures import GREY, WIDTH, beside_photos, plain, told
 
-GAP, LINE = 0.02, 0.12  # inches around a photo, and of a line of its title
-LETTERS = 17  # of a title, to an inch
+GAP, LINE = 0.02, 0.145  # inches around a photo, and of a line of its title
+LETTERS = 14  # of a title, to an inch
 
 
 @beside_photos
 def photo_grid(
-    photos: Sequence[np.ndarray], titles: Sequence[str] | None = None, columns: int = 8, *, shows: str
+    photos: Sequence[np.ndarray], titles: Sequence[str] | None = None, columns: int = 8, shows: str = ""
 ) -> Figure:
-    """Photos, (S, S) or (H, W, 3) uint8, so many in a row, each below its title; the alternative text says `shows`."""
+    """Photos, (S, S) or (H, W, 3) uint8, so many in a row, each below its title.
+
+    The alternative text says what they show, by default the titles.
+    """
     step = WIDTH / columns
     texts = [_wrapped(title, int(step * LETTERS)) for title in titles or [""] * len(photos)]
     lines = [text.count("\n") + 1 if text else 0 for text in texts]
@@ -32,8 +35,8 @@ def photo_grid(
         row, column = divmod(place, columns)
         bottom = sum(heights[: row + 1])
         _lay(axes, photo, (column * step, bottom - step), step)
-        axes.text((column + 0.5) * step, bottom - step, text, fontsize=6.5, ha="center", va="bottom", linespacing=1)
-    return told(figure, f"{len(photos)} photos: {shows}.")
+        axes.text((column + 0.5) * step, bottom - step, text, fontsize=8, ha="center", va="bottom", linespacing=1)
+    return told(figure, f"{len(photos)} photos: {shows or ', '.join(titles or [])}.")
 
 
 def _wrapped(title: str, longest: int) -> str:
@@ -58,7 +61,7 @@ def _lay(axes: Axes, photo: np.ndarray, corner: tuple[float, float], step: float
 def thumbnail_grid(thumbnails: Sequence[bytes], titles: Sequence[str]) -> Figure:
     """Photos of JPEG files, five in a row, each below its title."""
     photos = [np.asarray(Image.open(io.BytesIO(thumbnail))) for thumbnail in thumbnails]
-    return photo_grid(photos, titles, 5, shows=", ".join(titles).replace("\n", " at "))
+    return photo_grid(photos, titles, 5)
 
 
 @beside_photos
@@ -97,7 +100,7 @@ def component_grid(components: np.ndarray, shares: np.ndarray, columns: int = 10
 
 @beside_photos
 def occlusion_map(photo: np.ndarray, influence: np.ndarray) -> Figure:
-    """A photo as the network sees it, and beside it which regions decided. (S, S) uint8 and (S, S) float."""
+    """A photo as the network sees it, and beside it which regions decided. (S, S[, 3]) uint8 and (S, S) float."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH * 0.8, 2.8), layout="constrained")
     for axes in (left, right):
         axes.imshow(photo, **GREY)

@@ -4,10 +4,10 @@ import shutil
 import timeit
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -91,19 +91,12 @@ def contrastive_loss(left: Tensor, right: Tensor, same: Tensor) -> Tensor:
     return torch.where(same, apart.square(), F.relu(2 - apart).square()).mean()
 
 
-class Drawn(NamedTuple):
-    """What `fit` asks of a task: how an epoch is drawn, and what its samples cost."""
+@dataclass(frozen=True)
+class Drawn(tasks.Task):
+    """How an epoch is drawn, and what its samples cost; nothing is validated."""
 
     batches: Callable[..., list[sampling.Batch]]
     values: Callable[..., dict[str, Tensor]]
-
-    def listed(self, photos: sampling.Photos, split: str) -> list[sampling.Batch]:
-        """Validate on nothing."""
-        return []
-
-    def measure(self, network: nn.Module, photos: sampling.Photos) -> dict[str, float]:
-        """Measure nothing."""
-        return {}
 
     def score(self, row: dict[str, float]) -> float:
         """Rate an epoch: there is only one."""

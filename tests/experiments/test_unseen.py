@@ -81,30 +81,13 @@ def test_means_and_intervals_are_of_draws_each_the_mean_of_its_trainings(run, pa
         low, high = stats.t.interval(0.95, 3, values.mean(), stats.sem(values.mean(axis=1)))
         expected = [values.mean(), max(low, 0), min(high, 1)]
         assert table.loc[key, ["precision@1", "low", "high"]].tolist() == pytest.approx(expected)
-    assert gaps.index.tolist() == [
-        f"{row.name}, less {other}"
-        for row in (variants.PLAIN, variants.BASELINE)
-        for other in ("trained on all", "untrained network")
-    ]
-    for name, other in (("trained on all", (variants.PLAIN.name, "yes")), ("untrained network", known[-1])):
-        gap = (found[known[0]] - found[other]).mean()
-        assert gaps.loc[f"{variants.PLAIN.name}, less {name}", "difference"] == pytest.approx(gap)
-
-
-def test_differences_are_taken_draw_by_draw():
-    keys = [("untrained network", "no"), ("raw pixels", "no"), ("a", "no"), ("a", "yes"), ("b", "no"), ("b", "yes")]
-    precision = pd.DataFrame(np.random.default_rng(0).random((6, 4)), pd.MultiIndex.from_tuples(keys))
-    table = unseen.differences(precision)
-    names = [
-        "a, less trained on all",
-        "a, less untrained network",
-        "b, less trained on all",
-        "b, less untrained network",
-    ]
-    assert table.index.tolist() == names
-    alone = unseen.differences(precision.iloc[1:])
-    assert alone.index.tolist() == names[::2]
-    for name, (one, other) in zip(names, ((2, 3), (2, 0), (4, 5), (4, 0)), strict=True):
-        gaps = precision.iloc[one] - precision.iloc[other]
-        interval = stats.t.interval(0.95, 3, gaps.mean(), stats.sem(gaps))
-        assert table.loc[name].tolist() == pytest.approx([gaps.mean(), *interval])
+    pairs = {}  # of what, less what
+    for name in (variants.PLAIN.name, variants.BASELINE.name):
+        others = {"trained on all": (name, "yes"), "untrained network": known[-1]}
+        pairs |= {f"{name}, less {told}": ((name, "no"), other) for told, other in others.items()}
+    assert gaps.index.tolist() == [*pairs]
+    for name, (one, other) in pairs.items():
+        gap = (found[one] - found[other]).mean(axis=1)  # draw by draw
+        interval = stats.t.interval(0.95, 3, gap.mean(), stats.sem(gap))
+        assert gaps.loc[name].tolist() == pytest.approx([gap.mean(), *interval])
+    assert unseen.judge(run, rows[:3], SETTINGS, photos, 4)[1].index.tolist() == [*pairs][::2]  # without the untrained

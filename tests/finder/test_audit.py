@@ -10,7 +10,7 @@ from autoparts.finder import audit
 from autoparts.finder.audit import suspicious_labels
 
 pytest_plugins = "finder_files"
-COLUMNS = {name: pd.Series(dtype=int) for name in ("photo", "label", "likelier", "probability")}
+COLUMNS = {name: pd.Series(dtype=int) for name in audit.FOUND}
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_planted_errors_are_found_with_their_true_label(vectors):
     assert sorted(found["photo"][:5]) == planted and len(found) <= 7
     first = found.set_index("photo").loc[planted]
     assert first["likelier"].tolist() == labels[planted].tolist() and first["label"].tolist() == wrong[planted].tolist()
-    assert (first["probability"] > 0.5).all()
+    assert (first["of the likelier"] > first["of its name"]).all()
     pd.testing.assert_frame_equal(found, suspicious_labels(unit, wrong))
 
 
@@ -60,7 +60,9 @@ def test_photos_of_a_product_do_not_vouch_for_each_other():
 
 
 def test_suspicious_photos_are_training_photos_of_the_study(study, run, network, colour, monkeypatch):
-    found = pd.DataFrame({"photo": [5, 0], "label": [1, 0], "likelier": [2, 3], "probability": [0.9, 0.6]})
+    found = pd.DataFrame(
+        {"photo": [5, 0], "label": [1, 0], "likelier": [2, 3], "of its name": [0.1, 0.3], "of the likelier": [0.9, 0.6]}
+    )
     seen = []
     monkeypatch.setattr(audit, "suspicious_labels", lambda *given: seen.extend(given) or found)
     told = audit.suspicious_photos(run, network, colour)

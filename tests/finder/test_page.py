@@ -83,7 +83,7 @@ def test_photos_that_are_kept_are_a_manifest_in_which_the_last_word_counts(photo
     rows = list(csv.DictReader(table.open()))
     assert [(row["category"], row["product"]) for row in rows] == [("Pump", "a pump"), ('a "Wheel", <b>', "")]
     assert [(tmp_path / row["path"]).read_bytes() for row in rows] == [Path(path).read_bytes() for path in photos[:2]]
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.glob("[!.]*"))) == 3
 
 
 def sent(finder, folder, photos, name):
@@ -148,9 +148,12 @@ def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith(again)
 
 
-def test_a_port_that_cannot_be_is_told(known, tmp_path):
-    with pytest.raises(UserError, match=r"nothing can listen at 127\.0\.0\.1, port 70000"):
-        page.serve(known, tmp_path, "127.0.0.1", 70_000, None, "mine")
+def test_a_port_or_a_folder_that_cannot_be_is_told(known, photos, tmp_path):
+    for port in (0, 70_000):
+        with pytest.raises(UserError, match=rf"nothing can listen at 127\.0\.0\.1, port {port}"):
+            page.serve(known, tmp_path, "127.0.0.1", port, None, "mine")
+    with pytest.raises(UserError, match="is no folder; choose another"):
+        page.serve(known, Path(photos[0]), "127.0.0.1", None, None, "mine")
 
 
 def test_without_gradio_it_is_told_how_to_get_it(monkeypatch):

@@ -1,11 +1,12 @@
 import os
 import threading
 
+import pytest
 from samples import draw
 
 import autoparts
+from autoparts.errors import FailedError
 from autoparts.finder import places
-from autoparts.study.folder import run_folder
 
 pytest_plugins = "finder_files"
 
@@ -20,23 +21,11 @@ def test_a_finder_trained_anew_does_not_meet_what_another_was_taught(path, tmp_p
     assert places.taught_file(places.taught_file(first)) == places.taught_file(first)
 
 
-def test_a_run_is_a_name_or_a_path_from_here(monkeypatch, tmp_path):
-    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path / "reports"))
+def test_a_finder_is_that_of_a_run_or_named_itself(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert places.finder_file("mine") == tmp_path / "reports" / "mine" / "models" / "finder.pt"
     here = tmp_path / "USB Stick"
-    for path in ("./USB Stick/", str(here), f"../{tmp_path.name}/USB Stick"):
-        assert places.finder_file(path) == here / "models" / "finder.pt"
+    assert places.finder_file("./USB Stick/") == here / "models" / "finder.pt"
     assert places.feedback_folder("./USB Stick") == here / "feedback" and str(places.finder_file("a/b.pt")) == "a/b.pt"
-    assert places.finder_file("USB Stick/mine") == tmp_path / "reports" / "USB Stick" / "mine" / "models" / "finder.pt"
-    (here / "mine").mkdir(parents=True)
-    (tmp_path / "mine").mkdir()  # a name stays a name
-    assert places.finder_file("USB Stick/mine") == here / "mine" / "models" / "finder.pt"
-    assert places.finder_file("mine") == tmp_path / "reports" / "mine" / "models" / "finder.pt"
-    (tmp_path / "reports" / "USB Stick" / "mine").mkdir(parents=True)
-    assert run_folder("USB Stick/mine") == tmp_path / "reports" / "USB Stick" / "mine"
-    monkeypatch.chdir(here)
-    assert run_folder(".") == here
 
 
 def test_what_an_earlier_finder_was_taught_is_told(path, tmp_path, capsys):
@@ -58,6 +47,19 @@ def test_what_an_earlier_finder_was_taught_is_told(path, tmp_path, capsys):
     assert places.file_in_use(str(made.parents[1])) == made
     told = capsys.readouterr().err
     assert told.endswith(f"what the page has kept: autoparts teach --run {made.parents[1]} {feedback}\n")
+
+
+def test_a_finder_that_is_made_anew_meanwhile_is_not_hidden_by_the_earlier_one(path, tmp_path):
+    made = tmp_path / "finder.pt"
+    made.write_bytes(path.read_bytes())
+
+    def train_meanwhile(finder):
+        finder.add("Other", [draw(0)]).save(made)
+        return finder
+
+    with pytest.raises(FailedError, match="was made anew meanwhile, and nothing was kept"):
+        places.change(str(made), train_meanwhile)
+    assert [each.name for each in tmp_path.glob("*.pt")] == ["finder.pt"]
 
 
 def test_of_two_who_teach_at_once_neither_is_lost(path, tmp_path, capsys):

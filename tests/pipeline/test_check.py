@@ -7,7 +7,6 @@ import torch
 import toy_notebooks
 from samples import draw
 
-from autoparts.errors import UserError
 from autoparts.pipeline.check import check
 from autoparts.pipeline.notebooks import Notebook
 from autoparts.pipeline.repeat import repeat
@@ -93,13 +92,13 @@ def test_a_split_that_is_damaged_is_named_and_written_again(toys, capsys):
 
 def test_a_photo_among_temporary_files_is_found_again(toys, capsys, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(toys.place))
-    (toys.place / "me.jpg").write_bytes(b"a photo")
+    draw(0).save(toys.place / "me.jpg")
     parameters = toy_notebooks.PARAMETERS + 'photo: str = ""  # to name'
     toy_notebooks.write(toys.notebooks, "03_third", parameters=parameters)
     toys.run(parameters={"count": 7, "photo": str(toys.place / "me.jpg")})
     assert toys.facts()["executed"]["03_third"]["parameters"]["photo"] == "…/me.jpg" and told(capsys)[0]
     repeat(toys.folder / "run.json", str(toys.photos))
-    (toys.place / "me.jpg").write_bytes(b"another photo")
+    draw(1).save(toys.place / "me.jpg")
     assert told(capsys)[1]["03_third"] == "would run: changed: photo"
 
 
@@ -111,11 +110,6 @@ def test_a_folder_of_two_studies_is_told(toys, capsys):
     data.write_text("garbage")
     lines = told(capsys)[1]
     assert "data.json is damaged and was set aside" in lines["files"] and "another one" not in lines["study"]
-
-
-def test_a_folder_that_is_not_there_is_told(toys):
-    with pytest.raises(UserError, match=r"there is no run in .*autoparts run --name nothing"):
-        check("nothing")
 
 
 def test_of_a_finder_made_alone_the_rest_of_the_study_is_no_part(toys, capsys):

@@ -205,18 +205,6 @@ def test_interrupted_runs_go_on_from_there(toys, monkeypatch, capsys, tmp_path_f
 # Without
 
 
-def test_only_what_changed_runs_again(toys):
-    assert toys.run() == "01 02"
-    before = {name: content for name, content in toys.files().items() if name != "run.json"}
-    assert toys.run() == ""
-    assert {name: content for name, content in toys.files().items() if name != "run.json"} == before
-    assert toys.run(only=["01"], force=True) == "01"
-    assert toys.run() == ""  # it saved the same result again
-    assert toys.run(only=["01"], parameters={"count": 7}) == "01"
-    assert toys.run(only=["02"]) == "02"  # since the result it reads is another one now
-    assert toys.run(only=["01"]) == "01" and toys.run(only=["02"]) == "02" and toys.run() == ""
-
-
 def test_run_facts_say_with_what_each_notebook_was_executed_and_name_no_home(toys):
     toys.run(only=["01"], parameters={"rate": 1, "label": str(Path.home() / "photos" / "me.jpg")})
     assert toys.facts()["executed"]["01_first"]["parameters"]["label"] == "~/photos/me.jpg"
@@ -251,7 +239,6 @@ def test_two_runs_into_one_folder_do_not_meet(toys):
     [
         ({"parameters": {"count": 0}}, "count is 0; expected a number above 0"),
         ({"parameters": {"device": "abacus"}}, "device 'abacus' cannot be used"),
-        ({"only": ["9"]}, "there is no notebook '9'; choose among 01, 02"),
         ({"data": "nowhere"}, "nowhere"),
         ({"data": "nowhere", "restart": True, "force": True}, "nowhere"),
     ],
@@ -266,6 +253,15 @@ def test_wrong_input_is_told_before_anything_is_written(toys, options, message):
     with pytest.raises(UserError, match=message):
         toys.run(**options)
     assert toys.files() == before
+
+
+def test_a_run_folder_may_be_there_but_not_among_the_photos(toys, monkeypatch):
+    with pytest.raises(UserError, match="lies among the photos and would become a part name; choose --name elsewhere"):
+        toys.run(data=str(toys.photos), name=str(toys.photos / "report"))
+    (own := toys.place / "mine").mkdir()
+    with pytest.raises(UserError, match="nowhere"):
+        toys.run(data="nowhere", name=str(own))
+    assert own.is_dir() and not (toys.photos / "report").exists()
 
 
 def test_another_study_is_refused_or_takes_the_emptied_folder(toys, capsys):

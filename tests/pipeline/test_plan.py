@@ -48,8 +48,6 @@ def test_values_are_given_or_of_the_profile_or_defaults(toys):
     [
         ([], "demo", {"epoch": 3}, "no notebook has a parameter 'epoch'; there are allow_outside, count, data"),
         (["01", "02"], "demo", {"more": 3}, "parameter more is of notebook 03, and 01, 02 are to run"),
-        (["01"], "demo", {"epoch": 3}, "no notebook has a parameter 'epoch'"),
-        (["01"], "demo", {"more": "three"}, "more is 'three'; expected a whole number"),
         ([], "demo", {"count": "three"}, "count is 'three'; expected a whole number"),
         ([], "demo", {"data": "elsewhere"}, "data is given with --data"),
         ([], "demo", {"name": "elsewhere"}, "name is given with --name"),

@@ -48,8 +48,10 @@ def test_the_photos_the_model_and_the_finder_in_this_order(carried, make_photos,
     assert "the model of its notebook 6 is taken" in capsys.readouterr().err and len(carried) == 5
     assert main(["train", "--data", data, "--name", "mine", "--restart"]) == 0
     assert list(carried[5]) == ["01", "emptied"] and "emptied" not in carried[-1]
-    with pytest.raises(UserError, match="parameter epochs is of notebook 02, 03, 04, and 01, 06, 07 are to run"):
-        train(data, "other", {"epochs": 3})
+    with pytest.raises(
+        UserError, match="parameter seeds has no part in making a finder; those that have: accept, allow_"
+    ):
+        train(data, "other", {"seed": 1, "seeds": 3})
 
 
 @pytest.mark.parametrize("more", [(), ("02",)])

@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup
 from tools import example_run
 
 from autoparts.errors import UserError
+from autoparts.report import pages
 from autoparts.report.pages import harmless, mathml, read_page, scrub
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
@@ -15,9 +16,8 @@ MATH = r"(?s)`[^`]*`|\$\$(.+?)\$\$|(?<![\\$])\$([^$\n]+?)\$"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    folder = example_run.write(tmp_path_factory.mktemp("reports") / "tiny")
-    return read_page(folder / "notebooks" / "03_siamese_contrastive.ipynb")
+def page(run):
+    return read_page(run / "notebooks" / "03_siamese_contrastive.ipynb")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def test_home_folders_and_users_are_not_named(page, tmp_path, monkeypatch):
     assert "~/a.jpg" in html and "~/parts/x.py" in html
     assert scrub(f"{tmp_path / 'tiny'}/figures and /data/x", tmp_path / "tiny") == "tiny/figures and /data/x"
     assert scrub("/mnt/nas/tmp/a '/tmp/x/a'", Path("/tmp/x")) == "/mnt/nas/tmp/a 'x/a'"
-    monkeypatch.setattr(Path, "home", lambda: PureWindowsPath(r"C:\Users\Jö Smith"))
+    monkeypatch.setattr(pages, "expanded", lambda _: PureWindowsPath(r"C:\Users\Jö Smith"))
     written = json.dumps([r"C:\Users\Jö Smith\a.jpg"], ensure_ascii=False)
     assert json.loads(scrub(written, tmp_path)) == [r"~\a.jpg"]
     picture = '<img src="data:image/png;base64,AA/home/somebody/AA==">'

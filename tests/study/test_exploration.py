@@ -96,6 +96,13 @@ def test_preparation_steps_end_in_what_the_network_sees(small_study):
     assert np.abs(last - prepared).max() < 6  # preparation in bulk decodes JPEGs straight to grey
 
 
+def test_the_photo_to_prepare_is_oblong_and_may_be_huge(small_study, monkeypatch):
+    photos = small_study.catalogue["path"]
+    assert exploration.most_oblong(small_study) in photos.to_list()
+    monkeypatch.setattr(exploration, "MAX_PIXELS", 100)
+    assert next(iter(exploration.preparation_steps(photos[0], 20))).startswith("as it is")
+
+
 def test_coverage_counts_categories_with_photos():
     splits = ["train"] * 4 + ["validation"] + ["test"] * 3
     catalogue = pd.DataFrame({"category": list("aabcabbc"), "split": splits, "product": list("11234567")})
@@ -125,9 +132,9 @@ def test_most_confused_categories():
     named = torch.tensor([0, 1, 1, 2, 0, 1, 1, 1, 2, 2])
     table = exploration.most_confused(truth, named, ["Axle", "Boot", "Cap"], top=3)
     assert table.to_dict("records") == [
-        {"category": "Axle", "named_as": "Boot", "photos": 2, "share": 0.5},
-        {"category": "Cap", "named_as": "Boot", "photos": 2, "share": 0.5},
-        {"category": "Boot", "named_as": "Axle", "photos": 1, "share": 0.5},
+        {"category": "Axle", "named as": "Boot", "photos": 2, "share": 0.5},
+        {"category": "Cap", "named as": "Boot", "photos": 2, "share": 0.5},
+        {"category": "Boot", "named as": "Axle", "photos": 1, "share": 0.5},
     ]
     assert exploration.most_confused(truth, truth, ["Axle", "Boot", "Cap"]).empty
 
@@ -140,11 +147,14 @@ def test_gaps_of_triplets_are_what_their_task_judges_by(small_study):
 
 
 def test_extreme_pairs_are_the_nearest_and_the_farthest_of_each_kind():
-    left = torch.arange(8)
-    pairs = LabelledPairs(left, left + 10, left % 2 == 0)
-    distances = torch.tensor([3.0, 0.5, 1.0, 4.0, 2.0, 2.5, 0.1, 5.0])
+    left, right = torch.arange(8), torch.arange(10, 18)
+    left, right = torch.cat([left, right[6:7]]), torch.cat([right, left[6:7]])  # the last is the seventh, turned round
+    pairs = LabelledPairs(left, right, left % 2 == 0)
+    distances = torch.tensor([3.0, 0.5, 1.0, 4.0, 2.0, 2.5, 0.1, 5.0, 0.1])
     rows, titles = exploration.extreme_pairs(pairs, distances, threshold=2.2, each=1)
     assert rows.tolist() == [6, 16, 0, 10, 1, 11, 7, 17]
+    two, _ = exploration.extreme_pairs(pairs, distances, threshold=2.2, each=2)
+    assert two.tolist()[:4] == [6, 16, 2, 12]
     assert titles == [
         "easiest similar", "0.10 ✓", "hardest similar", "3.00 ✗ wrong",
         "hardest dissimilar", "0.50 ✗ wrong", "easiest dissimilar", "5.00 ✓",

@@ -108,6 +108,6 @@ def test_rows_are_labelled_and_in_their_order_even_if_names_begin_alike():
     places = [bar.get_y() + bar.get_height() / 2 for bar in axes.patches]
     assert [bar.get_width() for bar in axes.patches] == [0.75, 0.25] and len(set(places)) == 2
     (axes,) = figures.interval_bars(INTERVALS, "accuracy", "accuracy").axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == [r"a \$ b", "c" * 39 + "…"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [r"a \$ b", "c" * 45 + "…"]
     (axes,) = figures.category_bars(COUNTS, 2).axes
     assert [bar.get_width() for bar in axes.patches] == [30, 20]

@@ -8,9 +8,12 @@ def test_a_run_is_a_name_a_path_or_what_lies_here(monkeypatch, tmp_path):
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path / "reports"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stick" / "mine").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
     for name, expected in {
-        "mine": "reports/mine",
+        "mine": "reports/mine",  # a name stays a name
         "./mine": "mine",
+        f"../{tmp_path.name}/mine/": "mine",
+        ".": "",
         "stick/mine": "stick/mine",
         "stick/other": "reports/stick/other",
         str(tmp_path / "mine"): "mine",

@@ -55,6 +55,7 @@ def test_annotated_assignments_are_found_and_nothing_else():
         ({"threads": 1025}, "threads is 1025; expected a number from 0 to 1024"),
         ({"split_seed": 2**64}, "split_seed is 18446744073709551616; expected"),
         ({"photo": "/nowhere.jpg"}, "photo is '/nowhere.jpg'; expected the path of a photo; there is no such file"),
+        ({"photo": __file__}, "expected a photo; this one cannot be read: not a photo"),
         ({"photo": "~nobody/x\0" + "y" * 5000}, "there is no such file"),
         ({"cluster": "host"}, r"cluster is 'host'; expected an address such as tcp://HOST:8786"),
         ({"epoch": 3}, "this notebook has no parameter 'epoch'; there are accept, allow_outside"),

@@ -16,7 +16,7 @@ def noise_grid(*arguments):
 DRAWN = [  # function, its arguments, what its alternative text says of the result
     (noise_grid, (PHOTOS, ["$", "\U0001f697", "c", "d", "e\nf"], 3), ["5 photos: noise."]),
     (photo_figures.thumbnail_grid, ([small_jpeg(photo, 8) for photo in PHOTOS[:2]], ["Cap\n0.1", "Nut\n0.2"]),
-     ["2 photos: Cap at 0.1, Nut at 0.2."]),
+     ["2 photos: Cap 0.1, Nut 0.2."]),
     (photo_figures.contact_sheet, ([PHOTOS[:2], PHOTOS[2:]], ["$ nut", "Cap"]), ["2 categories", "from $ nut to Cap"]),
     (photo_figures.component_grid, (COMPONENTS, np.array([0.4, 0.3, 0.1, 0.1, 0.05, 0.05])),
      ["6 principal components", "the first explains 40.0%", "together 95.0%"]),

@@ -115,16 +115,6 @@ def test_what_is_removed_or_unreadable_is_noticed_in_the_source_alone(small_stud
     assert study.source_fingerprint != small_study.source_fingerprint
 
 
-def test_a_photo_replaced_with_the_same_size_and_time_is_noticed(small_study, folder):
-    path = folder / "Pump" / "0.jpg"
-    times, content = path.stat(), bytearray(path.read_bytes())
-    content[-40] ^= 1
-    path.unlink()
-    path.write_bytes(content)
-    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert opened(folder).fingerprint != small_study.fingerprint
-
-
 def test_facts_identify_the_study_and_hold_no_path(small_study, small_folder):
     facts = small_study.facts()
     assert facts.pop("processor") and str(small_folder.parent) not in str(facts)
@@ -160,9 +150,6 @@ def test_photos_that_teach_nothing_are_refused(tmp_path, make_photos):
         draw(0).save(photo)
     with pytest.raises(UserError, match="all 18 photos are copies of one file"):
         opened(copies)
-    few = make_photos(tmp_path / "few", {"Mirror": 4, "Pump": 4})
-    with pytest.raises(UserError, match=r"validation photos cannot be compared.*two categories, one of them with two"):
-        opened(few).photos.pairs("validation")
 
 
 def test_cleaning_and_the_split_can_be_chosen(small_study, small_folder, tmp_path, make_photos):
@@ -184,7 +171,7 @@ def test_cleaning_and_the_split_can_be_chosen(small_study, small_folder, tmp_pat
 
 def test_unusual_catalogues_become_a_study(tmp_path):
     names = ["m" * 200, "\U0001f697 horn", "Mirror", "mirror", "=1+1", "<img src=x onerror=alert(1)>"]
-    names += [f"Part {number:05}" for number in range(3_000 - len(names))]
+    names += [f"Part {number:05}" for number in range(400 - len(names))]
     for index in range(3):
         draw(index, (2, 1)).save(tmp_path / f"{index}.png")
     for number, name in enumerate(names):
@@ -192,9 +179,9 @@ def test_unusual_catalogues_become_a_study(tmp_path):
         for index in range(3 if number < 300 else 2):
             os.link(tmp_path / f"{index}.png", tmp_path / "parts" / name / f"{index}.png")
     study = opened(tmp_path / "parts", side=4)
-    assert study.categories == sorted(names) and len(study.catalogue) == 6_300
-    assert [len(study.photos.rows[split]) for split in SPLITS] == [3_000, 300, 3_000]
-    assert study.photos.labels["train"].max() == 2_999
+    assert study.categories == sorted(names) and len(study.catalogue) == 1_100
+    assert [len(study.photos.rows[split]) for split in SPLITS] == [400, 300, 400]
+    assert study.photos.labels["train"].max() == 399
     assert replace(study, data="other").fingerprint == study.fingerprint
 
 

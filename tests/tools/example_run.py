@@ -166,7 +166,7 @@ def _results(random: np.random.Generator, names: list[str], text: str) -> dict[s
     refused |= {"low": [0.03, 0.85], "high": [0.07, 0.9]}
     borders = {"test photos": ["white", "all test photos"], "low": [0.5, 0.91], "high": [0.6, 0.96]}
     results["finder"] = {"accuracy": 0.9375, "n_test": 410, "refused": refused, "borders": borders}
-    against = {"variant": ["hard", text], "judged": ["better", "not to be told apart"]}
+    against = {"variant": ["hard", text], "judged": ["better", "not to be told apart"], "difference": [0.04, 0.01]}
     results["beyond"] = {"against": against}
     models = ["CNN", "Triplet", text]
     results["lookalikes"] = {"models": models, "thumbnails": [photo() for _ in range(20)], "queries": queries}
