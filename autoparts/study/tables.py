@@ -51,7 +51,9 @@ def table_html(frame: pd.DataFrame, caption: str, best: bool = False) -> str:
     right = {
         name: ' class="number"' if shown and all(map(NUMBERS.fullmatch, shown)) else "" for name, shown in texts.items()
     }
-    head = "".join(f'<th scope="col"{right[name]}>{escape(name)}</th>' if name else "<td></td>" for name in texts)
+    head = "".join(
+        f'<th scope="col"{right[name]}>{escape(name.replace("_", " "))}</th>' if name else "<td></td>" for name in texts
+    )
     present = {name: [value for value in columns[name] if value is not None] for name in columns if name in BEST}
     winners = {name: BEST[name](values) for name, values in present.items() if best and values}
     body = ""
