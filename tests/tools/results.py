@@ -117,8 +117,8 @@ def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         f"photos at {given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
         f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. {caption}{itself}; "
         f"{'' if 'in points' in caption else 'in points, '}judged by whether its paired 95 % interval leaves out zero; "
-        "rows whose validation precision@1 still gained a point in the last quarter are marked *rising*, those whose loss ended hardly below the first *stuck*, and "
-        "those that made all embeddings alike *collapsed*:",
+        "rows whose validation precision@1 still gained a point in the last quarter are marked *rising*, those whose "
+        "loss ended hardly below the first *stuck*, and those that made all embeddings alike *collapsed*:",
         "\n".join(f"- **{judged}**: {listed(against[against['judged'] == judged], table)}" for judged in JUDGED),
         *learned(folder),
     ]
