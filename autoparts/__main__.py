@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,6 @@ from autoparts.study.folder import expanded
 
 DATA_HELP = "synthetic (default), synthetic:thesis, a folder with one sub-folder per category, or a CSV manifest"
 RUN_HELP = "name of the run folder under reports/, or a path, which from here begins with ./"
-TEXTS = ("data", "name", "cleaning", "split", "device", "precision", "draw_by", "rows", "cluster", "backbone", "photo")
 FINDER_HELP = "run folder under reports/, or the path of one, ./ from here, or of its finder file"
 
 
@@ -155,17 +155,23 @@ def _train(chosen: argparse.Namespace) -> None:
 def _parameters(chosen: argparse.Namespace) -> dict[str, Any]:
     options = {name: getattr(chosen, name, None) for name in ("allow_outside", "cluster")}
     given = {name: value for name, value in options.items() if value}
-    return {name: _value(name, text) for name, text in chosen.p} | given
+    if not chosen.p:
+        return given
+    from autoparts.pipeline.notebooks import declared_parameters, select
+
+    declared = ChainMap(*map(declared_parameters, select()))
+    texts = {name for name, parameter in declared.items() if parameter.kind == "str"}
+    return {name: text if name in texts else _value(name, text) for name, text in chosen.p} | given
 
 
 def _value(name: str, text: str) -> Any:
-    """Read a value as YAML, but 5e-4 as a number, and as texts 8:1:1, which has base 60 for YAML, and nothing."""
+    """Read a value that is no text as YAML, but 5e-4 and 010 as the numbers that they are for people."""
     import yaml
 
-    if name in TEXTS or re.fullmatch(r"[+-]?\d+", text):  # to YAML 010 is 8
-        return text if name in TEXTS else int(text)
+    if re.fullmatch(r"[+-]?\d+", text):  # to YAML 010 is 8
+        return int(text)
     try:
-        value = yaml.safe_load(text) if text and ":" not in text else text
+        value = yaml.safe_load(text) if text else text
     except (yaml.YAMLError, RecursionError):
         raise UserError(f"parameter {name} is {text!r}, which is no YAML value; lists are written [32, 64]") from None
     with suppress(ValueError, TypeError):
@@ -258,7 +264,7 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _photos_of(photos: Sequence[str]) -> list[str]:
-    """Return the photos, and the files in the folders among them and in their folders; hidden ones are left out."""
+    """Return the photos, and what is beneath the folders among them, as `catalogue._files` finds it."""
     from autoparts.catalogue import _files
 
     paths = []

@@ -38,7 +38,7 @@ def constant(progress: float) -> float:
 
 
 def one_cycle(progress: float, warm_up: float = 0.1) -> float:
-    """Factor of the learning rate: up along a line, then down along half a cosine (Smith and Topin 2019, as a line).
+    """Factor of the learning rate: up along a line, then down half a cosine (a line in Smith and Topin 2019).
 
     Args:
         progress: share of the training that is done.

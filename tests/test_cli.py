@@ -69,7 +69,7 @@ def test_the_last_line_is_the_path_of_the_report(place, monkeypatch, capsys):
     toys = toy_notebooks.Toys(place, monkeypatch, {"01_first": Notebook()})
     toy_notebooks.write(toys.notebooks, "01_first", "assert (count, rate, filters) == (7, 5e-4, [3, 4])")
     values = ["-p", "count", "7", "-p", "rate", "5e-4", "-p", "filters", "[3, 4]"]
-    assert [__main__._value("any", text) for text in ("", "5e-4", "8:1:1", "[3, 4]")] == ["", 5e-4, "8:1:1", [3, 4]]
+    assert [__main__._value("any", text) for text in ("", "5e-4", "010", "[3, 4]")] == ["", 5e-4, 10, [3, 4]]
     command = ["run", "--data", str(toys.photos), "--name", "toy", "--only", "01", *values, "--allow-outside"]
     assert main(command) == 0
     index = toys.folder / "index.html"
@@ -117,10 +117,11 @@ def test_an_interruption_that_falls_into_a_destructor_is_not_lost(monkeypatch, c
         threading.Event().wait(30)
 
     monkeypatch.setattr(__main__, "_parser", lambda: SimpleNamespace(parse_args=lambda _: SimpleNamespace(action=work)))
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background ignores
     started = time.monotonic()
     code = main([])
+    assert signal.getsignal(signal.SIGHUP) in (signal.default_int_handler, signal.SIG_IGN)  # the latter under nohup
     for number, handler in handlers.items():
         signal.signal(number, handler)
     assert code == 130 and time.monotonic() < started + 20
@@ -139,9 +140,9 @@ def test_an_interrupted_run_goes_on_unless_it_begins_anew(anew, monkeypatch, cap
 
 
 def test_values_of_parameters_are_read_by_what_they_are_for():
-    given = {"photo": "Bild #1.jpg", "cleaning": "none", "split": "8/1/1", "seed": "010", "margin": "5e-4"}
-    read = {name: __main__._value(name, text) for name, text in given.items()}
-    assert read == given | {"seed": 10, "margin": 5e-4} and __main__._value("filters", "[8, 16]") == [8, 16]
+    given = {"photo": "Bild #1.jpg", "cleaning": "none", "split": "8/1/1", "seed": "1", "margin": "5e-4", "epoch": "no"}
+    read = __main__._parameters(SimpleNamespace(p=[*given.items()], allow_outside=True))
+    assert read == given | {"seed": 1, "margin": 5e-4, "epoch": False, "allow_outside": True}
 
 
 def test_only_a_run_is_rendered(tmp_path, capsys):

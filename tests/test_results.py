@@ -93,7 +93,7 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "(validation 94.1 %); the finder, which also looks at the nearest photos: 96.1 %." in text
     assert "- **better**: c (+12.5, *stuck*); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
     assert "\n- **not to be told apart**: none\n" in text
-    assert "Caption of against (the row compared with is itself *rising*); in points, judged by" in text
+    assert "in points, to x (itself *rising*); 800 test photos; judged by whether" in text
     assert "Beside the untrained network, by the same rule: better semi-hard triplets; worse none." in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
     assert written(text, reports) == text

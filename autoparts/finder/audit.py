@@ -68,5 +68,5 @@ def suspicious_photos(run: Run, network: Recogniser, photos: Photos) -> pd.DataF
     found = suspicious_labels(unit, photos.labels["train"].cpu(), run.study.seed, products)
     suspects = train.iloc[found["photo"]]
     columns = {"photo": below_root(suspects["path"], train["path"]).to_numpy(), "name": names[found["label"]]}
-    names_and_rows = pd.DataFrame(columns | {"likelier": names[found["likelier"]], "row": suspects["row"].to_numpy()})
-    return names_and_rows.join(found[["of its name", "of the likelier"]])
+    columns |= {"likelier": names[found["likelier"]], "row": suspects["row"].to_numpy()}
+    return pd.DataFrame(columns).join(found[["of its name", "of the likelier"]])

@@ -25,9 +25,7 @@ from autoparts.training import load_weights
 
 THUMBNAIL = 64  # pixels
 LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
-FARTHEST = (
-    1.4  # distance of textures, see `textures.usual`, at which even the highest score falls to about the threshold
-)
+FARTHEST = 1.4  # distance of textures (`textures.usual`) at which even the highest score falls to about the threshold
 WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
 
 

@@ -94,7 +94,7 @@ def under_two_names(study: Study, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def most_oblong(study: Study) -> str:
-    """Return the path of a photo whose preparation shows something: of the first ones, the least like a square."""
+    """Return the path of a photo whose preparation shows something: of the first 200, the least like a square."""
 
     def oblong(path: str) -> float:
         """The longer side, in shorter ones."""

@@ -90,12 +90,12 @@ def _expected(name: str, value: Any, kind: str) -> str:
         return "" if 0 <= value < 2**63 else "a number from 0 to 2**63 - 1"
     if name == "accept":
         return "" if 0 < value < 1 else "a share between 0 and 1"
-    if name == "photo" and value and not os.path.isfile(os.path.expanduser(value)):  # noqa: PTH111, PTH113
-        return "the path of a photo; there is no such file"
     if name == "photo" and value:
-        from autoparts.photos import prepare_file
+        if not os.path.isfile(path := os.path.expanduser(value)):  # noqa: PTH111, PTH113
+            return "the path of a photo; there is no such file"
+        from autoparts.photos import prepare_file  # torch, only where it is needed
 
-        reason = prepare_file(os.path.expanduser(value), 32)[2]  # noqa: PTH111
+        reason = prepare_file(path, 32)[2]
         return f"a photo; this one cannot be read: {reason}" if reason else ""
     if name == "cluster" and value and (not re.fullmatch(r"\w+://.+:\d+", value) or not find_spec("distributed")):
         return "an address such as tcp://HOST:8786, and Dask installed: pip install 'autoparts[cluster]'"

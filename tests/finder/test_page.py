@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,6 +85,9 @@ def test_photos_that_are_kept_are_a_manifest_in_which_the_last_word_counts(photo
     assert [(row["category"], row["product"]) for row in rows] == [("Pump", "a pump"), ('a "Wheel", <b>', "")]
     assert [(tmp_path / row["path"]).read_bytes() for row in rows] == [Path(path).read_bytes() for path in photos[:2]]
     assert len(list(tmp_path.glob("[!.]*"))) == 3
+    with ThreadPoolExecutor() as pages:  # of two at once neither loses a row
+        list(pages.map(lambda photo: page.keep([photo], "Wheel", tmp_path), photos * 3))
+    assert len(table.read_text().splitlines()) == len(photos) + 1
 
 
 def sent(finder, folder, photos, name):
@@ -136,9 +140,12 @@ def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
             told.append(client.get("config").status_code)
         served.close()
 
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
     monkeypatch.setattr(page.gradio.Blocks, "block_thread", visit)
     page.serve(known, tmp_path, "127.0.0.1", None, "secret", "USB Stick")
     assert told == [401, 400, 200, 200]
+    assert os.environ["no_proxy"].startswith("localhost,127.0.0.1,::1,127.0.0.1,")  # a proxy would be asked for it
     monkeypatch.setattr(page, "launch", lambda *given, **options: launched.append(options["server_name"]) or server)
     launched, server = [], SimpleNamespace(local_url="http://localhost", block_thread=lambda: None)
     for here in ("localhost", "::1"):  # which nobody else can reach

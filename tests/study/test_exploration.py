@@ -1,5 +1,7 @@
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -96,11 +98,21 @@ def test_preparation_steps_end_in_what_the_network_sees(small_study):
     assert np.abs(last - prepared).max() < 6  # preparation in bulk decodes JPEGs straight to grey
 
 
-def test_the_photo_to_prepare_is_oblong_and_may_be_huge(small_study, monkeypatch):
-    photos = small_study.catalogue["path"]
-    assert exploration.most_oblong(small_study) in photos.to_list()
-    monkeypatch.setattr(exploration, "MAX_PIXELS", 100)
-    assert next(iter(exploration.preparation_steps(photos[0], 20))).startswith("as it is")
+def test_the_photo_to_prepare_is_oblong_and_may_be_huge(tmp_path, monkeypatch):
+    paths = [str(tmp_path / f"{width}x{height}.jpg") for width, height in ((60, 50), (40, 5000), (90, 80))]
+    for path in paths:
+        Image.new("RGB", tuple(map(int, Path(path).stem.split("x")))).save(path)
+    study = SimpleNamespace(catalogue=pd.DataFrame({"path": paths}))
+    assert exploration.most_oblong(study) == paths[1]
+    monkeypatch.setattr("autoparts.photos.MAX_PIXELS", 100_000)  # of which its decoder leaves a quarter
+    monkeypatch.setattr(exploration, "MAX_PIXELS", 100_000)
+    assert next(iter(exploration.preparation_steps(paths[1], 20))) == "as it is\n16×2048"
+
+
+def test_accuracies_by_split_are_the_shares_of_hits():
+    hits = {"train": torch.tensor([True, False]), "test": torch.tensor([True, True, True, False])}
+    table = exploration.accuracy_by_split({"with": hits, "without": {split: ~of for split, of in hits.items()}})
+    assert table.to_dict() == {"with": {"train": 0.5, "test": 0.75}, "without": {"train": 0.5, "test": 0.25}}
 
 
 def test_coverage_counts_categories_with_photos():

@@ -105,20 +105,21 @@ def named(folder: Path, facts: Mapping[str, Any]) -> list[str]:
 
 def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     """Say how the rows of chapter 6 were judged, in three lists."""
-    beyond, caption = of_run(folder, "results/beyond.json"), read_table(folder / "tables" / "table_against.csv")[1]
+    beyond, tested = (
+        of_run(folder, "results/beyond.json"),
+        of_run(folder, "results/data.json")["photos_by_split"]["test"],
+    )
     given, against = facts["executed"]["06_beyond_the_thesis"]["parameters"], pd.DataFrame(beyond["against"])
     table = pd.DataFrame(beyond["table"])
-    others = table[~table["variant"].isin(against["variant"])]  # the row that all are compared with
-    itself = "".join(
-        f" (the row compared with is itself{marks(each)[1:]})" for each in others["verdict"] if marks(each)
-    )
+    reference = table[~table["variant"].isin(against["variant"])].iloc[0]  # the row that all are compared with
+    itself = f" (itself{marks(reference['verdict'])[1:]})" if marks(reference["verdict"]) else ""
     return [
         f"Chapter 6, one proposal, or the better recipe, at a time: {given['row_epochs']} passes over the training "
         f"photos at {given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
-        f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. {caption}{itself}; "
-        f"{'' if 'in points' in caption else 'in points, '}judged by whether its paired 95 % interval leaves out zero; "
-        "rows whose validation precision@1 still gained a point in the last quarter are marked *rising*, those whose "
-        "loss ended hardly below the first *stuck*, and those that made all embeddings alike *collapsed*:",
+        f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. Difference in precision@1, in "
+        f"points, to {reference['variant']}{itself}; {tested:,} test photos; judged by whether its paired 95 % interval "
+        "leaves out zero; rows whose validation precision@1 still gained a point in the last quarter are marked "
+        "*rising*, those whose loss ended hardly below the first *stuck*, and those that made all embeddings alike *collapsed*:",
         "\n".join(f"- **{judged}**: {listed(against[against['judged'] == judged], table)}" for judged in JUDGED),
         *learned(folder),
     ]
