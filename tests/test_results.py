@@ -97,6 +97,14 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "Beside the untrained network, by the same rule: better semi-hard triplets; worse none." in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
     assert written(text, reports) == text
+    again = {"model": "CNN", "precision@1": 0.5, "95 % interval": "40.0% to 60.0%", "spread": 0.013}
+    again |= {"MAP@R": 0.2, "ROC AUC": 0.7, "ranking": 0.8}
+    write_table(reports / "some", "table_seeds", pd.DataFrame([again]), "Mean of 3")
+    paired = pd.DataFrame({"compared with: CNN": ["one", "two"], "judged": ["worse", "not to be told apart"]})
+    write_table(reports / "some", "table_seeds_paired", paired, "Paired")
+    text = written(MARKS, reports)
+    assert "| CNN | 50.0 % | 40.0 % to 60.0 % | 1.3 % | 20.0 % | 70.0 % | 80.0 % |" in text and "**Mean of 3**" in text
+    assert "three, CNN comes first; by paired intervals over photos and trainings it is ahead of: one; not" in text
     path = reports / "some" / "results" / "beyond.json"
     path.write_text(path.read_text().replace("-0.2", "-0.3"))
     assert written(text, reports) != text

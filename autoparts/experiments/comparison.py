@@ -21,6 +21,8 @@ Queries = Mapping[str, pd.DataFrame]  # model to the naming measures of each tes
 THESIS_MODELS = {"cnn": "02_cnn_baseline", "contrastive": "03_siamese_contrastive", "triplet": "04_siamese_triplet"}
 NEAREST = ["precision@1 macro", "recall@5", "recall@10", "R-precision", "MAP@R"]
 HEADLINE = ["precision@1", "95 % interval", *NEAREST, "ROC AUC", "EER", "ranking"]
+BESIDE = ["precision@1", "95 % interval", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking"]
+BESIDE += ["class top-1"]
 INTERVALS = ["MAP@R, 95 % interval", "ROC AUC, 95 % interval", "ranking, 95 % interval"]
 NAMED = ["precision@1", *NEAREST, "class top-1", "class top-5", "queries"]  # columns on naming alone
 VERIFIED = ["ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "FNMR at 1 % FMR", "FNMR at 10 % FMR"]
@@ -45,7 +47,7 @@ def table_5_1(results: Mapping[str, dict]) -> pd.DataFrame:
         low, high = metrics["test_interval"]
         thesis = {f"{split} accuracy": accuracy for split, accuracy in THESIS[name].items()}
         ours = {f"{split} accuracy": metrics[f"{split}_accuracy"] for split in THESIS[name]}
-        certain = {"95 % interval": _interval_text(low, high), "n (test)": metrics["n_test"]}
+        certain = {"95 % interval": interval_text(low, high), "n (test)": metrics["n_test"]}
         facts = {"chance": result["chance"], "task": result["task"]}
         rows.append({"model": result["title"], "source": "thesis", **thesis})
         rows.append({"model": "", "source": "this run", **ours, **certain, **facts})
@@ -59,6 +61,23 @@ def curves(results: Mapping[str, dict]) -> dict[str, tuple[pd.DataFrame, str]]:
         for measure in ("loss", "accuracy")
         for result in results.values()
     }
+
+
+def convergence(results: Mapping[str, dict]) -> pd.DataFrame:
+    """Say of each saved training what its last quarter still changed, and when it was best, by validation photos."""
+    rows = {}
+    for result in results.values():
+        history = pd.DataFrame(result["history"])
+        before, accuracy = len(history) * 3 // 4, history["validation_accuracy"]
+        rows[result["title"]] = {
+            "epochs": len(history),
+            "training loss after three quarters": history["training_loss"].iloc[max(0, before - 1)],
+            "training loss": history["training_loss"].iloc[-1],
+            "validation accuracy": accuracy.iloc[-1],
+            "highest": accuracy.max(),
+            "in epoch": history["epoch"][accuracy.idxmax()],
+        }
+    return pd.DataFrame(rows).T.astype({"epochs": int, "in epoch": int}).rename_axis("model")
 
 
 def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
@@ -95,7 +114,7 @@ def fair_comparison(
     samples = retrieval.resampled_weights(photos.labels["test"], retrieval.DRAWS, np.random.default_rng(photos.seed))
     for name, model in seen.items():
         measures, queries[name] = retrieval.judge(model, photos, interval=True)
-        limits = _interval_text(measures["precision@1 low"], measures["precision@1 high"])
+        limits = interval_text(measures["precision@1 low"], measures["precision@1 high"])
         table[name] = {"precision@1": measures["precision@1"], "95 % interval": limits} | measures
         table[name] |= _intervals(model, queries[name], photos, samples)
     for name, logits in (by_logits or {}).items():
@@ -115,9 +134,7 @@ def _intervals(model: Embedded, named: pd.DataFrame, photos: Photos, samples: np
         retrieval.resampled_means(retrieval.ranked(model, triplets), of_triplets),
     )
     ends = map(retrieval.percentile_interval, drawn)
-    return {
-        name: _interval_text(*each) if each[0] < each[1] else "" for name, each in zip(INTERVALS, ends, strict=True)
-    }
+    return {name: interval_text(*each) if each[0] < each[1] else "" for name, each in zip(INTERVALS, ends, strict=True)}
 
 
 def roc_areas(distances: Tensor, same: Tensor, weights: np.ndarray) -> np.ndarray:
@@ -135,7 +152,8 @@ def roc_areas(distances: Tensor, same: Tensor, weights: np.ndarray) -> np.ndarra
     return (similar * farther).sum(axis=1) / (similar.sum(axis=1) * dissimilar.sum(axis=1))
 
 
-def _interval_text(low: float, high: float) -> str:
+def interval_text(low: float, high: float) -> str:
+    """Write the ends of an interval of a share."""
     return f"{low:.1%} to {high:.1%}"
 
 
@@ -146,7 +164,7 @@ def softmax_row(logits: Embedded, photos: Photos) -> tuple[dict[str, Any], pd.Da
     named = pd.DataFrame({"precision@1": hits[:, 0].double().numpy()})
     right = named["precision@1"]
     low, high = retrieval.accuracy_interval(hits[:, 0], (photos.rows["test"],), photos)
-    first = {"precision@1": right.mean(), "95 % interval": _interval_text(low, high), "precision@1 low": low}
+    first = {"precision@1": right.mean(), "95 % interval": interval_text(low, high), "precision@1 low": low}
     first |= {"precision@1 high": high, "class top-1": right.mean()}
     macro, five = right.groupby(truth.numpy()).mean().mean(), float(hits.any(dim=1).double().mean())
     return first | {"precision@1 macro": macro, "class top-5": five, "queries": len(right)}, named
@@ -165,7 +183,7 @@ def paired_differences(queries: Queries, photos: Photos, against: str, draws: in
 
     Of a model trained several times, `queries` have a column "precision@1" for each training, in all models as many, or
     one. Those of one place are a pair, which may share a start, and their differences vary too, see `over_trainings`.
-    `judged` is "better" or "worse" where the interval leaves zero out, else "not to be told apart".
+    `judged` is "better" or "worse" where the interval leaves zero out, else "not to be told apart". Best come first.
     """
     rows, weights = {}, retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
     means = {
@@ -178,7 +196,14 @@ def paired_differences(queries: Queries, photos: Photos, against: str, draws: in
         low, high = retrieval.percentile_interval(gains)
         judged = JUDGED[0 if low > 0 else 1 if high < 0 else 2]
         rows[name] = {"difference": gain, "difference low": low, "difference high": high, "judged": judged}
-    return pd.DataFrame(rows).T.drop(against).infer_objects().rename_axis(f"compared with: {against}")
+    table = pd.DataFrame(rows).T.drop(against).infer_objects().rename_axis(f"compared with: {against}")
+    return table.sort_values("difference", ascending=False, kind="stable")
+
+
+def limits_of(hits: pd.DataFrame, weights: np.ndarray, seed: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share over photos and trainings: a column of hits for each, and photos' weights."""
+    means = over_trainings(retrieval.resampled_means(hits.to_numpy().T, weights[:, hits.index]), seed)
+    return retrieval.percentile_interval(means.clip(0, 1))
 
 
 def over_trainings(means: np.ndarray, seed: int) -> np.ndarray:
@@ -203,11 +228,18 @@ def listed(differences: pd.DataFrame) -> str:
 
 
 def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Set validation precision@1 of the few decisive rows, and of a reader's own, side by side: a pass a line."""
-    others = {row.name for row in variants.ROWS if row not in variants.FEW}
-    names = [name for name in histories if name not in others]
-    shown = {name: histories[name]["validation_precision@1"] for name in names}
-    return pd.DataFrame({"pass over the training photos": histories[names[0]]["epoch"].astype(int), **shown})
+    """Set the validation precision@1 of rows side by side: a pass a line."""
+    shown = {name: history["validation_precision@1"] for name, history in histories.items()}
+    passes = next(iter(histories.values()))["epoch"].astype(int)
+    return pd.DataFrame({"pass over the training photos": passes, **shown})
+
+
+def decisive(table: pd.DataFrame) -> list[str]:
+    """Name the rows whose curves tell most: the few that matter, a reader's own, and all that are still rising."""
+    few, known = ({row.name for row in rows} for rows in (variants.FEW, variants.ROWS))
+    trained = table[table["learning rate"].notna()]
+    rising = trained["verdict"].str.contains("rising")
+    return trained["variant"][rising | trained["variant"].isin(few) | ~trained["variant"].isin(known)].to_list()
 
 
 def losses_by_recipe(table: pd.DataFrame, queries: Queries, photos: Photos, draws: int) -> pd.DataFrame:
@@ -219,8 +251,8 @@ def losses_by_recipe(table: pd.DataFrame, queries: Queries, photos: Photos, draw
     score, lines = table.set_index("variant")["precision@1"], []
     for recipe, rows in {"thesis network": variants.THESIS, "residual, augmented": variants.RECIPES}.items():
         named = {loss: queries[row.name] for loss, row in rows.items()}
-        apart = paired_differences(named, photos, "contrastive", draws).drop(columns="judged")
+        apart = paired_differences(named, photos, "contrastive", draws)
         scores = pd.Series({loss: score[row.name] for loss, row in rows.items()}, name="precision@1")
         lines.append(pd.concat([scores, apart], axis=1).assign(recipe=recipe))
-    columns = ["recipe", "precision@1", "difference", "difference low", "difference high"]
+    columns = ["recipe", "precision@1", "difference", "difference low", "difference high", "judged"]
     return pd.concat(lines)[columns].rename_axis("loss")

@@ -19,7 +19,6 @@ from autoparts.errors import UserError
 from autoparts.evaluation import embed
 from autoparts.experiments import comparison, subsets, variants
 from autoparts.experiments.parallel import heard, one_thread, side_by_side
-from autoparts.experiments.recommended import train_recommended
 from autoparts.experiments.variants import Budgeted, Row
 from autoparts.sampling import Photos, derived_seed
 from autoparts.study.fingerprint import fingerprint
@@ -100,21 +99,28 @@ def augment_of(row: Row, photos: Photos) -> training.Augment | None:
 def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> tuple[nn.Module, pd.DataFrame]:
     """Train a row, unless that is done; return the network of the best epoch on validation photos, and the history.
 
-    Weights are named after what determines them: rows that differ in names alone share a training.
+    Weights are named after what determines them: rows that differ in names alone share a training. A task that has a
+    warm-up begins with the best weights of a third of the passes on that, and the best epoch may be one of these.
     """
     given = replace(subsets.share_of(photos, row.share, seed), seed=seed)
-    network = network_of(row, settings, given, seed)
+    network, begun = network_of(row, settings, given, seed), pd.DataFrame()
     if not row.trained:
-        return network, pd.DataFrame()
+        return network, begun
+    if (warm_up := getattr(row.task, "warm_up", None)) and (first := settings.epochs // 3):
+        warm, begun = train(run, replace(row, task=warm_up), replace(settings, epochs=first), photos, seed)
+        network.load_state_dict(warm.state_dict())
     same = replace(row, group="", name="", hamming=False), replace(settings, seeds=1, draws=0)
     name = f"beyond/{fingerprint(same, seed, given.side, given.rows['train'])[:16]}"
     task, rate = Budgeted(row.task, len(photos.rows["train"])), settings.learning_rate * row.rate
     schedule = training.one_cycle if row.network == "residual" else training.constant
     options = {"photos": given, "seed": seed, "augment": augment_of(row, given), "schedule": schedule}
     options["say"] = heard  # a line for each row is enough
-    history = run.fit(name, network, task, settings.epochs, settings.batch_size, rate, **options)
+    later = run.fit(name, network, task, settings.epochs - len(begun), settings.batch_size, rate, **options)
+    later["epoch"] += len(begun)
+    history = pd.concat([begun, later], ignore_index=True) if len(begun) else later
     history.attrs["name"] = name
-    return training.load_weights(network, run.weights(name), best=True), history
+    best = name if history["validation_precision@1"].idxmax() >= len(begun) else begun.attrs["name"]
+    return training.load_weights(network, run.weights(best), best=True), history
 
 
 def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Photos, seed: int) -> Trial:
@@ -192,11 +198,9 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
         if row.trained:
             histories[row.name] = sum(trial.history for trial in trials) / len(trials)
             facts |= {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
-        hits, of_queries = queries[row.name].to_numpy().T, weights[:, queries[row.name].index]  # (seeds, M), (draws, M)
-        means = comparison.over_trainings(retrieval.resampled_means(hits, of_queries), photos.seed)
-        low, high = retrieval.percentile_interval(means.clip(0, 1))
         facts |= _summary(trials, histories.get(row.name))
-        table.append(facts | {"precision@1 low": low, "precision@1 high": high})
+        limits = comparison.limits_of(queries[row.name], weights, photos.seed)
+        table.append(facts | dict(zip(("precision@1 low", "precision@1 high"), limits, strict=True)))
     return Comparison(pd.DataFrame(table), queries, histories)
 
 
@@ -212,7 +216,7 @@ def _summary(trials: Sequence[Trial], history: pd.DataFrame | None) -> dict[str,
         curve = history["validation_precision@1"]
         if curve.max() - curve.head(max(1, len(curve) * 3 // 4)).max() >= RISING:
             verdicts.add("still rising")
-    return _with_spread(frame) | {"verdict": "; ".join(sorted(verdicts))}
+    return with_spread(frame) | {"verdict": "; ".join(sorted(verdicts))}
 
 
 def tuned(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -> list[Row]:
@@ -251,36 +255,7 @@ def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos
     return best
 
 
-def over_seeds(run: Run, results: Mapping[str, dict], settings: Settings, epochs: int, **recipe: Any) -> pd.DataFrame:
-    """Train the thesis's networks several times at full size, on the same split; the recommended one, if it is tuned.
-
-    How the thesis's were trained is in their saved results; of the settings, `seeds` count. The epochs and `recipe`
-    are the recommended model's (see `train_recommended`), whose first training is the run's own.
-    """
-    photos, table, scores = run.study.photos, [], []
-    for short, result in results.items():
-        jobs = [(run, short, result, seed) for seed in seeds_of(run, settings)]
-        trained = pd.DataFrame(side_by_side(again, jobs, photos.device))
-        table.append({"variant": result["title"], **_with_spread(trained)})
-    for seed in range(run.study.seed, run.study.seed + settings.seeds):
-        name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
-        model = train_recommended(run, epochs, seed, name, **recipe)
-        scores.append(retrieval.judge(model.seen, photos)[0])
-        if model.history.empty:  # it was not trained, so another seed changes nothing
-            break
-    return pd.DataFrame([*table, {"variant": "recommended", **_with_spread(pd.DataFrame(scores))}])
-
-
-def again(run: Run, short: str, result: Mapping[str, Any], seed: int) -> dict[str, float]:
-    """Train one of the thesis's networks as its saved result says, with another seed, and judge it."""
-    fields = dict(result["trained_for"])
-    task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")](**fields)
-    network = models.thesis_network(**result["architecture"], seed=seed)
-    with one_thread(run):
-        run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=heard)
-        return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos)[0]
-
-
-def _with_spread(scores: pd.DataFrame) -> dict[str, float]:
+def with_spread(scores: pd.DataFrame) -> dict[str, float]:
+    """Average the measures of trainings, a row each, and tell how far apart they are in precision@1."""
     spread = scores["precision@1"].max() - scores["precision@1"].min() if len(scores) > 1 else math.nan
     return scores.mean().to_dict() | {"spread": float(spread)}

@@ -14,7 +14,7 @@ from autoparts.experiments.variants import Row
 from autoparts.sampling import Photos
 from autoparts.study.run import Run
 
-SHOWN = ["precision@1", "low", "high", "MAP@R", "ROC AUC", "EER", "ranking", "draws"]
+SHOWN = ["precision@1", "low", "high", "MAP@R", "ROC AUC", "EER", "ranking", "draws", "photos of a draw"]
 DIFFERENCES = ["difference", "difference low", "difference high"]
 
 
@@ -51,12 +51,13 @@ def judge(
         shown = "trained on all" if job[1] == "yes" else "never saw them"
         print(f"held out, draw {job[2] + 1} of {len(draws)}: {job[0]}, {shown}, {trial.seconds:.0f} s")
         scores[job] = trial.scores
-    table = pd.DataFrame(scores).T.rename_axis(["variant", "trained on them", "draw", "seed"])[list(MEASURES)]
+    table = pd.DataFrame(scores).T.rename_axis(["variant", "trained on them", "draw", "seed"])[[*MEASURES, "queries"]]
     of_draws = table.astype(float).groupby(level=[0, 1, 2], sort=False).mean()
     means, precision = of_draws.groupby(level=[0, 1], sort=False).mean(), of_draws["precision@1"].unstack()
     reach = _reach(precision)
     limits = {"low": (means["precision@1"] - reach).clip(0), "high": (means["precision@1"] + reach).clip(upper=1)}
-    table = means.assign(**limits, draws=len(draws))[SHOWN].reindex([row.name for row in rows], level=0)
+    counts = {"draws": len(draws), "photos of a draw": means["queries"]}
+    table = means.assign(**limits, **counts)[SHOWN].reindex([row.name for row in rows], level=0)
     return table.reset_index(), differences(precision)
 
 

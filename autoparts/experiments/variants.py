@@ -62,6 +62,20 @@ class OfflineTriplets(Triplets):
 
 
 @dataclass(frozen=True)
+class HardTriplets(Grouped):
+    """The hardest triplets of unit embeddings, which mostly collapse without a warm-up (Schroff et al. 2015)."""
+
+    mined: str = "hard"
+    distance: str = "cosine"
+    margin: float = 0.2
+
+    @property
+    def warm_up(self) -> Grouped:
+        """What the first third of the passes is spent on."""
+        return Grouped(mined="semi-hard", distance=self.distance, margin=self.margin)
+
+
+@dataclass(frozen=True)
 class CountedTriplets(Grouped):
     """Semi-hard triplets of unit embeddings; after each epoch those of five fixed batches are counted by kind."""
 
@@ -173,7 +187,7 @@ FEW = (BASELINE, PIXELS, UNTRAINED, SEMI_HARD, PLAIN, CONTRASTIVE, SUPERVISED, A
 ROWS = (
     *FEW[:3],
     Row("sampling", "offline triplets", OfflineTriplets()),
-    Row("sampling", "hard triplets", Grouped(mined="hard", distance="cosine", margin=0.2)),
+    Row("sampling", "hard triplets", HardTriplets()),
     SEMI_HARD,
     Row("sampling", "easy triplets", Grouped(mined="easy", distance="cosine", margin=0.2)),
     PLAIN,

@@ -112,11 +112,19 @@ def test_models_are_listed_by_how_they_are_judged_and_own_rows_are_drawn():
     judged = pd.DataFrame({"judged": ["better", "worse", "better"]}, index=["a", "b", "c"])
     assert comparison.listed(judged) == "better: a; c\nworse: b\nnot to be told apart: none"
     history = pd.DataFrame({"epoch": [1.0, 2.0], "validation_precision@1": [0.1, 0.2]})
-    known = ["quadruplet", "semi-hard triplets", "my own"]
-    assert comparison.learning_curves(dict.fromkeys(known, history)).columns.tolist() == [
-        "pass over the training photos",
-        *known[1:],
-    ]
+    verdicts = {"quadruplet": "", "semi-hard triplets": "", "my own": "", "offline triplets": "still rising"}
+    curves = comparison.learning_curves(dict.fromkeys(verdicts, history))
+    assert curves.columns.tolist() == ["pass over the training photos", *verdicts]
+    table = pd.DataFrame({"variant": [*verdicts, "raw pixels"], "verdict": [*verdicts.values(), ""]})
+    table["learning rate"] = [0.1] * 4 + [np.nan]
+    assert comparison.decisive(table) == [*verdicts][1:]
+
+
+def test_how_far_a_training_has_come_is_told():
+    history = {"epoch": [1, 2, 3, 4, 5], "training_loss": [4.0, 3, 2, 1.5, 1]}
+    history["validation_accuracy"] = [0.1, 0.3, 0.5, 0.4, 0.3]
+    told = comparison.convergence({"cnn": {"title": "Plain", "history": history}}).loc["Plain"]
+    assert told.tolist() == [5, 2.0, 1.0, 0.3, 0.5, 3]
 
 
 def test_the_softmax_row_names_by_the_largest_logit():

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -78,10 +77,7 @@ def test_every_row_trains_and_is_judged(run, small):
     named = {name: frame[["precision@1"]].to_numpy().mean() for name, frame in compared.queries.items()}
     assert table.set_index("variant")["precision@1"].to_dict() == pytest.approx(named)
     curves = comparison.learning_curves(compared.histories)
-    assert curves.columns.tolist() == [
-        "pass over the training photos",
-        *(row.name for row in variants.FEW if row.trained),
-    ]
+    assert curves.columns.tolist() == ["pass over the training photos", *trained]
 
 
 @pytest.mark.parametrize("name", ["supervised contrastive", "soft margin, hardest of a batch", "semi-hard triplets"])
@@ -221,6 +217,22 @@ def test_a_row_is_trained_as_it_says_and_its_best_weights_are_returned(run, smal
         assert not all(value.equal(kept["network"][part]) for part, value in weights.items())
 
 
+def test_hard_triplets_warm_up_within_their_budget(run, small, monkeypatch):
+    given, fit, row = [], Run.fit, ROWS["hard triplets"]
+    monkeypatch.setattr(Run, "fit", lambda *told, **options: given.append(told) or fit(*told, **options))
+    monkeypatch.setattr(variants.Budgeted, "score", lambda _, row: row["epoch"])  # the first epoch counts as the best
+    network, history = trials.train(run, replace(row, rate=0.5), replace(SETTINGS, epochs=7), small, 3)
+    assert [(told[3].task.mined, *told[4:]) for told in given] == [
+        ("semi-hard", 2, 16, SETTINGS.learning_rate / 2),
+        ("hard", 5, 16, SETTINGS.learning_rate / 2),
+    ]
+    assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    early, late = (training.load_tensors(run.weights(told[1])) for told in given)
+    best = early if history["validation_precision@1"].idxmax() < 2 else late
+    assert all(value.equal(best["best"]["network"][part]) for part, value in network.state_dict().items())
+    assert trials.ended(run, row, network, history, small) == ""  # of the last weights
+
+
 def test_what_still_rises_is_marked(run, small):
     def verdict(curve):
         trial = trials.Trial({"precision@1": 0.5, "verdict": ""}, None, None, 0)
@@ -270,30 +282,6 @@ def test_losses_are_set_beside_those_of_the_better_recipe(small):
         shown["difference"].iloc[0] == pytest.approx(other - first)
         and shown["difference"].isna().tolist()[1::3] == [True] * 2
     )
-
-
-def test_the_four_networks_are_trained_again_for_each_seed(run, small, monkeypatch):
-    network, seen = models.initialised(0, models.Recogniser, 5, filters=(4, 8), embedding_size=8), []
-
-    def trained(of, epochs, seed, name, backbone):
-        seen.append((seed, name, epochs, backbone))
-        seen_by = retrieval.embedded(network, of.study.photos, "cosine")
-        return SimpleNamespace(seen=seen_by, history=pd.DataFrame({"epoch": range(1, epochs + 1)}))
-
-    monkeypatch.setattr(trials, "train_recommended", trained)
-    shared = {"architecture": {"outputs": 5, "filters": [4, 8], "side": 24}}
-    shared["settings"] = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
-    results = {
-        "cnn": {"title": "plain", "trained_for": {"kind": "Naming"}, **shared},
-        "triplet": {"title": "ranks", "trained_for": {"kind": "Triplets", "margin": 0.5, "draw_by": "photo"}, **shared},
-    }
-    table = trials.over_seeds(run, results, replace(SETTINGS, seeds=2), 3, backbone="x")
-    assert table["variant"].tolist() == ["plain", "ranks", "recommended"]
-    assert seen == [(3, "recommended", 3, "x"), (4, "recommended-4", 3, "x")] and table["spread"].iloc[2] == 0
-    frozen = trials.over_seeds(run, {}, replace(SETTINGS, seeds=2), 0, backbone="x")  # the same for any seed
-    assert seen[2:] == [(3, "recommended", 0, "x")] and frozen["spread"].isna().all()
-    states = saved(run.folder)
-    assert len(states) == 4 and all(state["network"]["0.0.weight"].shape[0] == 4 for state in states)
 
 
 def test_a_row_on_fewer_photos_is_looked_up_among_these(run, patterns, monkeypatch):

@@ -67,14 +67,15 @@ def test_means_and_intervals_are_of_draws_each_the_mean_of_its_trainings(run, pa
         for _, row, _, seen, judged, _ in jobs if function is trials.try_row else ():
             draws = given.setdefault((row.name, "yes" if seen is photos else "no"), {})
             draws.setdefault(id(judged), []).append(generator.random())
-            yield trials.Trial(dict.fromkeys(trials.MEASURES, draws[id(judged)][-1]), None, None, 0)
+            scores = dict.fromkeys(trials.MEASURES, draws[id(judged)][-1]) | {"queries": 10 * len(draws)}
+            yield trials.Trial(scores, None, None, 0)
 
     monkeypatch.setattr(unseen, "side_by_side", tried)
     rows = [variants.PLAIN, variants.PIXELS, variants.BASELINE, variants.UNTRAINED]
     table, gaps = unseen.judge(run, rows, replace(SETTINGS, seeds=2), photos, 4)
     table = table.set_index(["variant", "trained on them"])
     known = [(row.name, told) for row in rows for told in ("no", "yes") if row.trained or told == "no"]
-    assert table.index.tolist() == known and set(table["draws"]) == {4}
+    assert table.index.tolist() == known and set(table["draws"]) == {4} and set(table["photos of a draw"]) == {25}
     found = {key: np.array([*draws.values()]) for key, draws in given.items()}
     assert {values.shape for values in found.values()} == {(4, 2)}
     for key, values in found.items():

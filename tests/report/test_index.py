@@ -80,7 +80,17 @@ def test_the_index_answers_first_from_results(run):
     )
     assert "right for 93.8% of 410 test photos (95% interval 91.0% to 96.0%); it refuses to name 5.0%" in said[2]
     assert "5.0% (3.0% to 7.0%) of 410 photos (known) and 87.5%" in said[2]
-    assert "; what other initial weights would change, since each of the thesis’s three models that are" in said[3]
+    assert "; what other initial weights would change, since each of the thesis’s three models was" in said[3]
+
+
+def test_the_index_answers_from_several_trainings_where_there_are(folder):
+    seeds = json.loads((folder / "results" / "comparison.json").read_text())
+    seeds["table"] |= {"precision@1": [0.25, 0.75], "spread": [0.01, 0.02]}
+    (folder / "results" / "seeds.json").write_text(json.dumps(seeds))
+    render(folder)
+    said = [" ".join(item.text.split()) for item in page(folder).select("#answers + ul > li")]
+    assert len(said) == 4 and "rightly, in the mean of its trainings: 75.0% (95% interval 5% to 7%)." in said[0]
+    assert "what other initial weights" not in said[3]
 
 
 def test_the_page_of_a_finder_alone_tells_of_no_other_networks(folder):

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 MARKED = re.compile(r"(?s)(<!-- results:([\w-]+) -->\n).*?(<!-- /results -->)")
 TABLE_5_1 = ["model", "source", "training accuracy", "validation accuracy", "test accuracy", "95 % interval"]
 TABLE_5_1 += ["n (test)", "chance"]
+AGAIN = ["model", "precision@1", "95 % interval", "spread", "MAP@R", "ROC AUC", "ranking"]
 EVERY = ["model", "precision@1", "95 % interval", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking"]
 
 
@@ -86,6 +87,23 @@ def compared(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         markdown(thesis[TABLE_5_1]),
         f"**{other}**; intervals are 95 %, of precision@1:",
         markdown(every[EVERY]),
+        *trained_again(folder),
+    ]
+
+
+def trained_again(folder: Path) -> list[str]:
+    """Show what several trainings of the models reach in the mean, and how sure the thesis's best one is the best."""
+    if not (folder / "tables" / "table_seeds_paired.csv").exists():
+        return []
+    (table, caption, _), (paired, _, _) = (
+        read_table(folder / "tables" / f"{name}.csv") for name in ("table_seeds", "table_seeds_paired")
+    )
+    others = {judged: "; ".join(paired[paired["judged"] == judged].iloc[:, 0]) or "none" for judged in JUDGED}
+    return [
+        f"**{caption}**, by the nearest photo; intervals are 95 %, over photos and trainings:",
+        markdown(table[AGAIN]),
+        f"Of the thesis's three, {paired.columns[0].removeprefix('compared with: ')} comes first; by paired intervals "
+        f"over photos and trainings it is ahead of: {others['worse']}; not to be told apart from: {others[JUDGED[2]]}.",
     ]
 
 

@@ -1,0 +1,60 @@
+"""The models of the study trained several times, which tells what another start would change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autoparts import models, retrieval, tasks
+from autoparts.experiments import comparison
+from autoparts.experiments.parallel import heard, one_thread, side_by_side
+from autoparts.experiments.recommended import train_recommended
+from autoparts.experiments.trials import MEASURES, Settings, seeds_of, with_spread
+from autoparts.study.run import Run
+
+
+def over_seeds(
+    run: Run,
+    results: Mapping[str, dict],
+    seen: Mapping[str, retrieval.Embedded],
+    settings: Settings,
+    epochs: int,
+    **recipe: Any,
+) -> tuple[pd.DataFrame, comparison.Queries]:
+    """Train the thesis's networks several times at full size, on the same split; the recommended one, if it is tuned.
+
+    The first training of each is the run's own. How the thesis's were trained is in their saved results, and `seen` is
+    what they make of the photos; of the settings, `seeds` and `draws` count. The epochs and `recipe` are the
+    recommended model's (see `train_recommended`). Returns a line for each, with the mean of the measures, the 95 %
+    interval over photos and trainings, and the spread; and the precision@1 of each test photo, a column per training.
+    """
+    photos, judged = run.study.photos, {}
+    for short, result in results.items():
+        jobs = [(run, short, result, seed) for seed in seeds_of(run, settings)[1:]]
+        own = retrieval.judge(seen[result["title"]], photos)
+        judged[result["title"]] = [own, *side_by_side(again, jobs, photos.device)]
+    for seed in range(run.study.seed, run.study.seed + settings.seeds):
+        name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
+        model = train_recommended(run, epochs, seed, name, **recipe)
+        judged.setdefault("recommended", []).append(retrieval.judge(model.seen, photos))
+        if model.history.empty:  # it was not trained, so another seed changes nothing
+            break
+    weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, np.random.default_rng(photos.seed))
+    table, queries = {}, {}
+    for name, each in judged.items():
+        queries[name] = pd.concat([named["precision@1"] for _, named in each], axis=1)
+        interval = comparison.interval_text(*comparison.limits_of(queries[name], weights, photos.seed))
+        table[name] = {"95 % interval": interval} | with_spread(pd.DataFrame([scores for scores, _ in each]))
+    columns = ["precision@1", "95 % interval", "spread", *MEASURES[1:]]
+    return pd.DataFrame(table).T[columns].infer_objects().rename_axis("model"), queries
+
+
+def again(run: Run, short: str, result: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Train one of the thesis's networks as its saved result says, with another seed, and judge it."""
+    fields = dict(result["trained_for"])
+    task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")](**fields)
+    network = models.thesis_network(**result["architecture"], seed=seed)
+    with one_thread(run):
+        run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=heard)
+        return retrieval.judge(retrieval.embedded(network, run.study.photos), run.study.photos)
