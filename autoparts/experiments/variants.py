@@ -51,8 +51,8 @@ class OfflineTriplets(Triplets):
 
     def batches(self, photos: Photos, size: int, generator: torch.Generator) -> list[Batch]:
         """Take half of what is kept, in a new order."""
-        rows, labels, seed = photos.rows["train"], photos.labels["train"], photos.seed
-        drawn = torch.stack(sampling.random_triplets(labels, 4 * len(rows), sampling.seeded(seed), self.draw_by))
+        rows, labels, before = photos.rows["train"], photos.labels["train"], photos.generator("offline triplets")
+        drawn = torch.stack(sampling.random_triplets(labels, 4 * len(rows), before, self.draw_by))
         small = F.avg_pool2d(photos.pixels[rows][:, None].float(), min(5, photos.side)).flatten(1)
         anchor, positive, negative = (small[column] for column in drawn)
         gap = distance(anchor, negative) - distance(anchor, positive)
@@ -85,7 +85,7 @@ class CountedTriplets(Grouped):
 
     def measure(self, network: nn.Module, photos: Photos) -> dict[str, float]:
         """Return the shares of hard, semi-hard and easy triplets."""
-        rows, labels, generator = photos.rows["train"], photos.labels["train"], sampling.seeded(photos.seed)
+        rows, labels, generator = photos.rows["train"], photos.labels["train"], photos.generator("counted triplets")
         counts = []
         for batch in sampling.category_batches(rows, labels, self.batch_size, self.each, generator)[:5]:
             vectors = embed(network, photos.pixels, batch.rows)
