@@ -30,7 +30,7 @@ from autoparts.study.tables import read_table, table_html
 
 PIECES = dict.fromkeys(("cnn", "contrastive", "triplet", "recommended"), "card.html.j2")
 PIECES |= {"threshold": "threshold.html.j2", "lookalikes": "lookalikes.html.j2"}  # results, and what shows them
-PIECES |= {name: f"answer_{name}.html.j2" for name in ("comparison", "seeds", "finder", "beyond")}
+PIECES |= {name: f"answer_{name}.html.j2" for name in ("comparison", "finder", "beyond")}
 
 
 def render(folder: Path) -> Path:

@@ -86,7 +86,8 @@ def test_the_index_answers_first_from_results(run):
 def test_the_index_answers_from_several_trainings_where_there_are(folder):
     seeds = json.loads((folder / "results" / "comparison.json").read_text())
     seeds["table"] |= {"precision@1": [0.25, 0.75], "spread": [0.01, 0.02]}
-    (folder / "results" / "seeds.json").write_text(json.dumps(seeds))
+    path = folder / "results" / "beyond.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"trained": seeds}))
     render(folder)
     said = [" ".join(item.text.split()) for item in page(folder).select("#answers + ul > li")]
     assert len(said) == 4 and "rightly, in the mean of its trainings: 75.0% (95% interval 5% to 7%)." in said[0]

@@ -11,43 +11,44 @@ from autoparts.experiments import comparison
 from autoparts.experiments.parallel import heard, one_thread, side_by_side
 from autoparts.experiments.recommended import train_recommended
 from autoparts.experiments.trials import MEASURES, Settings, seeds_of, with_spread
+from autoparts.retrieval import Embedded
 from autoparts.study.run import Run
 
 
 def over_seeds(
-    run: Run,
-    results: Mapping[str, dict],
-    seen: Mapping[str, retrieval.Embedded],
-    settings: Settings,
-    epochs: int,
-    **recipe: Any,
-) -> tuple[pd.DataFrame, comparison.Queries]:
+    run: Run, results: Mapping[str, dict], seen: Mapping[str, Embedded], settings: Settings, epochs: int, **recipe: Any
+) -> dict[str, Any]:
     """Train the thesis's networks several times at full size, on the same split; the recommended one, if it is tuned.
 
     The first training of each is the run's own. How the thesis's were trained is in their saved results, and `seen` is
-    what they make of the photos; of the settings, `seeds` and `draws` count. The epochs and `recipe` are the
-    recommended model's (see `train_recommended`). Returns a line for each, with the mean of the measures, the 95 %
-    interval over photos and trainings, and the spread; and the precision@1 of each test photo, a column per training.
+    what they, and what learned nothing, make of the photos; of the settings, `seeds` and `draws` count. The epochs and
+    `recipe` are the recommended model's (see `train_recommended`). Returns nothing for a single seed, else the "table"
+    with the mean of each model's measures, the 95 % interval over photos and trainings, and the spread; which of the
+    thesis's comes first, the "best"; and "paired", the differences of the others of `seen` to that one.
     """
-    photos, judged = run.study.photos, {}
-    for short, result in results.items():
-        jobs = [(run, short, result, seed) for seed in seeds_of(run, settings)[1:]]
-        own = retrieval.judge(seen[result["title"]], photos)
-        judged[result["title"]] = [own, *side_by_side(again, jobs, photos.device)]
+    if settings.seeds == 1:
+        return {}
+    photos, titles = run.study.photos, {short: result["title"] for short, result in results.items()}
+    judged = {name: [retrieval.judge(model, photos)] for name, model in seen.items()}
+    for short, title in titles.items():
+        jobs = [(run, short, results[short], seed) for seed in seeds_of(run, settings)[1:]]
+        judged[title] += side_by_side(again, jobs, photos.device)
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
         model = train_recommended(run, epochs, seed, name, **recipe)
         judged.setdefault("recommended", []).append(retrieval.judge(model.seen, photos))
         if model.history.empty:  # it was not trained, so another seed changes nothing
             break
+    hits = {name: pd.concat([named["precision@1"] for _, named in each], axis=1) for name, each in judged.items()}
     weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, np.random.default_rng(photos.seed))
-    table, queries = {}, {}
-    for name, each in judged.items():
-        queries[name] = pd.concat([named["precision@1"] for _, named in each], axis=1)
-        interval = comparison.interval_text(*comparison.limits_of(queries[name], weights, photos.seed))
-        table[name] = {"95 % interval": interval} | with_spread(pd.DataFrame([scores for scores, _ in each]))
-    columns = ["precision@1", "95 % interval", "spread", *MEASURES[1:]]
-    return pd.DataFrame(table).T[columns].infer_objects().rename_axis("model"), queries
+    table = {}
+    for name in (*titles.values(), "recommended"):
+        interval = comparison.interval_text(*comparison.limits_of(hits[name], weights, photos.seed))
+        table[name] = {"95 % interval": interval} | with_spread(pd.DataFrame([scores for scores, _ in judged[name]]))
+    frame = pd.DataFrame(table).T[["precision@1", "95 % interval", "spread", *MEASURES[1:]]].infer_objects()
+    best = frame["precision@1"].drop("recommended").idxmax()
+    paired = comparison.paired_differences({name: hits[name] for name in seen}, photos, best, settings.draws)
+    return {"table": frame.rename_axis("model").reset_index(), "best": best, "paired": paired.reset_index()}
 
 
 def again(run: Run, short: str, result: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], pd.DataFrame]:
