@@ -200,9 +200,16 @@ def paired_differences(queries: Queries, photos: Photos, against: str, draws: in
     return table.sort_values("difference", ascending=False, kind="stable")
 
 
-def limits_of(hits: pd.DataFrame, weights: np.ndarray, seed: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share over photos and trainings: a column of hits for each, and photos' weights."""
-    means = over_trainings(retrieval.resampled_means(hits.to_numpy().T, weights[:, hits.index]), seed)
+def limits_of(hits: pd.DataFrame, weights: np.ndarray, photos: Photos) -> tuple[float, float]:
+    """Return the 95 % interval of a share, over what `retrieval.units` draws and over trainings.
+
+    Takes a column of hits for each training, by test photo, and the bootstrap weights of the test photos. Where no hit
+    differs from another, it is that of a single training.
+    """
+    if np.unique(hits).size == 1:
+        alike = torch.tensor(hits.iloc[:, 0].to_numpy())
+        return retrieval.share_interval(alike, photos.labels["test"][hits.index.to_numpy()], photos.seed)
+    means = over_trainings(retrieval.resampled_means(hits.to_numpy().T, weights[:, hits.index]), photos.seed)
     return retrieval.percentile_interval(means.clip(0, 1))
 
 

@@ -24,7 +24,7 @@ def over_seeds(
     what they, and what learned nothing, make of the photos; of the settings, `seeds` and `draws` count. The epochs and
     `recipe` are the recommended model's (see `train_recommended`). Returns nothing for a single seed, else the "table"
     with the mean of each model's measures, the 95 % interval over photos and trainings, and the spread; which of the
-    thesis's comes first, the "best"; and "paired", the differences of the others of `seen` to that one.
+    `seen` comes first, the "best"; and "paired", the differences of the others to that one.
     """
     if settings.seeds == 1:
         return {}
@@ -42,8 +42,8 @@ def over_seeds(
     hits = {name: pd.concat([named["precision@1"] for _, named in each], axis=1) for name, each in judged.items()}
     weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, np.random.default_rng(photos.seed))
     table = {}
-    for name in (*titles.values(), "recommended"):
-        interval = comparison.interval_text(*comparison.limits_of(hits[name], weights, photos.seed))
+    for name in hits:
+        interval = comparison.interval_text(*comparison.limits_of(hits[name], weights, photos))
         table[name] = {"95 % interval": interval} | with_spread(pd.DataFrame([scores for scores, _ in judged[name]]))
     frame = pd.DataFrame(table).T[["precision@1", "95 % interval", "spread", *MEASURES[1:]]].infer_objects()
     best = frame["precision@1"].drop("recommended").idxmax()

@@ -106,7 +106,7 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     network, begun = network_of(row, settings, given, seed), pd.DataFrame()
     if not row.trained:
         return network, begun
-    if (warm_up := getattr(row.task, "warm_up", None)) and (first := settings.epochs // 3):
+    if isinstance(warm_up := getattr(row.task, "warm_up", None), tasks.Task) and (first := settings.epochs // 3):
         warm, begun = train(run, replace(row, task=warm_up), replace(settings, epochs=first), photos, seed)
         network.load_state_dict(warm.state_dict())
     same = replace(row, group="", name="", hamming=False), replace(settings, seeds=1, draws=0)
@@ -199,7 +199,7 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
             histories[row.name] = sum(trial.history for trial in trials) / len(trials)
             facts |= {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
         facts |= _summary(trials, histories.get(row.name))
-        limits = comparison.limits_of(queries[row.name], weights, photos.seed)
+        limits = comparison.limits_of(queries[row.name], weights, photos)
         table.append(facts | dict(zip(("precision@1 low", "precision@1 high"), limits, strict=True)))
     return Comparison(pd.DataFrame(table), queries, histories)
 

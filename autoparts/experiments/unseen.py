@@ -24,9 +24,9 @@ def judge(
     """Hold a share of the categories out of training, and judge rows on these alone, for different draws of them.
 
     Their training photos are the gallery, their test photos the queries; the threshold comes from the other categories.
-    Returns means over the draws, with the 95 % interval of that of precision@1 by Student's t (none of a single draw):
-    two lines per row, `trained on them` no, and yes for a training on all; one line of a row that is not trained. And
-    `differences`. Both have no line where there are too few categories.
+    Returns means over the draws, with the 95 % interval of that of precision@1 by Student's t (none of a single draw),
+    and how many test photos a draw has: two lines per row, `trained on them` no, and yes for a training on all; one
+    line of a row that is not trained. And `differences`. Both have no line where there are too few categories.
     """
     held_out = (subsets.held_out(photos, f"unseen {place}", share) for place in range(times))
     # Of few categories the same may be drawn again, which would be trained and counted twice.

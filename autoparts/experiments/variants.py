@@ -63,7 +63,7 @@ class OfflineTriplets(Triplets):
 
 @dataclass(frozen=True)
 class HardTriplets(Grouped):
-    """The hardest triplets of unit embeddings, which mostly collapse without a warm-up (Schroff et al. 2015)."""
+    """Hard triplets of unit embeddings, which can collapse early in training (Schroff et al. 2015): so warmed up."""
 
     mined: str = "hard"
     distance: str = "cosine"

@@ -150,7 +150,8 @@ def _curves(
     axes.legend()
     if len(lines) > 4:  # near each other, and the legend below the curves, not on them
         low, high = (choose(choose(values) for values in lines.values()) for choose in (min, max))
-        axes.set_ylim(max(0, low - 0.1 * (high - low)), min(high + 0.1 * (high - low), axes.get_ylim()[1]))
+        if high > low:
+            axes.set_ylim(max(0, low - 0.1 * (high - low)), min(high + 0.1 * (high - low), axes.get_ylim()[1]))
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axes.figure.set_figheight(4.2)
     counted = "epochs" if along == "epoch" else along.replace("pass", "passes", 1)

@@ -24,11 +24,11 @@ HIGH_IS_GOOD += ("class top-5", "ROC AUC", "accuracy", "precision", "recall", "f
 LOW_IS_GOOD = ("EER", "FNMR at 1 % FMR", "FNMR at 10 % FMR")
 SHARES = ("share of categories", "low", "high", "spread", "head", "middle", "tail", "refused", "confidence")
 SHARES += ("by its head", "by the finder", "known, refused", "unknown, refused", "of its name", "of the likelier")
-SHARES += ("with the margin", "without it", "highest")
+SHARES += ("with the margin", "without it")
 BEST = dict.fromkeys(HIGH_IS_GOOD, max) | dict.fromkeys((*LOW_IS_GOOD, "NLL"), min)
 FORMATS = (
     dict.fromkeys((*HIGH_IS_GOOD, *LOW_IS_GOOD, *SHARES), "{:.1%}".format)
-    | dict.fromkeys(("training accuracy", "validation accuracy", "test accuracy", "chance"), percent)
+    | dict.fromkeys(("training accuracy", "validation accuracy", "highest", "test accuracy", "chance"), percent)
     | dict.fromkeys(("difference", "difference low", "difference high"), lambda share: f"{100 * share:+.1f}")
     | {"share": "{:.0%}".format, "NLL": "{:.3f}".format, "threshold": "{:.2f}".format}
     | {"photos of a draw": "{:,.0f}".format}

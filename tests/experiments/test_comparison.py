@@ -120,6 +120,17 @@ def test_models_are_listed_by_how_they_are_judged_and_own_rows_are_drawn():
     assert comparison.decisive(table) == [*verdicts][1:]
 
 
+def test_limits_are_wider_the_more_trainings_differ(photos):
+    generator, count = np.random.default_rng(0), len(photos.labels["test"])
+    weights = retrieval.resampled_weights(photos.labels["test"], 400, np.random.default_rng(0))
+    apart = pd.DataFrame((generator.random((count, 3)) < [0.2, 0.5, 0.8]).astype(float))
+    near = pd.DataFrame((generator.random((count, 3)) < 0.5).astype(float))
+    wide, narrow = (np.diff(comparison.limits_of(hits, weights, photos))[0] for hits in (apart, near))
+    assert wide > 1.5 * narrow > 0
+    low, high = comparison.limits_of(apart * 0 + 1, weights, photos)  # where all are right, another might not be
+    assert low < 1 and high == pytest.approx(1)
+
+
 def test_how_far_a_training_has_come_is_told():
     history = {"epoch": [1, 2, 3, 4, 5], "training_loss": [4.0, 3, 2, 1.5, 1]}
     history["validation_accuracy"] = [0.1, 0.3, 0.5, 0.4, 0.3]

@@ -217,10 +217,20 @@ def test_a_row_is_trained_as_it_says_and_its_best_weights_are_returned(run, smal
         assert not all(value.equal(kept["network"][part]) for part, value in weights.items())
 
 
-def test_hard_triplets_warm_up_within_their_budget(run, small, monkeypatch):
-    given, fit, row = [], Run.fit, ROWS["hard triplets"]
-    monkeypatch.setattr(Run, "fit", lambda *told, **options: given.append(told) or fit(*told, **options))
-    monkeypatch.setattr(variants.Budgeted, "score", lambda _, row: row["epoch"])  # the first epoch counts as the best
+@pytest.mark.parametrize("better", ["semi-hard", "hard"])
+def test_hard_triplets_warm_up_within_their_budget(run, small, monkeypatch, better):
+    given, begun, fit, row = [], [], Run.fit, ROWS["hard triplets"]
+
+    def trained(*told, **options):
+        given.append(told)
+        begun.append({part: value.clone() for part, value in told[2].state_dict().items()})
+        return fit(*told, **options)
+
+    def measured(self, *_):
+        return {"validation_precision@1": float(self.task.mined == better)}
+
+    monkeypatch.setattr(Run, "fit", trained)
+    monkeypatch.setattr(variants.Budgeted, "measure", measured)
     network, history = trials.train(run, replace(row, rate=0.5), replace(SETTINGS, epochs=7), small, 3)
     assert [(told[3].task.mined, *told[4:]) for told in given] == [
         ("semi-hard", 2, 16, SETTINGS.learning_rate / 2),
@@ -228,8 +238,9 @@ def test_hard_triplets_warm_up_within_their_budget(run, small, monkeypatch):
     ]
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6, 7]
     early, late = (training.load_tensors(run.weights(told[1])) for told in given)
-    best = early if history["validation_precision@1"].idxmax() < 2 else late
+    best = early if better == "semi-hard" else late
     assert all(value.equal(best["best"]["network"][part]) for part, value in network.state_dict().items())
+    assert all(value.equal(early["best"]["network"][part]) for part, value in begun[1].items())
     assert trials.ended(run, row, network, history, small) == ""  # of the last weights
 
 

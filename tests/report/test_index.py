@@ -1,11 +1,13 @@
 import json
 import shutil
 
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from tools import example_run
 
 from autoparts.report.index import render
+from autoparts.study.tables import write_table
 
 
 def page(run, stem="index"):
@@ -88,10 +90,14 @@ def test_the_index_answers_from_several_trainings_where_there_are(folder):
     seeds["table"] |= {"precision@1": [0.25, 0.75], "spread": [0.01, 0.02]}
     path = folder / "results" / "beyond.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"trained": seeds}))
+    for name in ("table_beyond", "table_seeds", "table_seeds_paired", "table_losses_by_recipe"):
+        write_table(folder, name, pd.DataFrame({"model": ["CNN"]}), f"Caption of {name}")
     render(folder)
     said = [" ".join(item.text.split()) for item in page(folder).select("#answers + ul > li")]
     assert len(said) == 4 and "rightly, in the mean of its trainings: 75.0% (95% interval 5% to 7%)." in said[0]
     assert "what other initial weights" not in said[3]
+    captions = [caption.text for caption in page(folder).select("caption")]
+    assert all(f"Caption of table_{name}" in captions for name in ("seeds", "seeds_paired", "losses_by_recipe"))
 
 
 def test_the_page_of_a_finder_alone_tells_of_no_other_networks(folder):

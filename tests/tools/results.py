@@ -99,11 +99,12 @@ def trained_again(folder: Path) -> list[str]:
         read_table(folder / "tables" / f"{name}.csv") for name in ("table_seeds", "table_seeds_paired")
     )
     others = {judged: "; ".join(paired[paired["judged"] == judged].iloc[:, 0]) or "none" for judged in JUDGED}
+    best = paired.columns[0].removeprefix("compared with: ")
     return [
-        f"**{caption}**, by the nearest photo; intervals are 95 %, over photos and trainings:",
+        f"**{caption}**, by the nearest photo; intervals are 95 %, over categories and trainings:",
         markdown(table[AGAIN]),
-        f"Of the thesis's three, {paired.columns[0].removeprefix('compared with: ')} comes first; by paired intervals "
-        f"over photos and trainings it is ahead of: {others['worse']}; not to be told apart from: {others[JUDGED[2]]}.",
+        f"Of the thesis's three and the baselines, {best} comes first; by paired intervals over categories and "
+        f"trainings it is ahead of: {others['worse']}; not to be told apart from: {others[JUDGED[2]]}.",
     ]
 
 
