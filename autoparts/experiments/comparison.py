@@ -208,7 +208,7 @@ def limits_of(hits: pd.DataFrame, weights: np.ndarray, photos: Photos) -> tuple[
     """
     if np.unique(hits).size == 1:
         alike = torch.tensor(hits.iloc[:, 0].to_numpy())
-        return retrieval.share_interval(alike, photos.labels["test"][hits.index.to_numpy()], photos.seed)
+        return retrieval.share_interval(alike, photos.labels["test"][torch.tensor(hits.index)], photos.seed)
     means = over_trainings(retrieval.resampled_means(hits.to_numpy().T, weights[:, hits.index]), photos.seed)
     return retrieval.percentile_interval(means.clip(0, 1))
 
