@@ -40,7 +40,8 @@ def over_seeds(
         if model.history.empty:  # it was not trained, so another seed changes nothing
             break
     hits = {name: pd.concat([named["precision@1"] for _, named in each], axis=1) for name, each in judged.items()}
-    weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, np.random.default_rng(photos.seed))
+    draws, generator = retrieval.DRAWS, np.random.default_rng(photos.seed)  # so a single training has one interval
+    weights = retrieval.resampled_weights(photos.labels["test"], draws, generator)
     table = {}
     for name in hits:
         interval = comparison.interval_text(*comparison.limits_of(hits[name], weights, photos))

@@ -50,10 +50,13 @@ def test_the_four_networks_are_trained_again_for_each_further_seed(run, monkeypa
             max(each) - min(each)
         )
         hits = pd.concat([first_hits, *(named["precision@1"] for _, named in further)], axis=1)
-        weights = retrieval.resampled_weights(photos.labels["test"], 20, np.random.default_rng(photos.seed))
+        weights = retrieval.resampled_weights(
+            photos.labels["test"], retrieval.DRAWS, np.random.default_rng(photos.seed)
+        )
         limits = comparison.limits_of(hits, weights, photos)
         assert row["95 % interval"] == comparison.interval_text(*limits)
-    assert table.loc["recommended", "spread"] == 0
+    single = comparison.fair_comparison({"raw": worse}, photos)[0].loc["raw", "95 % interval"]
+    assert table.loc["raw", "95 % interval"] == single and table.loc["recommended", "spread"] == 0
     assert len([*(run.folder / "models" / "beyond").glob("*.pt")]) == 4  # the run's own are not trained again
     frozen = reruns.over_seeds(run, results, seen, settings, 0, backbone="x")["table"]  # the same for any seed
     assert asked[3:] == [(3, "recommended", 0, "x")] and frozen["spread"].isna().tolist() == [True, False, False, True]
