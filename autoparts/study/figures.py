@@ -133,6 +133,8 @@ def _curves(
         for measure, words in measures.items()
         if (column := prefix + measure) in history
     }
+    if len(lines) > 4:  # in the order in which they end, so that the legend is read like the curves
+        lines = dict(sorted(lines.items(), key=lambda line: -line[1].iloc[-1]))
     paths, along = [], "epoch" if "epoch" in history else history.columns[0]
     for label, values in lines.items():
         axes.plot(history[along], values, label=label, marker="o", markersize=3)
@@ -152,8 +154,10 @@ def _curves(
         low, high = (choose(choose(values) for values in lines.values()) for choose in (min, max))
         if high > low:
             axes.set_ylim(max(0, low - 0.1 * (high - low)), min(high + 0.1 * (high - low), axes.get_ylim()[1]))
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-        axes.figure.set_figheight(4.2)
+        axes.get_legend().remove()
+        columns = 1 if max(map(len, lines)) > 36 else 2  # as many as there is width for
+        axes.figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
+        axes.figure.set_figheight(3.2 + 0.17 * -(-len(lines) // columns))
     counted = "epochs" if along == "epoch" else along.replace("pass", "passes", 1)
     return f"{named[:1].upper()}{named[1:]} over {len(history)} {counted}: {'; '.join(paths)}."
 

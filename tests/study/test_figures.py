@@ -111,3 +111,15 @@ def test_rows_are_labelled_and_in_their_order_even_if_names_begin_alike():
     assert [label.get_text() for label in axes.get_yticklabels()] == [r"a \$ b", "c" * 45 + "…"]
     (axes,) = figures.category_bars(COUNTS, 2).axes
     assert [bar.get_width() for bar in axes.patches] == [30, 20]
+
+
+def test_the_legend_of_many_curves_lies_within_the_figure_in_the_order_of_their_ends():
+    names = [f"a row of chapter 6 with quite a long name, number {place}" for place in range(15)]
+    history = pd.DataFrame({"epoch": [1, 2], **{name: [0.1, place / 20] for place, name in enumerate(names)}})
+    for shown in (names, [*"abcdef"]):
+        figure = figures.curves(history.rename(columns=dict(zip(names, shown, strict=False))), shown, "accuracy")
+        (legend,) = figure.legends
+        inside, whole = legend.get_window_extent(), figure.bbox
+        assert whole.x0 <= inside.x0 and inside.x1 <= whole.x1 and whole.y0 <= inside.y0 and inside.y1 <= whole.y1
+        assert not legend.get_window_extent().overlaps(figure.axes[0].get_tightbbox())
+        assert [text.get_text() for text in legend.get_texts()] == shown[::-1]
