@@ -71,7 +71,7 @@ def code_of(path):
 def executed(path, **given):
     """Execute a notebook in this process with these parameters; return its names, and what its cells show."""
     outputs = []
-    names = {"display": outputs.append}  # which a kernel has among its builtins
+    names = {"display": lambda *shown: outputs.extend(shown)}  # which a kernel has among its builtins
     first, *rest = code_of(path)
     exec(first, names)
     names |= given
