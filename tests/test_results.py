@@ -104,7 +104,10 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     write_table(reports / "some", "table_seeds_paired", paired, "Paired")
     text = written(MARKS, reports)
     assert "| CNN | 50.0 % | 40.0 % to 60.0 % | 1.3 % | 20.0 % | 70.0 % | 80.0 % |" in text and "**Mean of 3**" in text
-    assert "baselines, CNN comes first; by paired intervals over categories and trainings it is ahead of: one;" in text
+    assert (
+        "CNN comes first; by paired intervals over categories and trainings it, chosen on the same photos, is" in text
+    )
+    assert "ahead of: one; not to be told apart from: two." in text
     path = reports / "some" / "results" / "beyond.json"
     path.write_text(path.read_text().replace("-0.2", "-0.3"))
     assert written(text, reports) != text

@@ -23,16 +23,16 @@ def over_seeds(
     The first training of each is the run's own. How the thesis's were trained is in their saved results, and `seen` is
     what they, and what learned nothing, make of the photos; of the settings, `seeds` and `draws` count. The epochs and
     `recipe` are the recommended model's (see `train_recommended`). Returns nothing for a single seed, else the "table"
-    with the mean of each model's measures, the 95 % interval over photos and trainings, and the spread; which of the
+    with the mean of each model's measures, the 95 % interval over categories and trainings, and the spread; which of
     `seen` comes first, the "best"; and "paired", the differences of the others to that one.
     """
     if settings.seeds == 1:
         return {}
-    photos, titles = run.study.photos, {short: result["title"] for short, result in results.items()}
+    photos = run.study.photos
     judged = {name: [retrieval.judge(model, photos)] for name, model in seen.items()}
-    for short, title in titles.items():
-        jobs = [(run, short, results[short], seed) for seed in seeds_of(run, settings)[1:]]
-        judged[title] += side_by_side(again, jobs, photos.device)
+    for short, result in results.items():
+        jobs = [(run, short, result, seed) for seed in seeds_of(run, settings)[1:]]
+        judged[result["title"]] += side_by_side(again, jobs, photos.device)
     for seed in range(run.study.seed, run.study.seed + settings.seeds):
         name = "recommended" if seed == run.study.seed else f"recommended-{seed}"
         model = train_recommended(run, epochs, seed, name, **recipe)

@@ -149,12 +149,12 @@ def _curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if percent:
         _in_percent(axes, "y")
-    axes.legend()
-    if len(lines) > 4:  # near each other, and the legend below the curves, not on them
+    if len(lines) <= 4:
+        axes.legend()
+    else:  # curves are near each other, and the legend lies below them
         low, high = (choose(choose(values) for values in lines.values()) for choose in (min, max))
         if high > low:
             axes.set_ylim(max(0, low - 0.1 * (high - low)), min(high + 0.1 * (high - low), axes.get_ylim()[1]))
-        axes.get_legend().remove()
         columns = 1 if max(map(len, lines)) > 36 else 2  # as many as there is width for
         axes.figure.legend(loc="outside lower center", ncols=columns, fontsize=8)
         axes.figure.set_figheight(3.2 + 0.17 * -(-len(lines) // columns))

@@ -104,7 +104,8 @@ def trained_again(folder: Path) -> list[str]:
         f"**{caption}**, by the nearest photo; intervals are 95 %, over categories and trainings:",
         markdown(table[AGAIN]),
         f"Of the thesis's three and the baselines, {best} comes first; by paired intervals over categories and "
-        f"trainings it is ahead of: {others['worse']}; not to be told apart from: {others[JUDGED[2]]}.",
+        f"trainings it, chosen on the same photos, is ahead of: {others['worse']}; not to be told apart from: "
+        f"{others[JUDGED[2]]}.",
     ]
 
 
@@ -124,10 +125,7 @@ def named(folder: Path, facts: Mapping[str, Any]) -> list[str]:
 
 def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     """Say how the rows of chapter 6 were judged, in three lists."""
-    beyond, tested = (
-        of_run(folder, "results/beyond.json"),
-        of_run(folder, "results/data.json")["photos_by_split"]["test"],
-    )
+    beyond, data = (of_run(folder, f"results/{name}.json") for name in ("beyond", "data"))
     given, against = facts["executed"]["06_beyond_the_thesis"]["parameters"], pd.DataFrame(beyond["against"])
     table = pd.DataFrame(beyond["table"])
     reference = table[~table["variant"].isin(against["variant"])].iloc[0]  # the row that all are compared with
@@ -136,8 +134,8 @@ def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         f"Chapter 6, one proposal, or the better recipe, at a time: {given['row_epochs']} passes over the training "
         f"photos at {given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
         f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. Difference in precision@1, in "
-        f"points, to {reference['variant']}{itself}; {tested:,} test photos; judged by whether its paired 95 % "
-        "interval leaves out zero; rows whose validation precision@1 still gained a point in the last quarter are "
+        f"points, to {reference['variant']}{itself}; {data['photos_by_split']['test']:,} test photos; judged by "
+        "whether its paired 95 % interval leaves out zero; rows whose validation precision@1 still gained a point in the last quarter are "
         "marked *rising*, those whose loss ended hardly below the first *stuck*, and those that made all embeddings "
         "alike *collapsed*:",
         "\n".join(f"- **{judged}**: {listed(against[against['judged'] == judged], table)}" for judged in JUDGED),
