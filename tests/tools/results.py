@@ -135,9 +135,9 @@ def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
         f"photos at {given['row_side']} pixels for each row, trainings: {given['seeds']}, learning rates and margins "
         f"{'chosen on validation photos' if given['tune'] else 'not chosen anew'}. Difference in precision@1, in "
         f"points, to {reference['variant']}{itself}; {data['photos_by_split']['test']:,} test photos; judged by "
-        "whether its paired 95 % interval leaves out zero; rows whose validation precision@1 still gained a point in the last quarter are "
-        "marked *rising*, those whose loss ended hardly below the first *stuck*, and those that made all embeddings "
-        "alike *collapsed*:",
+        "whether its paired 95 % interval leaves out zero; rows whose validation precision@1 still gained a "
+        "point in the last quarter are marked *rising*, those whose loss ended hardly below the first "
+        "*stuck*, and those that made all embeddings alike *collapsed*:",
         "\n".join(f"- **{judged}**: {listed(against[against['judged'] == judged], table)}" for judged in JUDGED),
         *learned(folder),
     ]
