@@ -244,7 +244,8 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 def decisive(table: pd.DataFrame) -> list[str]:
     """Name the rows whose curves tell most: the few that matter, a reader's own, and all that are still rising."""
     few, known = ({row.name for row in rows} for rows in (variants.FEW, variants.ROWS))
-    trained = table[table["learning rate"].notna()]
+    alike = {row.name for row in variants.ROWS if row.hamming}  # whose training is another row's
+    trained = table[table["learning rate"].notna() & ~table["variant"].isin(alike)]
     rising = trained["verdict"].str.contains("rising")
     return trained["variant"][rising | trained["variant"].isin(few) | ~trained["variant"].isin(known)].to_list()
 
@@ -252,14 +253,18 @@ def decisive(table: pd.DataFrame) -> list[str]:
 def losses_by_recipe(table: pd.DataFrame, queries: Queries, photos: Photos, draws: int) -> pd.DataFrame:
     """Set the thesis's three losses beside each other, with its network and with the better recipe.
 
-    Takes what `trials.compare` returns of their rows. Returns a line for each, with its precision@1, and how that
-    differs from the contrastive loss's with the same recipe, see `paired_differences`.
+    Takes what `trials.compare` returns of their rows and of the untrained network. Returns a line for each, with its
+    precision@1, how that differs from the contrastive loss's with the same recipe and whether from the untrained
+    network's, see `paired_differences`, and the verdict on its training.
     """
-    score, lines = table.set_index("variant")["precision@1"], []
+    facts, lines = table.set_index("variant"), []
+    learned = paired_differences(queries, photos, variants.UNTRAINED.name, draws)["judged"]
     for recipe, rows in {"thesis network": variants.THESIS, "residual, augmented": variants.RECIPES}.items():
         named = {loss: queries[row.name] for loss, row in rows.items()}
-        apart = paired_differences(named, photos, "contrastive", draws)
-        scores = pd.Series({loss: score[row.name] for loss, row in rows.items()}, name="precision@1")
-        lines.append(pd.concat([scores, apart], axis=1).assign(recipe=recipe))
+        apart = paired_differences(named, photos, "contrastive", draws).reindex(list(rows))
+        names = [row.name for row in rows.values()]
+        told = facts.loc[names, ["precision@1", "verdict"]].set_axis(list(rows))
+        told["beside untrained"] = learned[names].to_numpy()
+        lines.append(told.join(apart).assign(recipe=recipe))
     columns = ["recipe", "precision@1", "difference", "difference low", "difference high", "judged"]
-    return pd.concat(lines)[columns].rename_axis("loss")
+    return pd.concat(lines)[[*columns, "beside untrained", "verdict"]].rename_axis("loss")

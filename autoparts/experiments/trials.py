@@ -100,7 +100,7 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     """Train a row, unless that is done; return the network of the best epoch on validation photos, and the history.
 
     Weights are named after what determines them: rows that differ in names alone share a training. A task that has a
-    warm-up begins with the best weights of a third of the passes on that, and the best epoch may be one of these.
+    warm-up begins with the best weights of a third of the passes on that, but the best epoch is one of its own.
     """
     given = replace(subsets.share_of(photos, row.share, seed), seed=seed)
     network, begun = network_of(row, settings, given, seed), pd.DataFrame()
@@ -118,9 +118,8 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     later = run.fit(name, network, task, settings.epochs - len(begun), settings.batch_size, rate, **options)
     later["epoch"] += len(begun)
     history = pd.concat([begun, later], ignore_index=True) if len(begun) else later
-    history.attrs["name"] = name
-    best = name if history["validation_precision@1"].idxmax() >= len(begun) else begun.attrs["name"]
-    return training.load_weights(network, run.weights(best), best=True), history
+    history.attrs |= {"name": name, "warm-up": len(begun)}
+    return training.load_weights(network, run.weights(name), best=True), history
 
 
 def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Photos, seed: int) -> Trial:
@@ -138,7 +137,8 @@ def try_row(run: Run, row: Row, settings: Settings, photos: Photos, judged: Phot
 def validated(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> float:
     """Return the highest validation precision@1 of a row's training, or NaN if it diverges; no test photo is seen."""
     with one_thread(run), suppress(training.DivergedError):
-        return train(run, row, settings, photos, seed)[1]["validation_precision@1"].max()
+        history = train(run, row, settings, photos, seed)[1]
+        return history["validation_precision@1"].iloc[history.attrs["warm-up"] :].max()
     return math.nan
 
 
@@ -253,6 +253,21 @@ def _best(run: Run, tried: Mapping[tuple, list[Row]], settings: Settings, photos
             values = f"learning rate {settings.learning_rate * row.rate:g}" + (f", margin {margin:g}" if margin else "")
             print(f"best of three: {row.name}, {values}")
     return best
+
+
+def by_recipe(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos, tune: bool) -> pd.DataFrame:
+    """Compare the thesis's three losses with its network and with the better recipe, see `comparison.losses_by_recipe`.
+
+    Of `rows` those of the thesis and the untrained network are taken. All are trained for `variants.LONGER` times the
+    passes of the settings, since the deeper network learns slowly from augmented photos. With `tune` the rates and
+    margins of the recipe's rows are chosen first, by as many passes as those of all others.
+    """
+    thesis = {row.name for row in (variants.UNTRAINED, *variants.THESIS.values())}
+    recipes = [*variants.RECIPES.values()]
+    recipes = tuned(run, recipes, settings, photos) if tune else recipes
+    longer = replace(settings, epochs=variants.LONGER * settings.epochs)
+    compared = compare(run, [*(row for row in rows if row.name in thesis), *recipes], longer, photos)
+    return comparison.losses_by_recipe(compared.table, compared.queries, photos, settings.draws)
 
 
 def with_spread(scores: pd.DataFrame) -> dict[str, float]:

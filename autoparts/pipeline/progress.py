@@ -24,14 +24,17 @@ def trainings(values: Mapping[str, Any]) -> tuple[float, float]:
     """
     if "row_epochs" not in values:
         return 1, 1
-    rows = variants.ROWS if values["rows"] == "all" else variants.FEW
+    whole = values["rows"] == "all"
+    rows, recipes = (variants.ROWS, [*variants.RECIPES.values()]) if whole else (variants.FEW, [])
     families = {(row.task, row.network) for row in rows if row.trained}
-    tuned = len(families) + sum(bool(getattr(task, "margin", None)) for task, _ in families)
+    tried = [task for task, _ in families] + [row.task for row in recipes]
+    tuned = len(tried) + sum(bool(getattr(task, "margin", None)) for task in tried)
+    again = whole * (1 + len(variants.THESIS) + len(recipes))  # section 6.6
     held_out = sum(1 + row.trained for row in variants.HELD_OUT) * values["held_out_draws"] * values["seeds"]
     by_epochs = bool(values["recipe_epochs"]) * values["seeds"] + bool(values["scratch_epochs"])
     passes = max(values["recipe_epochs"], values["scratch_epochs"]) / values["row_epochs"]
     heavy = 1.5 * passes * (values["recipe_side"] / values["row_side"]) ** 2  # found by timing both
-    return len(rows) + tuned * values["tune"] + held_out + by_epochs * heavy, heavy
+    return len(rows) + tuned * values["tune"] + held_out + again + by_epochs * heavy, heavy
 
 
 def done(told: str, trainings: float, by_epochs: float = 1) -> float:

@@ -238,10 +238,11 @@ def test_hard_triplets_warm_up_within_their_budget(run, small, monkeypatch, bett
     ]
     assert history["epoch"].tolist() == [1, 2, 3, 4, 5, 6, 7]
     early, late = (training.load_tensors(run.weights(told[1])) for told in given)
-    best = early if better == "semi-hard" else late
-    assert all(value.equal(best["best"]["network"][part]) for part, value in network.state_dict().items())
+    assert all(value.equal(late["best"]["network"][part]) for part, value in network.state_dict().items())
     assert all(value.equal(early["best"]["network"][part]) for part, value in begun[1].items())
     assert trials.ended(run, row, network, history, small) == ""  # of the last weights
+    chosen = trials.validated(run, replace(row, rate=0.5), replace(SETTINGS, epochs=7), small, 3)
+    assert chosen == float(better == "hard"), "what the warm-up reaches says nothing of hard triplets"
 
 
 def test_what_still_rises_is_marked(run, small):
@@ -270,7 +271,9 @@ def test_what_diverges_is_not_chosen(run, small, monkeypatch):
     def train(run, row, settings, photos, seed):
         if row.rate > 1:
             raise training.DivergedError("the training diverged")
-        return None, pd.DataFrame({"validation_precision@1": [0.2, row.rate]})
+        history = pd.DataFrame({"validation_precision@1": [0.2, row.rate]})
+        history.attrs["warm-up"] = 0
+        return None, history
 
     monkeypatch.setattr(trials, "train", train)
     monkeypatch.setattr(trials, "side_by_side", lambda validated, jobs, *where: [validated(*job) for job in jobs])
@@ -281,18 +284,40 @@ def test_what_diverges_is_not_chosen(run, small, monkeypatch):
 
 
 def test_losses_are_set_beside_those_of_the_better_recipe(small):
-    table = pd.DataFrame({"variant": list(ROWS), "precision@1": np.arange(len(ROWS)) / 100})
-    hits, places = np.arange(len(small.labels["test"])), {name: place for place, name in enumerate(ROWS)}
-    queries = {name: pd.DataFrame({"precision@1": (hits % len(ROWS) <= place) * 1.0}) for name, place in places.items()}
+    names = [row.name for row in (variants.UNTRAINED, *variants.THESIS.values(), *variants.RECIPES.values())]
+    table = pd.DataFrame({"variant": names, "precision@1": np.arange(7) / 100, "verdict": ["", *"abcdef"]})
+    hits = np.arange(len(small.labels["test"])) % 9
+    queries = {name: pd.DataFrame({"precision@1": (hits <= place) * 1.0}) for place, name in enumerate(names)}
     shown = comparison.losses_by_recipe(table, queries, small, 50)
     assert shown.index.tolist() == ["cross-entropy", "contrastive", "triplet"] * 2 and shown.index.name == "loss"
-    assert shown["precision@1"].iloc[1] == places["contrastive, random pairs"] / 100
-    assert shown["precision@1"].iloc[5] == (len(ROWS) - 1) / 100
-    first, other = (queries[name]["precision@1"].mean() for name in ("contrastive, random pairs", variants.PLAIN.name))
-    assert (
-        shown["difference"].iloc[0] == pytest.approx(other - first)
-        and shown["difference"].isna().tolist()[1::3] == [True] * 2
-    )
+    assert shown["precision@1"].tolist() == pytest.approx(np.arange(1, 7) / 100)
+    assert "".join(shown["verdict"]) == "abcdef"
+    first, other = (queries[name]["precision@1"].mean() for name in (variants.CONTRASTIVE.name, variants.PLAIN.name))
+    assert shown["difference"].iloc[0] == pytest.approx(other - first)
+    assert shown["difference"].isna().tolist()[1::3] == [True] * 2
+    learned = comparison.paired_differences(queries, small, variants.UNTRAINED.name, 50)["judged"]
+    assert shown["beside untrained"].tolist() == learned[names[1:]].tolist() and learned.iloc[0] == "better"
+
+
+def test_the_recipe_is_tuned_for_itself_and_trained_for_longer(run, small, monkeypatch):
+    told = {}
+
+    def compare(run, rows, settings, photos):
+        told["rows"], told["epochs"] = rows, settings.epochs
+        return trials.Comparison(pd.DataFrame(), {}, {})
+
+    monkeypatch.setattr(trials, "compare", compare)
+    monkeypatch.setattr(comparison, "losses_by_recipe", lambda *given: given)
+    monkeypatch.setattr(trials, "tuned", lambda run, rows, *rest: [replace(row, rate=9.0) for row in rows])
+    chosen = [replace(row, rate=3.0) for row in variants.ROWS]
+    trials.by_recipe(run, chosen, SETTINGS, small, True)
+    assert told["epochs"] == 3 * SETTINGS.epochs
+    thesis, recipes = told["rows"][:4], told["rows"][4:]
+    assert {row.name for row in thesis} == {row.name for row in (variants.UNTRAINED, *variants.THESIS.values())}
+    assert {row.rate for row in thesis} == {3.0} and {row.rate for row in recipes} == {9.0}
+    assert [row.name for row in recipes] == [row.name for row in variants.RECIPES.values()]
+    trials.by_recipe(run, chosen, SETTINGS, small, False)
+    assert told["rows"][4:] == [*variants.RECIPES.values()]
 
 
 def test_a_row_on_fewer_photos_is_looked_up_among_these(run, patterns, monkeypatch):

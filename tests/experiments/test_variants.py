@@ -9,7 +9,7 @@ from autoparts.sampling import seeded
 
 
 def test_rows_have_names_of_their_own_and_a_margin_in_units_of_their_distance():
-    assert len({row.name for row in variants.ROWS}) == len(variants.ROWS) == 27
+    assert len({row.name for row in variants.ROWS}) == len(variants.ROWS) == 24
     assert variants.ROWS[0] is variants.BASELINE and variants.BASELINE.task == tasks.Triplets(1.0, "squared")
     margins = {
         row.task.distance: row.task.margin for row in variants.ROWS if type(row.task) is tasks.Triplets and row.trained
@@ -17,7 +17,7 @@ def test_rows_have_names_of_their_own_and_a_margin_in_units_of_their_distance():
     assert margins == {"squared": 1.0, "euclidean": 1.0, "cosine": 0.2, "manhattan": 5.0}
     for loss, row in variants.THESIS.items():
         better = variants.RECIPES[loss]
-        assert better.task == row.task and row in variants.ROWS and better in variants.ROWS
+        assert better.task == row.task and row in variants.ROWS and better not in variants.ROWS
         assert (better.network, better.augmentation) == ("residual", "all")
 
 
