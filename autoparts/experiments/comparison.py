@@ -67,17 +67,21 @@ def convergence(results: Mapping[str, dict]) -> pd.DataFrame:
     """Say of each saved training what its last quarter still changed, and when it was best, by validation photos."""
     rows = {}
     for result in results.values():
-        history = pd.DataFrame(result["history"])
-        before, accuracy = len(history) * 3 // 4, history["validation_accuracy"]
+        history = pd.DataFrame(result["history"]).set_index("epoch")
+        before, loss, accuracy = len(history) * 3 // 4, history["validation_loss"], history["validation_accuracy"]
         rows[result["title"]] = {
             "epochs": len(history),
             "training loss after three quarters": history["training_loss"].iloc[max(0, before - 1)],
             "training loss": history["training_loss"].iloc[-1],
+            "validation loss": loss.iloc[-1],
+            "lowest": loss.min(),
+            "lowest in epoch": loss.idxmin(),
             "validation accuracy": accuracy.iloc[-1],
             "highest": accuracy.max(),
-            "in epoch": history["epoch"][accuracy.idxmax()],
+            "highest in epoch": accuracy.idxmax(),
         }
-    return pd.DataFrame(rows).T.astype({"epochs": int, "in epoch": int}).rename_axis("model")
+    whole = dict.fromkeys(("epochs", "lowest in epoch", "highest in epoch"), int)
+    return pd.DataFrame(rows).T.astype(whole).rename_axis("model")
 
 
 def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:

@@ -228,7 +228,7 @@ def interval_bars(table: pd.DataFrame, value: str, xlabel: str, reference: Mappi
     axes.set(xlabel=xlabel, ylim=(len(table) - 0.4, -0.6))
     _lines_at(axes, reference, "0.35", "{label}", first=1)
     if reference:  # above, since each place within may hold a row
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1))
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1))
     rows = [f"{name} {row[value]:.1%} ({row[low]:.1%} to {row[high]:.1%})" for name, row in table.iterrows()]
     lines = [f"{label} {at:.1%}" for label, at in reference.items()]
     return told(figure, f"{xlabel[:1].upper()}{xlabel[1:]}: {', '.join(rows + lines)}.")

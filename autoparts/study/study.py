@@ -4,8 +4,10 @@ import hashlib
 import os
 import platform
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from torch import Tensor
 
 from autoparts import catalogue as catalogues
 from autoparts import photos as prepared_photos
-from autoparts.catalogue import SPLITS
+from autoparts.catalogue import SPLITS, printable
 from autoparts.errors import UserError
 from autoparts.models import PRECISION, choose_device
 from autoparts.sampling import Photos, derived_seed
@@ -117,8 +119,16 @@ class Study:
             "categories": len(self.categories),
             "skipped": len(self.skipped),
             "photos_by_split": {split: len(self.photos.rows[split]) for split in SPLITS},
-            "processor": platform.processor() or platform.machine(),
+            "processor": processor(),
         }
+
+
+def processor() -> str:
+    """Name this machine's processor: its model where Linux tells, else what Python knows."""
+    with suppress(OSError):
+        if named := re.search(r"^model name\s*: *(.+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE):
+            return printable(named[1])
+    return platform.processor() or platform.machine()
 
 
 def open_study(

@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
 import torch
 
 from autoparts import keep_freed_memory
+from autoparts.study.study import processor
 
 Times = dict[str, list[float]]  # name of a contestant to seconds of each repetition
 
@@ -103,7 +103,7 @@ def machine() -> dict[str, object]:
     """Say where and with what was measured."""
     packages = ("autoparts", "torch", "torchvision", "numpy", "pillow", "scikit-learn", "pytorch-metric-learning")
     return {
-        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else math.nan,
         "threads": torch.get_num_threads(),
         "versions": ", ".join(
@@ -111,11 +111,3 @@ def machine() -> dict[str, object]:
         ),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-
-
-def _processor() -> str:
-    with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -133,9 +133,9 @@ def test_limits_are_wider_the_more_trainings_differ(photos):
 
 def test_how_far_a_training_has_come_is_told():
     history = {"epoch": [1, 2, 3, 4, 5], "training_loss": [4.0, 3, 2, 1.5, 1]}
-    history["validation_accuracy"] = [0.1, 0.3, 0.5, 0.4, 0.3]
+    history |= {"validation_accuracy": [0.1, 0.3, 0.5, 0.4, 0.3], "validation_loss": [3.0, 2, 4, 5, 6]}
     told = comparison.convergence({"cnn": {"title": "Plain", "history": history}}).loc["Plain"]
-    assert told.tolist() == [5, 2.0, 1.0, 0.3, 0.5, 3]
+    assert told.tolist() == [5, 2.0, 1.0, 6, 2, 2, 0.3, 0.5, 3]
 
 
 def test_the_softmax_row_names_by_the_largest_logit():

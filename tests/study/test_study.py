@@ -1,4 +1,5 @@
 import os
+import platform
 import re
 import shutil
 from dataclasses import replace
@@ -16,7 +17,7 @@ from autoparts import models
 from autoparts.errors import UserError
 from autoparts.photos import decode, prepare_photo
 from autoparts.study import study as studies
-from autoparts.study.study import SHARED, open_study, size_groups
+from autoparts.study.study import SHARED, open_study, processor, size_groups
 
 SPLITS = ("train", "validation", "test")
 
@@ -115,9 +116,16 @@ def test_what_is_removed_or_unreadable_is_noticed_in_the_source_alone(small_stud
     assert study.source_fingerprint != small_study.source_fingerprint
 
 
+def test_a_processor_is_named_by_its_model(monkeypatch):
+    monkeypatch.setattr(Path, "read_text", lambda path: "processor : 0\nmodel name\t: Some Core 7\nflags : fpu\n")
+    assert processor() == "Some Core 7"
+    monkeypatch.setattr(Path, "read_text", lambda path: "processor : 0\nBogoMIPS : 48\n")
+    assert processor() == (platform.processor() or platform.machine())
+
+
 def test_facts_identify_the_study_and_hold_no_path(small_study, small_folder):
     facts = small_study.facts()
-    assert facts.pop("processor") and str(small_folder.parent) not in str(facts)
+    assert facts.pop("processor") == processor() and str(small_folder.parent) not in str(facts)
     assert facts == {
         "data": "photos", "generated": False, "fingerprint": small_study.fingerprint, "seed": 0, "split_seed": 0,
         "cleaning": "substring", "split": "new", "side": 20, "source_photos": 77, "source_categories": 7, "photos": 60,

@@ -160,6 +160,7 @@ def _results(random: np.random.Generator, names: list[str], text: str) -> dict[s
         for place, name in enumerate((names * 3)[: max(10, len(names))])
     ]
     table = {"model": ["CNN", text], "precision@1": [0.5, 0.625], "95 % interval": ["4% to 6%", "5% to 7%"]}
+    table |= {"MAP@R": [0.25, 0.125], "ROC AUC": [0.5, 0.75], "ranking": [0.75, None]}
     paired = {f"compared with: {text}": ["CNN", "Triplet"], "judged": ["worse", "not to be told apart"]}
     results["comparison"] = {"table": table, "best": text, "paired": paired}
     refused = {"photos of": ["known", text], "photos": [410, 1200], "accuracy": [0.05, 0.875]}
@@ -167,7 +168,7 @@ def _results(random: np.random.Generator, names: list[str], text: str) -> dict[s
     borders = {"test photos": ["white", "all test photos"], "low": [0.5, 0.91], "high": [0.6, 0.96]}
     results["finder"] = {"accuracy": 0.9375, "n_test": 410, "refused": refused, "borders": borders}
     against = {"variant": ["hard", text], "judged": ["better", "not to be told apart"], "difference": [0.04, 0.01]}
-    results["beyond"] = {"against": against}
+    results["beyond"] = {"against": against, "table": {"variant": ["hard", text], "spread": [0.0, 0.01]}}
     models = ["CNN", "Triplet", text]
     results["lookalikes"] = {"models": models, "thumbnails": [photo() for _ in range(20)], "queries": queries}
     return results
