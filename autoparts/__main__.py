@@ -287,11 +287,13 @@ def _serve(chosen: argparse.Namespace) -> None:
 
 def _synthesize(chosen: argparse.Namespace) -> None:
     from autoparts.generated import catalogue
+    from autoparts.study.study import DRAWN
 
     if (chosen.categories is None) != (chosen.images is None):
         raise UserError("--categories and --images belong together, such as --categories 50 --images 3000")
     scale = f"{chosen.categories}x{chosen.images}" if chosen.categories is not None else chosen.scale
     catalogue.write(chosen.folder, scale, chosen.seed)
+    (chosen.folder / DRAWN).write_text("These photos are drawn; no real part was photographed.\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import toy_notebooks
 from autoparts import __main__
 from autoparts.__main__ import main
 from autoparts.pipeline.notebooks import Notebook
+from autoparts.study.study import DRAWN, open_study
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +62,13 @@ def test_a_catalogue_is_written_and_half_a_scale_refused(place, capsys):
     command = ["synthesize", str(place / "photos"), "--categories", "2"]
     assert "--images" in refused(capsys, *command) and not (place / "photos").exists()
     assert "at least two" in refused(capsys, *command[:-1], "0", "--images", "6")
-    assert main([*command, "--images", "6", "--seed", "1"]) == 0
-    assert len(list((place / "photos").rglob("*.jpg"))) == 6
+    assert main([*command, "--images", "24", "--seed", "1"]) == 0
+    assert len(list((place / "photos").rglob("*.jpg"))) == 24
+    for data in (place / "photos", place / "photos" / "manifest.csv"):  # so that a finder made of them says so
+        study = open_study(str(data), cleaning="none", side=20, device="cpu")
+        assert study.drawn and not study.generated and not len(study.skipped)
+    (place / "photos" / DRAWN).unlink()
+    assert not study.drawn
 
 
 def test_the_last_line_is_the_path_of_the_report(place, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 """How the part finder is made and examined: scores calibrated, unknown parts told apart, the file written."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -60,7 +61,8 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
     cost = float(best.max() - torch.quantile(best, 1 - accept)) / (FARTHEST - 1)
     textures = {"texture_means": mean, "texture_whitening": whitening, "texture_labels": torch.tensor([-1])}
     textures |= {"texture_cost": max(cost, LEAST)}
-    facts = {"run": run.folder.name} | {name: study.facts()[name] for name in file.FACTS if name != "run"}
+    facts = study.facts() | {"run": run.folder.name, "generated": study.drawn}
+    facts = {name: facts[name] for name in file.FACTS}
     names, kept = [str(name) for name in study.categories], (gallery, labels, jpegs, seen, truth)
     finder = Finder(network, names, *kept, photos.side, **weights, threshold=0.0, facts=facts, **textures)
     threshold = float(torch.quantile(best - finder.strangeness(judged), 1 - accept))
@@ -123,20 +125,23 @@ def reliability(
 
 
 def refusals(
-    finder: Finder, photos: Photos, known: Tensor, unknown: Tensor, names: pd.Series
+    finder: Finder, photos: Photos, known: Tensor, unknown: Tensor, names: pd.Series, right: Tensor
 ) -> tuple[pd.DataFrame, float | None]:
     """How many known and unknown photos a finder refuses.
 
-    Takes the photos, the pixels of the test photos among them and of unknown ones, and the names of the latter.
-    Returns a row for each kind, as of `accuracy_by_group`, and the area under the ROC curve of the scores of their
-    likeliest names, None if there are no unknown ones.
+    Takes the photos, the pixels of the test photos among them and of unknown ones, the names of the latter, and whether
+    the likeliest name of each test photo is right. Returns a row for each kind, as of `accuracy_by_group`, with the
+    share that is named, and rightly so; and the area under the ROC curve of the scores of their likeliest names, None
+    if there are no unknown ones.
     """
     best = torch.cat([finder.best_scores(pixels) for pixels in (known, unknown) if len(pixels)])
     strange = torch.arange(len(best)) >= len(known)
     kinds = np.where(strange, "unknown: removed categories", "known: test photos")
     labels = torch.cat([photos.labels["test"], torch.from_numpy(names.factorize()[0])])
     auc = float(roc_auc_score(strange, -best)) if len(unknown) else None
-    return accuracy_by_group(best < finder.threshold, kinds, photos, labels=labels), auc
+    table = accuracy_by_group(best < finder.threshold, kinds, photos, labels=labels)
+    named = right & (best[: len(known)] >= finder.threshold)
+    return table.assign(**{"named rightly": [float(named.double().mean()), *[math.nan] * (len(table) - 1)]}), auc
 
 
 def occlusion(chance: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:

@@ -185,7 +185,7 @@ def with_head(network: Recogniser, weight: Tensor, bias: Tensor) -> Recogniser:
 
 @torch.inference_mode()
 def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
-    """Whether photos of the gallery that have taught names get these from the others: places (M,) in it to (M,) bool.
+    """Whether photos of the gallery that have taught names get these from the others, see `named`: (M,) places to bool.
 
     Neither the nearest photo nor the name's row in the head knows the photo itself.
     """
@@ -202,8 +202,14 @@ def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
             others[block[place]] = False
             kept = finder.gallery[others]
             logits[place, truth[place]] = imprinted(finder, kept) @ unit[place] if len(kept) else 0.0
-        right.append((finder.by_head * logits + finder.by_photo * nearest).argmax(dim=1) == truth)
+        right.append(named(finder, finder.by_head * logits + finder.by_photo * nearest, truth))
     return torch.cat(right)
+
+
+def named(finder: Teachable, scores: Tensor, truth: Tensor) -> Tensor:
+    """Whether photos are named, not refused, and rightly so: (M, C) scores and (M,) labels to (M,) bool."""
+    best = scores.max(dim=1)
+    return (best.indices == truth) & (best.values >= finder.threshold)
 
 
 def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[[str], None] = print) -> Teachable:
@@ -234,7 +240,7 @@ def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) ->
     """Say how many validation photos are named rightly, before and after, and how many of a new name by its others."""
     both = {*before.categories} & {*after.categories}
     shares = [
-        float((finder.scores(finder.validation).argmax(dim=1) == finder.validation_labels).double().mean())
+        float(named(finder, finder.scores(finder.validation), finder.validation_labels).double().mean())
         for finder in (before, after)
         if len(finder.validation)
     ]

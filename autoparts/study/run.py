@@ -35,6 +35,7 @@ from autoparts.study.parameters import check_notebook
 from autoparts.study.study import IDENTITY, SHARED, Study, open_study
 from autoparts.tasks import Task
 
+LONGEST = 40  # rows of a table that are shown
 SPLIT = "tables/split.csv"  # which opening a run writes, not a notebook
 RESULTS_VERSION = 2  # raised when a result is written in another form
 PHOTO = re.compile(r'"data:image/[^"]*"')  # in JSON
@@ -66,9 +67,10 @@ class Run:
         return HTML(pictures.figure_html(png, name))
 
     def table(self, name: str, frame: pd.DataFrame, caption: str, best: bool = False) -> HTML:
-        """Save a table as `tables/<name>.csv` and return it for display; see `tables.table_html`."""
+        """Save a table as `tables/<name>.csv` and return it, or its first rows, for display; see `table_html`."""
         tables.write_table(self.folder, name, frame, caption, best)
-        return HTML(tables.table_html(frame, caption, best))
+        shown = f"{caption} (the first {LONGEST}; all are in {name}.csv)" if len(frame) > LONGEST else caption
+        return HTML(tables.table_html(frame.head(LONGEST), shown, best))
 
     def source(self, *functions: Callable) -> HTML:
         """Return the code of functions of the package, highlighted, without their docstrings."""

@@ -34,6 +34,7 @@ CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on 
 IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split", "side")  # what makes two studies the same
 THREADS = torch.get_num_threads()  # as torch found them
 # Parameters that open a study:
+DRAWN = ".drawn-by-autoparts"  # a file in a folder of generated photos
 SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "precision", "threads", "allow_outside")
 
 
@@ -67,6 +68,12 @@ class Study:
     def generated(self) -> bool:
         """Whether the photos are drawn by the procedural catalogue."""
         return catalogues.is_generated(self.data)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the photos are of no real part: generated, or by `autoparts synthesize`, which marks its folder."""
+        place = expanded(self.data)
+        return self.generated or any((folder / DRAWN).exists() for folder in (place, place.parent))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -24,7 +24,7 @@ HIGH_IS_GOOD += ("class top-5", "ROC AUC", "accuracy", "precision", "recall", "f
 LOW_IS_GOOD = ("EER", "FNMR at 1 % FMR", "FNMR at 10 % FMR")
 SHARES = ("share of categories", "low", "high", "spread", "head", "middle", "tail", "refused", "confidence")
 SHARES += ("by its head", "by the finder", "known, refused", "unknown, refused", "of its name", "of the likelier")
-SHARES += ("with the margin", "without it")
+SHARES += ("with the margin", "without it", "named rightly")
 BEST = dict.fromkeys(HIGH_IS_GOOD, max) | dict.fromkeys((*LOW_IS_GOOD, "NLL"), min)
 FORMATS = (
     dict.fromkeys((*HIGH_IS_GOOD, *LOW_IS_GOOD, *SHARES), "{:.1%}".format)

@@ -1,3 +1,4 @@
+import math
 import socket
 from types import SimpleNamespace
 
@@ -149,7 +150,10 @@ def test_refusals_are_told_for_known_and_unknown_photos(path, monkeypatch):
     known, unknown, names = torch.zeros(6, 48, 48, 3), torch.ones(4, 48, 48, 3), pd.Series(list("aabb"))
     monkeypatch.setattr(type(here), "best_scores", lambda _, pixels: here.threshold + 1 - 2 * pixels[:, 0, 0, 0])
     photos = SimpleNamespace(labels={"test": torch.tensor([0, 0, 0, 1, 1, 1])}, seed=0)
-    table, auc = calibration.refusals(here, photos, known, unknown, names)
+    right = torch.tensor([True, True, True, False, True, True])
+    known[1] = 1  # it is refused
+    table, auc = calibration.refusals(here, photos, known, unknown, names, right)
     assert table["photos"].to_dict() == {"known: test photos": 6, "unknown: removed categories": 4}
-    assert table["accuracy"].to_list() == [0, 1] and auc == 1
-    assert calibration.refusals(here, photos, known, unknown[:0], names[:0])[1] is None
+    assert table["accuracy"].to_list() == pytest.approx([1 / 6, 1]) and auc == pytest.approx(11 / 12)
+    assert table["named rightly"].to_list() == pytest.approx([4 / 6, math.nan], nan_ok=True)
+    assert calibration.refusals(here, photos, known, unknown[:0], names[:0], right)[1] is None

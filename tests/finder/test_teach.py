@@ -143,10 +143,18 @@ def test_what_teaching_does_to_known_names_is_told_on_validation_photos(here):
     said, unit = [], here.validation
     right = here.scores(unit).argmax(dim=1) == here.validation_labels
     worse = dataclasses.replace(here, by_head=0.0, by_photo=0.0)  # names everything alike
+    known = here.scores(unit).amax(dim=1) >= here.threshold
     teach._compare(here, worse, said.append)
-    alike = (here.validation_labels == 0).double().mean()
-    shares = f"named rightly: {float(right.double().mean()):.1%}, now {float(alike):.1%}"
-    assert said == [f"of {len(unit)} validation photos, all of names known before, {shares}"]
+    before, now = float((right & known).double().mean()), float((here.validation_labels == 0).double().mean())
+    now *= worse.threshold <= 0  # it refuses all
+    assert said == [
+        f"of {len(unit)} validation photos, all of names known before, named rightly: {before:.1%}, now {now:.1%}"
+    ]
+
+
+def test_a_refused_photo_is_not_named(here):
+    scores, truth = torch.tensor([[0.0, 9.0], [0.0, 9.0], [0.0, 1.0]]), torch.tensor([1, 0, 1])
+    assert teach.named(dataclasses.replace(here, threshold=9.0), scores, truth).tolist() == [True, False, False]
 
 
 def test_a_name_that_is_corrected_is_told_as_new_and_the_wrong_one_as_gone(here, photos, monkeypatch):

@@ -90,6 +90,7 @@ def test_the_index_answers_first_from_results(run):
     assert f"Other measures may order them otherwise: {orders.format(name)}" in said[0]
     assert "right for 93.8% of 410 test photos (95% interval 91.0% to 96.0%); it refuses to name 5.0%" in said[2]
     assert "5.0% (3.0% to 7.0%) of 410 photos (known) and 87.5%" in said[2]
+    assert said[2].endswith(", and names 90.0% of the former rightly.")
     assert "; what other initial weights would change, since each network was trained once" in said[3]
 
 

@@ -165,6 +165,14 @@ def test_a_table_is_saved_and_shown_alike(run):
     assert tables.table_html(*tables.read_table(run.folder / "tables" / "table_1.csv")) == shown
 
 
+def test_a_long_table_is_cut_where_it_is_shown_and_whole_in_its_file(run):
+    frame = pd.DataFrame({"photo": [f"{place}.jpg" for place in range(41)]})
+    shown = run.table("table_1", frame, "A caption").data
+    assert ">39.jpg<" in shown and "40.jpg" not in shown and "A caption (the first 40; all are in table_1.csv)" in shown
+    assert len(tables.read_table(run.folder / "tables" / "table_1.csv")[0]) == 41
+    assert "the first" not in run.table("table_1", frame.head(40), "A caption").data
+
+
 def test_source_is_shown_without_its_docstring_and_with_its_comments(run):
     def shown(*functions):
         html = run.source(*functions).data

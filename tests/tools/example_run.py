@@ -164,7 +164,7 @@ def _results(random: np.random.Generator, names: list[str], text: str) -> dict[s
     paired = {f"compared with: {text}": ["CNN", "Triplet"], "judged": ["worse", "not to be told apart"]}
     results["comparison"] = {"table": table, "best": text, "paired": paired}
     refused = {"photos of": ["known", text], "photos": [410, 1200], "accuracy": [0.05, 0.875]}
-    refused |= {"low": [0.03, 0.85], "high": [0.07, 0.9]}
+    refused |= {"low": [0.03, 0.85], "high": [0.07, 0.9], "named rightly": [0.9, 0.0]}
     borders = {"test photos": ["white", "all test photos"], "low": [0.5, 0.91], "high": [0.6, 0.96]}
     results["finder"] = {"accuracy": 0.9375, "n_test": 410, "refused": refused, "borders": borders}
     against = {"variant": ["hard", text], "judged": ["better", "not to be told apart"], "difference": [0.04, 0.01]}
