@@ -177,6 +177,23 @@ def test_workers_that_are_killed_cost_time_only(opened, cluster, tmp_path):
     assert len([*(tmp_path / "marks").iterdir()]) == 2
 
 
+def test_a_training_whose_worker_is_killed_ends_as_if_it_had_not_been(opened, noise_study, cluster, tmp_path):
+    def struck(run, row, *rest):
+        with (mark := rest[-1] / row.name).open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        if mark.read_text().count("\n") == 1:
+            trials.heard = lambda line: os.kill(os.getpid(), 9)  # in this worker, after an epoch
+        return trials.try_row(run, row, *rest[:-1])
+
+    settings, small = replace(SETTINGS, epochs=3), subsets.resized(noise_study.photos, 20)
+    run, rows = replace(opened, cluster=cluster), (variants.BASELINE, variants.PLAIN)
+    jobs = [(run, row, settings, small, small, 3, tmp_path) for row in rows]
+    for row, far in zip(rows, parallel.side_by_side(struck, jobs, CPU), strict=True):
+        here = trials.try_row(open_run(str(tmp_path / "other"), noise_study), row, settings, small, small, 3)
+        assert len({*(tmp_path / row.name).read_text().split()}) == 2 and far.scores == here.scores
+        pd.testing.assert_frame_equal(far.history, here.history, check_exact=True)
+
+
 def test_a_training_that_kills_every_worker_is_told(opened, workers, cluster, monkeypatch):
     monkeypatch.setattr(workers.scheduler, "allowed_failures", 0)  # else four workers are killed, and started anew
     jobs = [(replace(opened, cluster=cluster),)]
