@@ -58,6 +58,7 @@ def reports(tmp_path):
     }.items():
         write_table(tmp_path / "some", f"table_{name}", pd.DataFrame([row]), f"Caption of {name}")
     judged = {"variant": ["a", "b", "c"], "difference": [0.01, -0.2, 0.125], "judged": ["better", "worse", "better"]}
+    judged |= {"difference low": [0.001, -0.3, 0.1], "difference high": [0.02, -0.1, 0.15]}
     data = {"source_photos": 9000, "source_categories": 50, "photos": 8000, "categories": 45, "seed": 3, "side": 64}
     files = {
         "results/data": data | {"photos_by_split": {"train": 6400, "test": 800}, "processor": "x86_64"},
@@ -91,23 +92,41 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "| recommended | 95.2 % | 93.0 % to 97.4 % | 97.0 % | 92.4 % | 99.7 % | 3.0 % | 99.0 % |" in text
     assert "(lite0, 16 epochs, 192 pixels), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831 (valid" in text
     assert "(validation 94.1 %); the finder, which also looks at the nearest photos: 96.1 %." in text
-    assert "- **better**: c (+12.5, *stuck*); a (+1.0, *rising*)\n- **worse**: b (-20.0)\n" in text
+    assert "- **better**: c (+12.5, +10.0 to +15.0, *stuck*); a (+1.0, +0.1 to +2.0, *rising*)\n" in text
+    assert "\n- **worse**: b (-20.0, -30.0 to -10.0)\n" in text
     assert "\n- **not to be told apart**: none\n" in text
-    assert "in points, to x (itself *rising*); 800 test photos; judged by whether" in text
-    assert "Beside the untrained network, by the same rule: better semi-hard triplets; worse none." in text
+    assert "in points, to the thesis's, x (itself *rising*), with its paired 95 % interval; 800 test photos; " in text
+    told = "Beside the untrained network, by the same rule: *better* semi-hard triplets; *worse* none; *not to be"
+    assert f"{told} told apart* none." in text and "Losses or recipe" not in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
     assert written(text, reports) == text
     again = {"model": "CNN", "precision@1": 0.5, "95 % interval": "40.0% to 60.0%", "spread": 0.013}
     again |= {"MAP@R": 0.2, "ROC AUC": 0.7, "ranking": 0.8}
-    write_table(reports / "some", "table_seeds", pd.DataFrame([again]), "Mean of 3")
+    other = again | {"model": "one", "MAP@R": 0.3, "ROC AUC": 0.6, "ranking": 0.9}
+    models = [again, other, other | {"model": "recommended", "MAP@R": 0.99}]
+    write_table(reports / "some", "table_seeds", pd.DataFrame(models), "Mean of 3")
     paired = pd.DataFrame({"compared with: CNN": ["one", "two"], "judged": ["worse", "not to be told apart"]})
     write_table(reports / "some", "table_seeds_paired", paired, "Paired")
     text = written(MARKS, reports)
     assert "| CNN | 50.0 % | 40.0 % to 60.0 % | 1.3 % | 20.0 % | 70.0 % | 80.0 % |" in text and "**Mean of 3**" in text
     assert (
-        "CNN comes first; by paired intervals over categories and trainings it, chosen on the same photos, is" in text
+        "CNN comes first by precision@1; by its paired intervals over categories and trainings it, chosen on the"
+        in text
     )
-    assert "ahead of: one; not to be told apart from: two." in text
+    assert "ahead of: one; not to be told apart from: two. Other measures may order them otherwise: among" in text
+    assert "among them are highest MAP@R for one, ROC AUC for CNN, ranking for one." in text
+    losses = {
+        "loss": ["contrastive", "triplet"],
+        "recipe": "r",
+        "precision@1": [0.5, 0.625],
+        "judged": [None, "better"],
+    }
+    losses |= {f"difference{end}": [None, gain] for end, gain in (("", 0.125), (" low", 0.1), (" high", 0.15))}
+    losses |= {"beside untrained": "better", "verdict": ["", "still rising"]}
+    write_table(reports / "some", "table_losses_by_recipe", pd.DataFrame(losses), "By recipe")
+    text = written(MARKS, reports)
+    assert "| r | contrastive | 50.0 % | – | – | better | – |" in text and "Losses or recipe?" in text
+    assert "| r | triplet | 62.5 % | +12.5, +10.0 to +15.0 | better | better | still rising |" in text
     path = reports / "some" / "results" / "beyond.json"
     path.write_text(path.read_text().replace("-0.2", "-0.3"))
     assert written(text, reports) != text
