@@ -61,7 +61,7 @@ def reports(tmp_path):
     judged |= {"difference low": [0.001, -0.3, 0.1], "difference high": [0.02, -0.1, 0.15]}
     data = {"source_photos": 9000, "source_categories": 50, "photos": 8000, "categories": 45, "seed": 3, "side": 64}
     files = {
-        "results/data": data | {"photos_by_split": {"train": 6400, "test": 800}, "processor": "x86_64"},
+        "results/data": data | {"photos_by_split": {"train": 6400, "test": 800}},
         "results/beyond": {"against": judged,
                            "table": {"variant": ["a", "b", "c", "x"],
                                      "verdict": ["still rising", "", "stuck: it did not fall", "still rising"]}},
@@ -71,7 +71,7 @@ def reports(tmp_path):
         "results/finder": {"accuracy": 0.961},
         "results/comparison": {},
         "run": {"finished": "2026-01-02", "threads": 2, "precision": "float32", "versions": {"torch": "2.11"},
-                "commit": "0123456789abcdef",
+                "processor": "Core 7", "commit": "0123456789abcdef",
                 "executed": {
                     **{stem: {"parameters": {"epochs": 15}} for stem in THESIS_MODELS.values()},
                     "06_beyond_the_thesis":
@@ -87,7 +87,7 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     text = written(MARKS, reports)
     assert text.startswith("before\n<!-- results:some -->\n9,000 photos of 50 parts; 8,000 of 45 after cleaning")
     assert text.endswith("\n<!-- /results -->\nafter\n") and "typed" not in text
-    assert "split 6,400 / 800, seed 3, 64 pixels a side. Finished 2026-01-02 on x86_64, 2 threads, float32," in text
+    assert "split 6,400 / 800, seed 3, 64 pixels a side. Finished 2026-01-02 on Core 7, 2 threads, float32," in text
     assert "| CNN | this run | 100.00 % | – | 50.00 % | 46.7 % to 53.5 % | 1,831 | 2.00 % |" in text
     assert "| recommended | 95.2 % | 93.0 % to 97.4 % | 97.0 % | 92.4 % | 99.7 % | 3.0 % | 99.0 % |" in text
     assert "(lite0, 16 epochs, 192 pixels), naming: test accuracy 95.7 % (94.0 % to 97.0 %), n = 831 (valid" in text

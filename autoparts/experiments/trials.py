@@ -213,7 +213,7 @@ def _summary(trials: Sequence[Trial], history: pd.DataFrame | None) -> dict[str,
     frame = pd.DataFrame([trial.scores for trial in trials])
     verdicts = set(frame.pop("verdict")) - {""}
     if history is not None:
-        curve = history["validation_precision@1"]
+        curve = history["validation_precision@1"].iloc[trials[0].history.attrs["warm-up"] :]
         if curve.max() - curve.head(max(1, len(curve) * 3 // 4)).max() >= RISING:
             verdicts.add("still rising")
     return with_spread(frame) | {"verdict": "; ".join(sorted(verdicts))}

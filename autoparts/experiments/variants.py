@@ -178,7 +178,7 @@ DEEPER = Row("network", "residual network", network="residual", rate=4.0)
 THESIS = {"cross-entropy": PLAIN, "contrastive": CONTRASTIVE, "triplet": BASELINE}
 HELD_OUT = (PIXELS, UNTRAINED, *THESIS.values())  # judged on categories that no training shows them
 RECIPE = {"network": "residual", "augmentation": "all", "rate": 4.0}
-LONGER = 3  # times the passes of all other rows
+LONGER = 3  # times the passes, where the recipe is tried
 RECIPES = {
     "cross-entropy": Row("recipe", "cross-entropy, residual network, augmented", Naming(), **RECIPE),
     "contrastive": Row("recipe", "contrastive, residual network, augmented", Pairs(), **RECIPE),

@@ -129,10 +129,10 @@ def refusals(
 ) -> tuple[pd.DataFrame, float | None]:
     """How many known and unknown photos a finder refuses.
 
-    Takes the photos, the pixels of the test photos among them and of unknown ones, the names of the latter, and whether
-    the likeliest name of each test photo is right. Returns a row for each kind, as of `accuracy_by_group`, with the
-    share that is named, and rightly so; and the area under the ROC curve of the scores of their likeliest names, None
-    if there are no unknown ones.
+    Takes the photos, the (M, S, S[, 3]) uint8 pixels of the test photos among them and of unknown ones, the names of
+    the latter, and (M,) bool, whether the likeliest name of each test photo is right. Returns a row for each kind, as
+    of `accuracy_by_group`, with the share that is named, and rightly so (NaN for unknown ones); and the area under the
+    ROC curve of the scores of their likeliest names, None if there are no unknown ones.
     """
     best = torch.cat([finder.best_scores(pixels) for pixels in (known, unknown) if len(pixels)])
     strange = torch.arange(len(best)) >= len(known)

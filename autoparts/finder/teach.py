@@ -207,7 +207,10 @@ def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
 
 
 def named(finder: Teachable, scores: Tensor, truth: Tensor) -> Tensor:
-    """Whether photos are named, not refused, and rightly so: (M, C) scores and (M,) labels to (M,) bool."""
+    """Whether photos reach the threshold and are named rightly: (M, C) scores and (M,) labels to (M,) bool.
+
+    What their textures would take from a score is not known of photos of which the finder keeps embeddings alone.
+    """
     best = scores.max(dim=1)
     return (best.indices == truth) & (best.values >= finder.threshold)
 

@@ -34,8 +34,8 @@ CLEANING = {  # what is removed: the thesis's words in two ways, nothing, or on 
 IDENTITY = ("fingerprint", "seed", "split_seed", "cleaning", "split", "side")  # what makes two studies the same
 THREADS = torch.get_num_threads()  # as torch found them
 # Parameters that open a study:
-DRAWN = ".drawn-by-autoparts"  # a file in a folder of generated photos
 SHARED = ("seed", "split_seed", "cleaning", "split", "side", "device", "precision", "threads", "allow_outside")
+DRAWN = ".drawn-by-autoparts"  # a file in a folder of generated photos
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Study:
     def drawn(self) -> bool:
         """Whether the photos are of no real part: generated, or by `autoparts synthesize`, which marks its folder."""
         place = expanded(self.data)
-        return self.generated or any((folder / DRAWN).exists() for folder in (place, place.parent))
+        return self.generated or ((place if place.is_dir() else place.parent) / DRAWN).exists()
 
     @cached_property
     def fingerprint(self) -> str:

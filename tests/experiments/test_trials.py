@@ -246,11 +246,15 @@ def test_hard_triplets_warm_up_within_their_budget(run, small, monkeypatch, bett
 
 
 def test_what_still_rises_is_marked(run, small):
-    def verdict(curve):
-        trial = trials.Trial({"precision@1": 0.5, "verdict": ""}, None, None, 0)
-        return trials._summary([trial], pd.DataFrame({"validation_precision@1": curve}))["verdict"]
+    def verdict(curve, warm_up=0):
+        history = pd.DataFrame({"validation_precision@1": curve})
+        history.attrs["warm-up"] = warm_up
+        trial = trials.Trial({"precision@1": 0.5, "verdict": ""}, None, history, 0)
+        return trials._summary([trial], pd.DataFrame(history))["verdict"]
 
     assert verdict([0.1, 0.3, 0.5, 0.52]) == "still rising" and verdict([0.1, 0.5, 0.5, 0.505]) == ""
+    warm = [0.6, 0.1, 0.2, 0.3, 0.4]
+    assert verdict(warm) == "" and verdict(warm, 1) == "still rising"
 
 
 def test_rates_and_margins_are_chosen_on_validation_photos_for_a_whole_family(run, small, monkeypatch):
@@ -286,6 +290,7 @@ def test_what_diverges_is_not_chosen(run, small, monkeypatch):
 def test_losses_are_set_beside_those_of_the_better_recipe(small):
     names = [row.name for row in (variants.UNTRAINED, *variants.THESIS.values(), *variants.RECIPES.values())]
     table = pd.DataFrame({"variant": names, "precision@1": np.arange(7) / 100, "verdict": ["", *"abcdef"]})
+    table[["learning rate", "margin"]] = 0.5
     hits = np.arange(len(small.labels["test"])) % 9
     queries = {name: pd.DataFrame({"precision@1": (hits <= place) * 1.0}) for place, name in enumerate(names)}
     shown = comparison.losses_by_recipe(table, queries, small, 50)

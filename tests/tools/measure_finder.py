@@ -1,6 +1,7 @@
 """Measure what no report does of a finder: `python -m tests.tools.measure_finder RUN DATA [FOLDER]`.
 
-RUN is a run folder under reports/ or a path, DATA the photos that it was made of; FOLDER holds photos of anything else.
+RUN is a run folder under reports/ or a path, whose finder is pretrained and takes photos in colour; it keeps features
+that are computed here. DATA are the photos that it was made of; FOLDER holds photos of anything else.
 """
 
 import subprocess
@@ -19,7 +20,7 @@ import autoparts
 from autoparts.errors import read_json
 from autoparts.finder.audit import suspicious_labels
 from autoparts.finder.finder import Finder
-from autoparts.finder.places import file_in_use
+from autoparts.finder.places import finder_file
 from autoparts.models import Recogniser
 from autoparts.study.backbones import pretrained_weights
 from autoparts.study.run import open_run, run_folder
@@ -77,6 +78,8 @@ def taught(finder: Finder, study: Study, pixels: Tensor, truth: Tensor) -> Itera
     strange = study.source[~study.source["category"].isin(study.categories)]
     learned, others = finder, {}
     for name, paths in strange.groupby("category")["path"]:
+        if len(paths) <= TAUGHT:
+            continue
         order = np.random.default_rng(study.seed).permutation(paths.to_numpy())
         learned, others[name] = learned.add(name, list(order[:TAUGHT])), list(order[TAUGHT:])
     places = torch.tensor([learned.categories.index(name) for name in finder.categories])
@@ -104,13 +107,14 @@ def planted(study: Study, finder: Finder, run: str) -> Iterator[str]:
         wrong[changed] += torch.from_numpy(generator.integers(1, photos.categories, count))
         found = {*suspicious_labels(unit, wrong % photos.categories)["photo"]}
         hit = len(found & {*changed.tolist()})
-        yield f"{count} wrong names: found {hit / count:.1%}; of {len(found)} suspected wrong {hit / len(found):.1%}"
+        yield f"{count} names changed: {hit / count:.1%} of them suspected; of {len(found)} suspects {hit} changed"
 
 
 def timed(run: str, finder: Finder, paths: list[str]) -> Iterator[str]:
     """The first answer of a new process, and photos a second afterwards."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "autoparts", "identify", paths[0], "--run", run], check=True)
+    command = [sys.executable, "-m", "autoparts", "identify", paths[0], "--run", str(finder_file(run))]
+    subprocess.run(command, check=True)
     yield f"first answer: {time.perf_counter() - started:.1f} s"
     started = time.perf_counter()
     list(finder.identify_files(paths[:128]))
@@ -119,7 +123,7 @@ def timed(run: str, finder: Finder, paths: list[str]) -> Iterator[str]:
 
 def main(run: str, data: str, *other: str) -> None:
     """Print a line for each figure."""
-    finder = autoparts.load_finder(file_in_use(run))
+    finder = autoparts.load_finder(finder_file(run))
     facts = read_json(run_folder(run) / "run.json", "give a finished run")
     given = next(iter(facts["executed"].values()))["parameters"]
     study = open_study(data, **{name: given[name] for name in SHARED})
@@ -127,7 +131,7 @@ def main(run: str, data: str, *other: str) -> None:
     pixels, truth = seen(finder, tests["path"].tolist()), study.photos.labels["test"]
     print("\n".join(timed(run, finder, tests["path"].tolist())), flush=True)
     away = refused(finder, drawn(finder.size)).view(4, -1).sum(dim=1).tolist()
-    print(f"refused, each of 25: noise, one colour, stripes, clouds: {away}", flush=True)
+    print(f"refused of 25 each: noise, one colour, stripes, clouds: {away}", flush=True)
     for folder in other:
         photos = seen(finder, sorted(map(str, Path(folder).iterdir())))
         print(f"refused of {len(photos)} in {folder}: {refused(finder, photos).double().mean():.1%}", flush=True)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from autoparts.errors import UserError, read_json, whole_file
 from autoparts.experiments.comparison import JUDGED, THESIS_MODELS
+from autoparts.experiments.variants import LONGER
 from autoparts.study.tables import FORMATS, read_table
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def results(folder: Path) -> str:
         f"{data['source_photos']:,} photos of {data['source_categories']} parts; {data['photos']:,} of "
         f"{data['categories']} after cleaning, split {split}, seed {data['seed']}, {data['side']} pixels a side. "
         f"Finished {facts['finished']} on "
-        f"{data['processor']}, {facts['threads']} threads, {facts['precision']}, torch {facts['versions']['torch']}, "
+        f"{facts['processor']}, {facts['threads']} threads, {facts['precision']}, torch {facts['versions']['torch']}, "
         f"commit {str(facts['commit'])[:10]}{'' if facts.get('clean_tree', True) else ' with uncommitted changes'}; "
         f"[the report](reports/{folder.name}/index.html), "
         f"[all settings](reports/{folder.name}/run.json). "
@@ -165,7 +166,7 @@ def by_recipe(folder: Path) -> list[str]:
     table = read_table(path)[0].rename(columns={"verdict": "training"})
     table["to contrastive, in points"] = [between(row) for row in table.to_dict("records")]
     return [
-        "Losses or recipe? The thesis's three losses on three times as many passes, with its network and with the "
+        f"Losses or recipe? The thesis's three losses on {LONGER} times as many passes, with its network and with the "
         "residual one on augmented photos; judged beside the contrastive loss with the same recipe, and beside the "
         "untrained network, without being better than which a loss has not shown what it is worth:",
         markdown(table[BY_RECIPE].fillna({"judged": "–"}).replace({"training": {"": "–"}})),
