@@ -155,8 +155,8 @@ def learned(folder: Path) -> list[str]:
     if not table.exists():
         return []
     rows = (found := read_table(table)[0]).set_index(found.columns[0])["judged"]
-    others = [f"*{judged}* {', '.join(rows.index[rows == judged]) or 'none'}" for judged in JUDGED]
-    return [f"Beside the untrained network, by the same rule: {'; '.join(others)}."]
+    others = [f"- **{judged}**: {'; '.join(rows.index[rows == judged]) or 'none'}" for judged in JUDGED]
+    return ["Beside the untrained network, by the same rule:", "\n".join(others)]
 
 
 def by_recipe(folder: Path) -> list[str]:
