@@ -53,6 +53,7 @@ def reports(tmp_path):
         "5_1": five,
         "recommended": every,
         "against": {"compared with: x": "y"},
+        "convergence": {"model": "CNN", "lowest in epoch": 7},
         "learned": {"compared with: untrained network": "semi-hard triplets", "judged": "better"},
         "calibration": {"score by": "head", "accuracy": 0.941},
     }.items():
@@ -98,6 +99,7 @@ def test_results_are_written_between_the_markers_and_nowhere_else(reports):
     assert "in points, to the thesis's, x (itself *rising*), with its paired 95 % interval; 800 test photos; " in text
     told = "by the same rule:\n\n- **better**: semi-hard triplets\n- **worse**: none\n- **not to be told apart**: none"
     assert told in text and "Losses or recipe" not in text
+    assert "lowest validation losses, after which a training mostly fits its own photos: CNN, 7." in text
     assert "trained for 15 epochs" in text and "20 passes" in text and "trainings: 3, learning rates" in text
     assert written(text, reports) == text
     again = {"model": "CNN", "precision@1": 0.5, "95 % interval": "40.0% to 60.0%", "spread": 0.013}

@@ -83,10 +83,13 @@ def compared(folder: Path, facts: Mapping[str, Any]) -> list[str]:
     names = "table_5_1", "table_recommended" if beyond else "table_fair_comparison"
     (thesis, caption, _), (every, other, _) = (read_table(folder / "tables" / f"{name}.csv") for name in names)
     epochs = dict.fromkeys(facts["executed"][stem]["parameters"]["epochs"] for stem in THESIS_MODELS.values())
+    rest = read_table(folder / "tables" / "table_convergence.csv")[0]
+    lowest = "; ".join(f"{model}, {epoch}" for model, epoch in zip(rest["model"], rest["lowest in epoch"], strict=True))
     return [
         f"**{caption}**; its rows are different tasks, their networks trained for "
         f"{' / '.join(map(str, epochs))} epochs:",
         markdown(thesis[TABLE_5_1]),
+        f"The epochs of their lowest validation losses, after which a training mostly fits its own photos: {lowest}.",
         f"**{other}**; intervals are 95 %, of precision@1:",
         markdown(every[EVERY]),
         *trained_again(folder),
