@@ -26,7 +26,7 @@ BESIDE += ["class top-1"]
 INTERVALS = ["MAP@R, 95 % interval", "ROC AUC, 95 % interval", "ranking, 95 % interval"]
 NAMED = ["precision@1", *NEAREST, "class top-1", "class top-5", "queries"]  # columns on naming alone
 VERIFIED = ["ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "FNMR at 1 % FMR", "FNMR at 10 % FMR"]
-CHOSEN = ["learning rate", "margin", "verdict"]
+TRAINED = ["learning rate", "margin", "verdict"]  # how a row was, and what that ended in
 JUDGED = ("better", "worse", "not to be told apart")
 THESIS = {  # Table 5.1 of the thesis; its CNN's validation accuracy is printed as 0.0007 %
     "cnn": {"training": 0.9979, "validation": 0.000007, "test": 0.5080},
@@ -268,8 +268,8 @@ def losses_by_recipe(table: pd.DataFrame, queries: Queries, photos: Photos, draw
         named = {loss: queries[row.name] for loss, row in rows.items()}
         apart = paired_differences(named, photos, "contrastive", draws).reindex(list(rows))
         names = [row.name for row in rows.values()]
-        told = facts.loc[names, ["precision@1", *CHOSEN]].set_axis(list(rows))
+        told = facts.loc[names, ["precision@1", *TRAINED]].set_axis(list(rows))
         told["beside untrained"] = learned[names].to_numpy()
         lines.append(told.join(apart).assign(recipe=recipe))
     columns = ["recipe", "precision@1", "difference", "difference low", "difference high", "judged"]
-    return pd.concat(lines)[[*columns, "beside untrained", *CHOSEN]].rename_axis("loss")
+    return pd.concat(lines)[[*columns, "beside untrained", *TRAINED]].rename_axis("loss")

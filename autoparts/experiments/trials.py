@@ -25,7 +25,7 @@ from autoparts.study.fingerprint import fingerprint
 from autoparts.study.run import Run
 
 MEASURES = ("precision@1", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking")
-SHOWN = [*MEASURES, "spread", "learning rate", "margin", "verdict"]
+SHOWN = [*MEASURES, "spread", *comparison.TRAINED]
 RISING = 0.01  # of validation precision@1
 ALIKE = 0.01  # mean distance of embeddings to their mean, as a share of their length
 

@@ -153,11 +153,8 @@ def chapter_6(folder: Path, facts: Mapping[str, Any]) -> list[str]:
 
 
 def learned(folder: Path) -> list[str]:
-    """Say which rows of chapter 6 name parts better than a network that has learned nothing; earlier runs did not."""
-    table = folder / "tables" / "table_learned.csv"
-    if not table.exists():
-        return []
-    rows = (found := read_table(table)[0]).set_index(found.columns[0])["judged"]
+    """Say which rows of chapter 6 name parts better than a network that has learned nothing."""
+    rows = (found := read_table(folder / "tables" / "table_learned.csv")[0]).set_index(found.columns[0])["judged"]
     others = [f"- **{judged}**: {'; '.join(rows.index[rows == judged]) or 'none'}" for judged in JUDGED]
     return ["Beside the untrained network, by the same rule:", "\n".join(others)]
 
@@ -172,7 +169,7 @@ def by_recipe(folder: Path) -> list[str]:
         f"Losses or recipe? The thesis's three losses on {LONGER} times as many passes, with its network and with the "
         "residual one on augmented photos; judged beside the contrastive loss with the same recipe, and beside the "
         "untrained network, without being better than which a loss has not shown what it is worth:",
-        markdown(table[BY_RECIPE].fillna({"judged": "–"}).replace({"training": {"": "–"}})),
+        markdown(table[BY_RECIPE].replace({"training": {"": "–"}})),
     ]
 
 
