@@ -60,7 +60,7 @@ def distance_matrix(left: Tensor, right: Tensor, kind: str = "euclidean") -> Ten
     return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
 
 
-def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Tensor:
+def contrastive_loss(distances: Tensor, same: Tensor, margin: float) -> Tensor:
     """Contrastive loss (2.9) with the hinge inside the square, as in Hadsell et al. (2006).
 
     The thesis prints max(0, (m - D)²), which would go on punishing dissimilar pairs beyond the margin. Takes (P,) float
@@ -73,7 +73,7 @@ def contrastive_loss(distances: Tensor, same: Tensor, margin: float = 2.0) -> Te
     return amiss.square() / 2
 
 
-def triplet_loss(positive: Tensor, negative: Tensor, margin: float = 1.0) -> Tensor:
+def triplet_loss(positive: Tensor, negative: Tensor, margin: float) -> Tensor:
     """Triplet loss (2.11) with the hinge of Schroff et al. (2015), which the thesis leaves out.
 
     Takes (T,) float distances of anchor and positive, and of anchor and negative, and the margin by which the negative
@@ -96,9 +96,7 @@ def soft_margin_triplet_loss(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(positive - negative)
 
 
-def quadruplet_loss(
-    positive: Tensor, negative: Tensor, between: Tensor, margin: float = 1.0, second_margin: float = 0.5
-) -> Tensor:
+def quadruplet_loss(positive: Tensor, negative: Tensor, between: Tensor, margin: float, second_margin: float) -> Tensor:
     """Quadruplet loss (Chen et al. 2017, equation 5): a triplet loss and a push between two other categories.
 
     Takes (Q,) float distances of anchor and positive, of anchor and first negative, and `between` the first negative
