@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,24 +69,15 @@ def start(run: Sequence[str], folder: Path) -> subprocess.Popen:
 
 def processes_of(folder: Path) -> list[psutil.Process]:
     """Find every process that a run in this folder has started, by its environment."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("AUTOPARTS_REPORTS") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
+    told = psutil.process_iter(["environ", "status", "cmdline", "create_time"])  # None where it is not told
+    running = (process for process in told if process.info["status"] != psutil.STATUS_ZOMBIE)
+    return [each for each in running if (each.info["environ"] or {}).get("AUTOPARTS_REPORTS") == str(folder)]
 
 
 def kernel_of(folder: Path) -> int | None:
     """Return the process number of the kernel of a run that is at work, if it has one now; another may wait."""
-    kernels = []
-    for process in processes_of(folder):
-        with suppress(psutil.Error):
-            if any("ipykernel" in word for word in process.cmdline()):
-                kernels.append((process.create_time(), process.pid))
-    return min(kernels)[1] if kernels else None
+    kernels = [each for each in processes_of(folder) if any("ipykernel" in word for word in each.info["cmdline"] or ())]
+    return min(kernels, key=lambda each: each.info["create_time"]).pid if kernels else None
 
 
 def doing(folder: Path) -> str:
@@ -150,11 +140,9 @@ def wrong(killed: Killed) -> str:
 
 def main() -> int:
     """Interrupt as often as the command line says, and print what happened."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="02,03,04")
-    parser.add_argument("--data", default="synthetic:6x72")
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name, default in (("kills", 30), ("seed", 0), ("only", "02,03,04"), ("data", "synthetic:6x72")):
+        parser.add_argument(f"--{name}", type=type(default), default=default)
     wanted = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     rng, done, failures = np.random.default_rng(wanted.seed), 0, 0
