@@ -29,9 +29,9 @@ def test_distances_and_their_gradients_are_those_of_a_loop(kind):
     assert_close(losses.distance(left, right, kind), expected.diagonal())
     assert_close(losses.distance_matrix(left, right, kind), expected, atol=1e-7, rtol=0)
     gradients = []
-    for measure in (lambda a, b: losses.distance(a[:, None], b[None, :], kind), losses.distance_matrix):
+    for measure in (lambda a, b, kind: losses.distance(a[:, None], b[None, :], kind), losses.distance_matrix):
         columns = [part[[0, 1, 2, 4]].clone().requires_grad_() for part in (left, right)]
-        measure(*columns, *([kind] if measure is losses.distance_matrix else [])).sum().backward()
+        measure(*columns, kind).sum().backward()
         gradients.append([column.grad for column in columns])
     assert_close(*gradients)
 
@@ -40,8 +40,7 @@ def test_distances_and_their_gradients_are_those_of_a_loop(kind):
 @pytest.mark.parametrize("measure", [losses.distance, losses.distance_matrix])
 @pytest.mark.parametrize("value", [0.0, 1.5, 1e4])
 def test_gradients_are_finite_at_distance_zero_and_rounding_gives_none_below(kind, measure, value):
-    left = torch.full((3, 4), value, requires_grad=True)
-    right = torch.full((3, 4), value, requires_grad=True)
+    left, right = (torch.full((3, 4), value, requires_grad=True) for _ in range(2))
     apart = measure(left, right, kind)
     apart.sum().backward()
     assert apart.isfinite().all() and (apart >= (-1e-6 if kind == "cosine" else 0)).all()
@@ -56,10 +55,8 @@ def test_gradients_are_finite_at_distance_zero_and_rounding_gives_none_below(kin
 def test_contrastive_loss_is_that_of_a_loop_also_at_the_margin_and_at_zero():
     distances = torch.cat([torch.rand(40, generator=seeded(0)) * 3, torch.tensor([0, 0, 1.3, 1.3, 2])]).double()
     same = torch.cat([torch.rand(40, generator=seeded(1)) < 0.5, torch.tensor([1, 0, 1, 0, 0]) > 0])
-    expected = []
-    for d, similar in zip(distances.tolist(), same.tolist(), strict=True):
-        y = 0 if similar else 1  # the thesis's Y
-        expected.append((1 - y) * d**2 / 2 + y * max(0, 1.3 - d) ** 2 / 2)  # (2.9) prints max(0, (m - D)²)
+    rows = zip(distances.tolist(), (~same).tolist(), strict=True)  # with the thesis's Y
+    expected = [(1 - y) * d**2 / 2 + y * max(0, 1.3 - d) ** 2 / 2 for d, y in rows]  # (2.9) prints max(0, (m - D)²)
     distances.requires_grad_()
     loss = losses.contrastive_loss(distances, same, 1.3)
     assert_close(loss, torch.tensor(expected, dtype=torch.float64))
@@ -70,10 +67,9 @@ def test_contrastive_loss_is_that_of_a_loop_also_at_the_margin_and_at_zero():
 @pytest.mark.parametrize("margin", [0, -1, math.nan])
 def test_a_margin_that_is_not_positive_is_refused(margin):
     near = torch.ones(2)
-    with pytest.raises(UserError, match=f"margin is {margin}; it has to be positive"):
-        losses.contrastive_loss(near, near > 0, margin)
-    with pytest.raises(UserError, match="margin"):
-        losses.triplet_loss(near, near, margin)
+    for loss, other in ((losses.contrastive_loss, near > 0), (losses.triplet_loss, near)):
+        with pytest.raises(UserError, match=f"margin is {margin}; it has to be positive"):
+            loss(near, other, margin)
 
 
 def test_losses_of_triplets_and_quadruplets_are_those_of_a_loop_and_do_not_overflow():
