@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.optimize import brentq
 from sklearn import metrics
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from autoparts import retrieval
 from autoparts.evaluation import wilson_interval
@@ -31,15 +30,9 @@ def naive(query, label, gallery, gallery_labels, kind):
     own = sum(hits)
     means = {c: gallery[gallery_labels == c].mean(dim=0) for c in set(gallery_labels.tolist())}
     classes = sorted(means, key=lambda c: float(distance(query, means[c], kind)))
-    return [
-        hits[0],
-        any(hits[:5]),
-        any(hits[:10]),
-        sum(hits[:own]) / own,
-        sum(sum(hits[: place + 1]) / (place + 1) for place in range(own) if hits[place]) / own,
-        classes[0] == label,
-        label in classes[:5],
-    ]
+    map_at_r = sum(sum(hits[: place + 1]) / (place + 1) for place in range(own) if hits[place]) / own
+    recalls = hits[0], any(hits[:5]), any(hits[:10])
+    return [*recalls, sum(hits[:own]) / own, map_at_r, classes[0] == label, label in classes[:5]]
 
 
 @pytest.mark.parametrize("kind", DISTANCES)
@@ -72,8 +65,8 @@ def test_verification_agrees_with_scikit_learn():
     for seed in range(10):
         (distances, same), (held_out, held_out_same) = pairs(seed), pairs(seed + 100)
         scores = retrieval.verify(distances, same, held_out, held_out_same)
-        assert scores["ROC AUC"] == pytest.approx(roc_auc_score(same, -distances))
-        false_match, match, _ = roc_curve(same, -distances, drop_intermediate=False)
+        assert scores["ROC AUC"] == pytest.approx(metrics.roc_auc_score(same, -distances))
+        false_match, match, _ = metrics.roc_curve(same, -distances, drop_intermediate=False)
         crossing = brentq(lambda rate: 1 - rate - np.interp(rate, false_match, match), 0, 1)  # noqa: B023
         assert scores["EER"] == pytest.approx(crossing, abs=0.003)
         for rate in (0.01, 0.1):
@@ -161,9 +154,8 @@ def test_a_sample_of_photos_is_drawn_as_often_as_each_of_its_categories_or_photo
     beside = [1 if fewest == 2 else of[row] for row in right[same].tolist()]
     expected = np.stack([of[row] * other for row, other in zip(left[same].tolist(), beside, strict=True)], axis=1)
     kept = expected.sum(axis=1) > 0
-    assert np.allclose(
-        pairs[kept] / pairs[kept].sum(axis=1, keepdims=True), (expected / expected.sum(axis=1, keepdims=True))[kept]
-    )
+    found, wanted = (each[kept] / each[kept].sum(axis=1, keepdims=True) for each in (pairs, expected))
+    assert np.allclose(found, wanted)
 
 
 def interval(values, weights):
@@ -183,9 +175,7 @@ def test_the_interval_of_a_mean():
 
 def test_each_of_several_trainings_has_a_mean():
     values, weights = np.random.default_rng(0).random((3, 40)), np.random.default_rng(1).multinomial(9, [0.025] * 40, 5)
-    assert retrieval.resampled_means(values, weights) == pytest.approx(
-        np.stack([weights @ each / 9 for each in values], 1)
-    )
+    assert retrieval.resampled_means(values, weights) == pytest.approx(weights @ values.T / 9)
 
 
 def judged(seed):
@@ -222,7 +212,8 @@ def test_a_model_is_judged_at_every_task_on_the_fixed_lists():
     for name in retrieval.NAMING:
         assert scores[name] == pytest.approx(named[name].mean())
     left, right, same = photos.pairs("test")
-    assert scores["ROC AUC"] == pytest.approx(roc_auc_score(same, -(vectors[left] - vectors[right]).norm(dim=1)))
+    apart = (vectors[left] - vectors[right]).norm(dim=1)
+    assert scores["ROC AUC"] == pytest.approx(metrics.roc_auc_score(same, -apart))
     anchor, positive, negative = vectors[photos.triplets("test")]
     nearer = (anchor - positive).norm(dim=1) < (anchor - negative).norm(dim=1)
     assert scores["ranking"] == pytest.approx(float(nearer.double().mean()))
