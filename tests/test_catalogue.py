@@ -58,11 +58,9 @@ def test_hidden_files_and_rubbish_are_not_photos(tmp_path, make_photos):
 
 def test_links_are_listed_but_loops_do_not_hang(tmp_path, make_photos):
     make_photos(tmp_path, {"A": 1})
-    (tmp_path / "A" / "up").symlink_to(tmp_path)
-    (tmp_path / "A" / "itself").symlink_to("itself")
-    (tmp_path / "A" / "broken.jpg").symlink_to("nowhere.jpg")
-    (tmp_path / "loop").symlink_to(tmp_path)
-    (tmp_path / "B").symlink_to(tmp_path / "A")  # a linked category is a category
+    links = {"A/up": tmp_path, "A/itself": "itself", "A/broken.jpg": "nowhere.jpg", "loop": tmp_path}
+    for link, target in (links | {"B": tmp_path / "A"}).items():  # a linked category is a category
+        (tmp_path / link).symlink_to(target)
     found = read_catalogue(tmp_path)
     names = {category: [Path(path).name for path in rows] for category, rows in found.groupby("category")["path"]}
     assert names == {name: ["0.jpg", "broken.jpg", "itself", "up"] for name in ("A", "B")}
@@ -78,8 +76,7 @@ def test_unusual_names_stay(tmp_path, make_photos):
 @odd_names
 def test_names_that_are_not_utf8_are_read(tmp_path, make_photos):
     make_photos(tmp_path, {"A": 1})
-    folder = tmp_path / os.fsdecode(b"K\xfchler")
-    folder.mkdir()
+    (folder := tmp_path / os.fsdecode(b"K\xfchler")).mkdir()
     shutil.copy(tmp_path / "A" / "0.jpg", folder / os.fsdecode(b"\xff.jpg"))
     found = read_catalogue(tmp_path)
     assert found["category"].tolist() == ["A", "K\\xfchler"] and all(map(os.path.isfile, found["path"]))
@@ -110,8 +107,8 @@ def test_names_are_shown_without_control_characters_and_no_home_directory(monkey
         windows.setattr(catalogue, "os", SimpleNamespace(path=ntpath, sep="\\"))
         there = pd.Series([r"C:\Users\me\p\A/1.jpg", r"C:\Users\me\p\B\2.jpg"])
         assert below_root(there, there).tolist() == ["A/1.jpg", "B/2.jpg"]
-    for elsewhere, shown in (("/home/me/q/C/3.jpg", ["A/1.jpg", "B/2.jpg"]), ("/mnt/C/3.jpg", ["A/1.jpg", "B/2.jpg"])):
-        assert below_root(paths, pd.concat([paths, pd.Series([elsewhere])])).tolist() == shown
+    for elsewhere in ("/home/me/q/C/3.jpg", "/mnt/C/3.jpg"):
+        assert below_root(paths, pd.concat([paths, pd.Series([elsewhere])])).tolist() == ["A/1.jpg", "B/2.jpg"]
 
 
 @pytest.mark.parametrize("valid", ["valid", "validation", "val"])
@@ -202,8 +199,8 @@ def test_manifests_as_spreadsheets_write_them(tmp_path, make_photos, separator, 
     rows += [[".\\Gas Cap\\1.jpg", "Gas Cap", ""], ["a\\b.jpg", "Other", ""]]
     text = newline.join(map(separator.join, rows))
     found = manifest(tmp_path, "\ufeff" + text)
-    assert found.equals(manifest(tmp_path, f"sep={separator}{newline}{text}"))
-    assert found.equals(manifest(tmp_path, text.replace(separator, f" {separator} ").replace("a , b", "a, b")))
+    spaced = text.replace(separator, f" {separator} ").replace("a , b", "a, b")
+    assert all(found.equals(manifest(tmp_path, same)) for same in (f"sep={separator}{newline}{text}", spaced))
     photos = ["Gas Cap/0.jpg", "Gas Cap/1.jpg", "a\\b.jpg"]
     assert found["path"].tolist() == [str(tmp_path / photo) for photo in photos]
     assert found["category"].tolist() == ["Gas Cap", "Gas Cap", "Other"]
@@ -246,9 +243,8 @@ def test_a_manifest_may_not_lead_outside(tmp_path):
     inside = tmp_path / "inside"
     (inside / "sub").mkdir(parents=True)
     (tmp_path / "secret.jpg").touch()
-    (inside / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    (inside / "folder").symlink_to(tmp_path)
-    (inside / "fine.jpg").symlink_to(inside / "sub")
+    for link, target in (("link.jpg", tmp_path / "secret.jpg"), ("folder", tmp_path), ("fine.jpg", inside / "sub")):
+        (inside / link).symlink_to(target)
     outside = ["../secret.jpg", "sub/../../secret.jpg", str(tmp_path / "secret.jpg"), "link.jpg"]
     for path in [*outside, "folder/secret.jpg", "folder/inside/fine.jpg/../../secret.jpg"]:
         text = f"path,category\nsub/a.jpg,A\n{path},A\n"
@@ -264,21 +260,17 @@ def test_a_manifest_may_not_lead_outside(tmp_path):
 
 
 def names(**categories):
-    rows = [(f"{name}{i}", name.replace("_", " ")) for name, number in categories.items() for i in range(number)]
-    return pd.DataFrame(rows, columns=["path", "category"])
+    return pd.DataFrame({"category": [name.replace("_", " ") for name, n in categories.items() for _ in range(n)]})
 
 
 def test_the_thesis_rule():
-    parts = names(Driveshaft=3, Door_seal=5, Alarm=5, Mirror=2, Hood=3, Cap=1, Arm_Kit=1)
-    kept, removed = clean(parts)
+    kept, removed = clean(names(Driveshaft=3, Door_seal=5, Alarm=5, Mirror=2, Hood=3, Cap=1, Arm_Kit=1))
     assert kept["category"].tolist() == ["Mirror"] * 2 + ["Hood"] * 3 and list(kept.index) == [0, 1, 2, 3, 4]
     assert list(removed.itertuples(index=False, name=None)) == [
-        ("Alarm", 5, "excluded word", "Arm"),
-        ("Door seal", 5, "excluded word", "Seal"),
-        ("Driveshaft", 3, "excluded word", "Shaft"),
-        ("Arm Kit", 1, "excluded word", "Arm"),
+        ("Alarm", 5, "excluded word", "Arm"), ("Door seal", 5, "excluded word", "Seal"),
+        ("Driveshaft", 3, "excluded word", "Shaft"), ("Arm Kit", 1, "excluded word", "Arm"),
         ("Cap", 1, "too few photos", ""),
-    ]
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from autoparts.errors import FailedError
 from autoparts.photos import decode, prepare, prepare_photo
 
 GREY = np.array([[0, 64, 128, 255]], dtype=np.uint8)
+DEEP = GREY.astype(np.uint16) * 257
 root_only = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
 
 
@@ -43,11 +44,12 @@ def opened(tmp_path, image, name="photo", **options):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "MPO"])
-@pytest.mark.parametrize("name", ["photo.jpg", "photo.txt", "photo"])
-def test_the_format_is_decided_by_content(tmp_path, kind, name):
-    photo = draw(1)
-    assert opened(tmp_path, photo, name, format=kind) == pytest.approx(np.asarray(photo), abs=70)
-    assert prepare(listed(tmp_path / name)).pixels[0] == pytest.approx(prepare_photo(photo), abs=25)
+def test_the_format_is_decided_by_content(tmp_path, kind):
+    photo, names = draw(1), ("photo.jpg", "photo.txt", "photo")
+    for name in names:
+        assert opened(tmp_path, photo, name, format=kind) == pytest.approx(np.asarray(photo), abs=70)
+    for pixels in prepare(listed(*(tmp_path / name for name in names))).pixels:
+        assert pixels == pytest.approx(prepare_photo(photo), abs=25)
 
 
 @pytest.mark.parametrize("kind", ["PPM", "ICO", "PCX", "EPS", "PDF"])
@@ -58,14 +60,13 @@ def test_other_formats_are_not_opened(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_grey_of_16_bits_and_of_1_bit(tmp_path, kind):
-    assert (opened(tmp_path, Image.fromarray(GREY.astype(np.uint16) * 257), format=kind) == GREY).all()
-    bits = Image.fromarray(GREY > 100)
-    assert bits.mode == "1" and (opened(tmp_path, bits, format=kind) == (GREY > 100) * 255).all()
+    assert (opened(tmp_path, Image.fromarray(DEEP), format=kind) == GREY).all()
+    assert (opened(tmp_path, Image.fromarray(GREY > 100), format=kind) == (GREY > 100) * 255).all()
 
 
 def test_grey_numbers_of_32_bits(tmp_path):
-    assert (opened(tmp_path, Image.fromarray(GREY.astype(np.float32) / 255), format="TIFF") == GREY).all()
-    assert (opened(tmp_path, Image.fromarray(GREY.astype(np.int32) * 257), format="TIFF") == GREY).all()
+    for values in (GREY.astype(np.float32) / 255, GREY.astype(np.int32) * 257):
+        assert (opened(tmp_path, Image.fromarray(values), format="TIFF") == GREY).all()
     for values in (GREY - 1.0, GREY * np.nan, GREY * 1000.0):
         with pytest.raises(ValueError, match="white is not known"):
             opened(tmp_path, Image.fromarray(values.astype(np.float32)), format="TIFF")
@@ -87,8 +88,7 @@ def test_transparency_becomes_white(tmp_path):
         found = opened(tmp_path, image, **options)
         assert (found[clear] == 255).all() and (found[~clear] == [0, 0, 200]).all()
     assert (opened(tmp_path, Image.fromarray(GREY), transparency=64) == [[[c] * 3 for c in (0, 255, 128, 255)]]).all()
-    deep = Image.fromarray(GREY.astype(np.uint16) * 257)
-    assert (opened(tmp_path, deep, transparency=64 * 257) == [0, 255, 128, 255]).all()
+    assert (opened(tmp_path, Image.fromarray(DEEP), transparency=64 * 257) == [0, 255, 128, 255]).all()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
@@ -125,9 +125,8 @@ def test_exif_orientation(tmp_path, kind, orientation):
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_broken_exif_block_is_no_obstacle(tmp_path):
-    photo = draw(1)
-    photo.save(tmp_path / "photo", format="JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12" + b"\xff" * 40)
-    assert np.asarray(decode((tmp_path / "photo").read_bytes())).shape == (48, 64, 3)
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\x01\x12" + b"\xff" * 40
+    assert opened(tmp_path, draw(1), format="JPEG", exif=exif).shape == (48, 64, 3)
 
 
 # --- preparation of one photo
@@ -325,11 +324,10 @@ def test_pixels_are_aligned_with_rows(tmp_path, make_photos):
 
 
 def test_workers_change_no_byte(tmp_path, make_photos):
-    found = read_catalogue(make_photos(tmp_path / "photos", {"A": 100, "B": 33}))
-    folders = [tmp_path / workers for workers in "127"]
-    for folder in folders:
-        prepare(found, cache=folder, workers=int(folder.name))
-    contents = [{file.relative_to(folder): file.read_bytes() for file in folder.rglob("*.*")} for folder in folders]
+    found, contents = read_catalogue(make_photos(tmp_path / "photos", {"A": 100, "B": 33})), []
+    for workers in (1, 2, 7):
+        prepare(found, cache=(folder := tmp_path / str(workers)), workers=workers)
+        contents.append({file.relative_to(folder): file.read_bytes() for file in folder.rglob("*.*")})
     assert contents[0] == contents[1] == contents[2] and len(contents[0]) == 2
 
 

@@ -1,9 +1,8 @@
 """Mutated photos and manifests: each is read or refused with a reason; nothing crashes, hangs or eats memory.
 
-Run at length with `python -m tests.tools.fuzz_photos --photos 2000 --manifests 500 --seed 1`.
+At length: `python -m tests.tools.fuzz_photos 2000 500 1`, photos, manifests and seed.
 """
 
-import argparse
 import faulthandler
 import io
 import resource
@@ -23,13 +22,15 @@ from autoparts.photos import prepare
 MEMORY = 1 << 30  # bytes that fuzzing may add to the process
 HANG = 120  # seconds without end, for every hundred files
 
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
 FORMATS: dict[str, Callable[[Image.Image, io.BytesIO], None]] = {
-    "jpeg": lambda image, file: image.save(file, "JPEG", exif=_turned()),
+    "jpeg": lambda image, file: image.save(file, "JPEG", exif=TURNED),
     "progressive jpeg": lambda image, file: image.save(file, "JPEG", progressive=True),
     "cmyk jpeg": lambda image, file: image.convert("CMYK").save(file, "JPEG"),
     "mpo": lambda image, file: image.save(file, "MPO", save_all=True, append_images=[image.rotate(90)]),
     "png": lambda image, file: image.convert("RGBA").save(file, "PNG"),
-    "16-bit png": lambda image, file: _16_bit(image).save(file, "PNG"),
+    "16-bit png": lambda image, file: Image.fromarray(np.asarray(image.convert("L"), "u2") * 257).save(file, "PNG"),
     "palette png": lambda image, file: image.quantize(16).save(file, "PNG", transparency=0),
     "webp": lambda image, file: image.save(file, "WEBP"),
     "animated webp": lambda image, file: image.save(file, "WEBP", save_all=True, append_images=[image.rotate(90)]),
@@ -39,16 +40,6 @@ FORMATS: dict[str, Callable[[Image.Image, io.BytesIO], None]] = {
     "packed tiff": lambda image, file: image.save(file, "TIFF", compression="tiff_lzw"),
     "1-bit tiff": lambda image, file: image.convert("1").save(file, "TIFF", compression="group4"),
 }
-
-
-def _turned() -> Image.Exif:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return exif
-
-
-def _16_bit(image: Image.Image) -> Image.Image:
-    return Image.fromarray(np.asarray(image.convert("L")).astype(np.uint16) * 257)
 
 
 def mutate(data: bytes, rng: np.random.Generator, most: int = 3) -> bytes:
@@ -63,9 +54,8 @@ def mutate(data: bytes, rng: np.random.Generator, most: int = 3) -> bytes:
         elif kind == "flip":
             data[here : here + 1] = bytes(b ^ (1 << int(rng.integers(8))) for b in data[here : here + 1])
         elif kind == "extreme":
-            data[here : here + length] = rng.choice([b"\0", b"\xff", b"\x7f", b'"', b"\n"]) * len(
-                data[here : here + length]
-            )
+            byte = rng.choice([b"\0", b"\xff", b"\x7f", b'"', b"\n"])
+            data[here : here + length] = byte * len(data[here : here + length])
         elif kind == "remove":
             del data[here : here + length]
         elif kind == "repeat":
@@ -133,25 +123,22 @@ def fuzz_manifests(number: int, seed: int, folder: Path) -> Counter:
     return outcomes
 
 
-def main() -> None:
-    """Fuzz as often as the command line says and print what happened."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=2000)
-    parser.add_argument("--manifests", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    wanted = parser.parse_args()
-    unit = 1 if sys.platform == "darwin" else 1024
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def peak() -> int:
+    """Return the most bytes of memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def main(photos: int = 2000, manifests: int = 500, seed: int = 0) -> None:
+    """Fuzz that often and print what happened."""
+    before = peak()
     with tempfile.TemporaryDirectory() as folder:
-        read, reasons = fuzz_photos(wanted.photos, wanted.seed, Path(folder) / "photos")
-        manifests = fuzz_manifests(wanted.manifests, wanted.seed, Path(folder))
-    added = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before
-    print(f"{wanted.photos} photos: {read.total()} read, {reasons.total()} skipped; read by format: {dict(read)}")
-    for reason, number in reasons.most_common(12):
-        print(f"{number:7} {reason}")
-    print(f"{wanted.manifests} manifests: {dict(manifests)}; memory added: {added >> 20} MiB")
+        read, reasons = fuzz_photos(photos, seed, Path(folder) / "photos")
+        outcomes = fuzz_manifests(manifests, seed, Path(folder))
+    added = peak() - before
+    print(f"photos read, by format: {dict(read)}; skipped, by reason: {dict(reasons.most_common(12))}")
+    print(f"manifests: {dict(outcomes)}; memory added: {added >> 20} MiB")
     assert added < MEMORY
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:]))
