@@ -30,18 +30,8 @@ from autoparts.study.study import SHARED, open_study
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-TINY = {
-    "epochs": "2",
-    "bootstrap": "50",
-    "row_epochs": "1",
-    "recipe_epochs": "2",
-    "recipe_side": "32",
-    "scratch_epochs": "2",
-    "side": "48",
-    "row_side": "24",
-    "seeds": "2",
-    "held_out_draws": "2",
-}
+TINY = {"epochs": "2", "side": "48", "bootstrap": "50", "row_epochs": "1", "row_side": "24", "seeds": "2"}
+TINY |= {"recipe_epochs": "2", "recipe_side": "32", "scratch_epochs": "2", "held_out_draws": "2"}
 # The only results that prose may state are those of the thesis.
 THESIS_NUMBERS = {"96.41", "0.0007", "99.79", "97.94", "91.98", "50.80", "70.24", "40.36", "74.47"}
 FIGURES = (
@@ -56,6 +46,7 @@ TABLES = (
     "table_recommended table_seeds table_seeds_paired table_convergence table_unseen table_unseen_differences "
     "table_calibration table_refused table_answer table_borders table_two_names"
 )
+KINDS = ("figures", "tables", "results", "models")
 
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -107,19 +98,17 @@ def test_a_notebook_calls_and_defines_nothing_and_ends_with_an_exercise(path):
         assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)], source
         silent = [ast.unparse(node) for node in tree.body[:-1] if isinstance(node, ast.Expr)]  # only the last is shown
         assert not [call for call in silent if call.startswith(("run.show(", "run.table("))], source
-        assert not re.search(
-            r"sys\.path|subprocess|os\.system|urlopen|urlretrieve|requests|https?://|\bdownload", source
-        )
+        foreign = r"sys\.path|subprocess|os\.system|urlopen|urlretrieve|requests|https?://|\bdownload"
+        assert not re.search(foreign, source)
     texts = cells(path, "markdown")
     assert texts[0].source.startswith("# ") and texts[-1].source.startswith("## Exercise")
 
 
 @every_notebook
 def test_parameters_are_typed_and_commented_in_the_first_code_cell(path):
-    tagged = [cell for cell in cells(path, "code") if "parameters" in cell.metadata.get("tags", [])]
-    assert [cell.source for cell in tagged] == code_of(path)[:1]
-    lines = tagged[0].source.splitlines()
-    assert list(annotated(tagged[0].source)) == [line.partition(":")[0] for line in lines]
+    (tagged,) = [cell.source for cell in cells(path, "code") if "parameters" in cell.metadata.get("tags", [])]
+    lines = tagged.splitlines()
+    assert tagged == code_of(path)[0] and list(annotated(tagged)) == [line.partition(":")[0] for line in lines]
     assert all(line.partition("  # ")[2].strip() for line in lines)
 
 
@@ -152,23 +141,13 @@ def test_shapes_are_shown_wherever_the_photos_are(path, capsys):
 
 
 def start(name, folder, hash_seed):
-    environment = (
-        os.environ
-        | opened.watch(folder)
-        | {
-            "AUTOPARTS_REPORTS": str(folder / "reports"),
-            "AUTOPARTS_CACHE": str(folder / "cache"),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONHASHSEED": hash_seed,
-            "LOKY_MAX_CPU_COUNT": str(1 + int(hash_seed)),
-        }
-    )
+    own = {"AUTOPARTS_REPORTS": str(folder / "reports"), "AUTOPARTS_CACHE": str(folder / "cache")}
+    own |= {"OMP_NUM_THREADS": "1", "PYTHONHASHSEED": hash_seed, "LOKY_MAX_CPU_COUNT": str(1 + int(hash_seed))}
     command = [sys.executable, "-m", "autoparts", "run", "--data", "synthetic:6x72", "--name", name]
     for parameter, value in TINY.items():
         command += ["-p", parameter, value]
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=folder, env=os.environ | opened.watch(folder) | own, **options)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +187,7 @@ def result(run, name):
 
 
 def test_a_run_makes_all_that_was_promised(run):
-    made = {kind: {path.stem for path in (run / kind).iterdir()} for kind in ("figures", "tables", "results", "models")}
+    made = {kind: {path.stem for path in (run / kind).iterdir()} for kind in KINDS}
     # The embedded catalogue at this size has nothing that cleaning would remove, so there may be no excluded example.
     assert set(FIGURES.split()) - {"excluded_examples"} <= made["figures"]
     assert set(TABLES.split()) <= made["tables"]
@@ -236,15 +215,11 @@ def test_every_figure_of_the_run_has_a_caption_and_an_alternative_text(run):
 
 
 def test_two_runs_of_one_seed_are_equal_to_the_byte(runs):
-    first, second = (
-        {
-            str(path.relative_to(run)): path.read_bytes()
-            for kind in ("figures", "tables", "results", "models")
-            for path in sorted((run / kind).rglob("*"))
-            if path.is_file()
-        }
-        for run in runs
-    )
+    def contents(run):
+        paths = (path for kind in KINDS for path in (run / kind).rglob("*") if path.is_file())
+        return {str(path.relative_to(run)): path.read_bytes() for path in paths}
+
+    first, second = map(contents, runs)
     assert first.keys() == second.keys()
     # A finder file tells which run it came from; apart from that it is equal too.
     assert [name for name in first if first[name] != second[name]] == ["models/finder.pt"]
@@ -255,9 +230,9 @@ def test_two_runs_of_one_seed_are_equal_to_the_byte(runs):
 
 
 def test_two_runs_of_one_seed_have_equal_pages_apart_from_name_seconds_and_date(runs):
-    varies = r"run-[01]|\b\d+(\.\d+)? s\b|\b\d{4}-\d\d-\d\d\b"
+    varies = re.compile(r"run-[01]|\b\d+(\.\d+)? s\b|\b\d{4}-\d\d-\d\d\b")
     first, second = (
-        {path.name: re.sub(varies, "", path.read_text("utf-8")) for path in run.glob("*.html")} for run in runs
+        {path.name: varies.sub("", path.read_text("utf-8")) for path in run.glob("*.html")} for run in runs
     )
     assert len(first) == 1 + len(NOTEBOOKS) and first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []
@@ -322,8 +297,7 @@ def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, mon
     assert clean["history"] == dirty["history"]
     assert all(weights.equal(dirty["network"][part]) for part, weights in clean["network"].items())
     before, after = result(run, short), result(tmp_path / "poisoned", short)
-    for kept in ("history", "threshold", "thesis_threshold"):
-        assert before.get(kept) == after.get(kept)
+    assert all(before.get(kept) == after.get(kept) for kept in ("history", "threshold", "thesis_threshold"))
     for split in ("training", "validation"):
         assert before["metrics"][f"{split}_accuracy"] == after["metrics"][f"{split}_accuracy"]
 
@@ -331,13 +305,11 @@ def test_test_photos_reach_neither_training_nor_the_threshold(run, tmp_path, mon
 def test_plain_papermill_works_from_any_folder(tmp_path, make_photos):
     """On a folder of photos; nothing that is saved tells where it is."""
     data = make_photos(tmp_path / "home" / "photos", {"Mirror": 14, "Pump": 14, "Wheel": 14, "Oil Seal": 3})
-    place = tmp_path / "elsewhere"
-    place.mkdir()
+    (place := tmp_path / "elsewhere").mkdir()
     command = [sys.executable, "-m", "papermill", str(FOLDER / "02_cnn_baseline.ipynb"), "out.ipynb", "-k", "python3"]
     command += ["-p", "data", str(data), "-p", "name", "plain", "-p", "epochs", "1", "-p", "side", "32"]
-    command += ["--no-progress-bar"]
     environment = os.environ | {"AUTOPARTS_REPORTS": str(tmp_path / "reports")}
-    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--no-progress-bar"], cwd=place, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in place.iterdir()] == ["out.ipynb"]
     folder = tmp_path / "reports" / "plain"
@@ -350,7 +322,6 @@ def test_plain_papermill_works_from_any_folder(tmp_path, make_photos):
 def test_a_notebook_without_the_results_it_reads_says_which_one_to_run(tmp_path, monkeypatch, make_photos):
     monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
     data = make_photos(tmp_path / "photos", {"Mirror": 20, "Pump": 20})
-    with pytest.raises(FailedError) as found:
+    told = r"(?s)05_model_comparison failed in cell.*cnn\.json is missing: run notebook 02_cnn_baseline first"
+    with pytest.raises(FailedError, match=told):
         execution.run(str(data), "fresh", only=["05"])
-    assert "05_model_comparison failed in cell" in str(found.value)
-    assert "cnn.json is missing: run notebook 02_cnn_baseline first" in str(found.value)

@@ -1,5 +1,5 @@
 import math
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from itertools import combinations
 
 import pytest
@@ -41,11 +41,8 @@ def vectors(photos):
 
 def same_batches(found, expected):
     """Whether two lists of batches are the same, tensor by tensor."""
-
-    def plain(batches):
-        return [[tensor.tolist() for tensor in (batch.rows, *batch.target)] for batch in batches]
-
-    return plain(found) == plain(expected) != []
+    one, other = ([[each.tolist() for each in (rows, *target)] for rows, target in some] for some in (found, expected))
+    return one == other != []
 
 
 @pytest.mark.parametrize("draw_by", ["photo", "category"])
@@ -66,9 +63,8 @@ def test_the_validation_loss_is_taken_on_the_fixed_lists(photos):
     rows, labels, pairs = photos.rows["validation"], photos.labels["validation"], photos.pairs("validation")
     assert same_batches(tasks.Naming().listed(photos, "validation"), [sampling.Batch(rows, (labels,))])
     assert same_batches(tasks.Pairs().listed(photos, "validation"), sampling.tuple_batches(pairs[:2], pairs.same))
-    assert same_batches(
-        tasks.Triplets().listed(photos, "validation"), sampling.tuple_batches(photos.triplets("validation"))
-    )
+    triplets = sampling.tuple_batches(photos.triplets("validation"))
+    assert same_batches(tasks.Triplets().listed(photos, "validation"), triplets)
     assert tasks.Grouped().listed(photos, "validation") == []
 
 
@@ -109,8 +105,14 @@ def test_triplets_are_those_of_a_loop(kind):
         "positive_distance": pytest.approx(near, abs=1e-9),
         "negative_distance": pytest.approx(far, abs=1e-9),
     }
-    at = tasks.Triplets(margin=3.0).values(torch.tensor([[0.0], [1.0], [2.0]]), *torch.tensor([[0], [1], [2]]))
-    assert at["loss"] == 0 and not at["accuracy"] and at["ranked"]  # exactly at the margin
+
+
+def test_triplets_at_the_margin_are_not_right_and_ties_are_half_ranked():
+    columns = torch.tensor([[0], [1], [2]])
+    at = tasks.Triplets(margin=3.0).values(torch.tensor([[0.0], [1.0], [2.0]]), *columns)
+    assert at["loss"] == 0 and not at["accuracy"] and at["ranked"] == 1
+    tie = tasks.Triplets().values(torch.zeros(3, 4), *columns)  # of a collapsed network
+    assert tie["ranked"] == 0.5 and not tie["accuracy"]
 
 
 @pytest.mark.parametrize("kind", losses.KINDS)
@@ -247,12 +249,4 @@ def test_triplets_are_judged_with_and_without_the_margin(photos, vectors, kind):
             assert hits[split].tolist() == [p + margin < n for p, n in zip(near, far, strict=True)]
     assert task.judge(Seen(), photos)["test"].sum() < hits["test"].sum()
     assert task.chance(photos) is None
-    in_order = [("margin", 0.5), ("distance", "squared"), ("draw_by", "photo")]
-    assert list(asdict(tasks.Triplets(0.5)).items()) == in_order
-
-
-def test_a_tie_between_positive_and_negative_is_half_right():
-    same = torch.zeros(3, 4)  # a collapsed network
-    columns = [torch.tensor([0]), torch.tensor([1]), torch.tensor([2])]
-    values = tasks.Triplets().values(same, *columns)
-    assert values["ranked"].tolist() == [0.5] and not values["accuracy"].any()
+    assert str(tasks.Triplets(0.5)) == "Triplets(margin=0.5, distance='squared', draw_by='photo')"  # in this order
