@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import timeit
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -37,31 +38,21 @@ def clusters(labels: Tensor, size: int, spread: float, seed: int = 0) -> Tensor:
 def mined(photos: Listed, repeats: int, temporary: Path, times_each: int = 20) -> list[Row]:
     """All semi-hard and all hard triplets of a batch of 10 categories with 16 photos each."""
     labels = torch.arange(10).repeat_interleave(16)
-    vectors = clusters(labels, 128, 3.0)
-    margin = 1.0
-    rows = []
+    vectors, margin, rows = clusters(labels, 128, 3.0), 1.0, []
+
+    def ours(kind: str) -> tuple[Tensor, ...]:
+        return mine(distance_matrix(vectors, vectors), labels, kind, margin)
+
     for kind, their_name in (("semi-hard", "semihard"), ("hard", "hard")):
-        apart = LpDistance(normalize_embeddings=False)
-        miner = TripletMarginMiner(margin, their_name, distance=apart)
-
-        def ours(kind: str = kind) -> tuple[Tensor, ...]:
-            return mine(distance_matrix(vectors, vectors), labels, kind, margin)
-
-        def theirs(miner: TripletMarginMiner = miner) -> tuple[Tensor, ...]:
-            return miner(vectors, labels)
-
-        found, expected = (set(zip(*(column.tolist() for column in run()), strict=True)) for run in (ours, theirs))
+        miner = TripletMarginMiner(margin, their_name, distance=LpDistance(normalize_embeddings=False))
+        work = {"ours": partial(ours, kind), "theirs": partial(miner, vectors, labels)}
+        found, expected = (set(zip(*(column.tolist() for column in run()), strict=True)) for run in work.values())
         # A triplet on the boundary may fall to either side by a rounding of its distances.
         if not found or len(found ^ expected) > 1e-3 * len(found):
             raise AssertionError(f"{kind}: {len(found ^ expected)} of {len(found)} mined triplets differ")
-        often = {"ours": partial(_often, times_each, ours), "theirs": partial(_often, times_each, theirs)}
+        often = {name: partial(timeit.timeit, run, number=times_each) for name, run in work.items()}
         rows.append(speed_up(f"mining, {kind}", interleaved(repeats, **often), times_each, "batches/s", Bar(5, 10)))
     return rows
-
-
-def _often(times: int, work: partial) -> None:
-    for _ in range(times):
-        work()
 
 
 def evaluated(photos: Listed, repeats: int, temporary: Path, queries: int = 1_500, gallery: int = 12_000) -> list[Row]:

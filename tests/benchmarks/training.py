@@ -29,9 +29,7 @@ WORKERS = {"none": 0, "two": 2}
 CPU = torch.device("cpu")
 EMBEDDING = 128
 CHUNK = 16  # photos that a thread decodes at a time
-ONE_EPOCH = {
-    "epochs": 1, "batch_size": BATCH, "learning_rate": 1e-3, "seed": 0, "say": lambda line: None,
-}  # fmt: skip
+ONE_EPOCH = {"epochs": 1, "batch_size": BATCH, "learning_rate": 1e-3, "seed": 0, "say": lambda line: None}
 
 
 def batches(photos: Listed, repeats: int, temporary: Path) -> list[Row]:
@@ -126,14 +124,7 @@ def triplet(photos: Listed, repeats: int, temporary: Path, count: int = 10 * BAT
     return [_epoch("triplet epoch", photos, task, triplets, nn.TripletMarginLoss(), repeats)]
 
 
-def _epoch(
-    work: str,
-    photos: Listed,
-    task: Drawn,
-    tuples: Tuples,
-    loss: Callable[..., Tensor],
-    repeats: int,
-) -> Row:
+def _epoch(work: str, photos: Listed, task: Drawn, tuples: Tuples, loss: Callable[..., Tensor], repeats: int) -> Row:
     network = models.thesis_network(EMBEDDING)
     other = usual_network(network)
     optimiser = torch.optim.Adam(other.parameters(), lr=1e-3)
@@ -228,11 +219,8 @@ def _rate(
         with half_precision(CPU):
             outputs = network.train()(inputs)
         loss(outputs.float()).backward()
-    contestants = {
-        "ours": partial(_repeat, steps, partial(_step, network, optimiser, inputs, loss)),
-        "theirs": partial(_repeat, steps, product()),
-    }
     giga = steps / 1e9
     operations, products = counter.get_total_flops() * giga, 2 * 2048**3 * giga
-    times = interleaved(repeats, **contestants)
+    ours = partial(_step, network, optimiser, inputs, loss)
+    times = interleaved(repeats, ours=partial(_repeat, steps, ours), theirs=partial(_repeat, steps, product()))
     return speed_up(f"step, {work}", times, operations, "GFLOP/s", Bar(0.4, 0.6), products)

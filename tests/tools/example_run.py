@@ -47,9 +47,8 @@ A second section of the same name.
 def write(folder: Path, names: list[str] = CATEGORIES) -> Path:
     """Write the run folder, with these names as categories, captions, texts and outputs, and return it."""
     random = np.random.default_rng(0)
-    (folder / "notebooks").mkdir(parents=True)
-    (folder / "figures").mkdir()
-    (folder / "results").mkdir()
+    for kind in ("notebooks", "figures", "results"):
+        (folder / kind).mkdir(parents=True)
     text = " ".join(names[1:]).replace("\x00", "")
     frame = pd.DataFrame({"category": names, "photos": np.arange(len(names)) * 500, text: names, "f1": 0.5})
     write_table(folder, "table_5_1", frame, f"Table 5.1 {text}", best=True)
@@ -66,18 +65,9 @@ def write(folder: Path, names: list[str] = CATEGORIES) -> Path:
     facts = {"seed": 7, "photos": 1234, "categories": 56, "data": f"synthetic {text}", "generated": True}
     for name, result in {"data": facts, **_results(random, names, text)}.items():
         (folder / "results" / f"{name}.json").write_text(json.dumps({"version": RESULTS_VERSION, **result}))
-    run = {
-        "parameters": {"epochs": 3},
-        "versions": {"python": "3.11", text: "2"},
-        "executed": {"01_eda_pca": {"seconds": 12.3}},
-    }
-    run |= {
-        "name": folder.name,
-        "commit": "0123456789",
-        "clean_tree": True,
-        "finished": "2024-05-06",
-        "processor": text,
-    }
+    run = {"parameters": {"epochs": 3}, "versions": {"python": "3.11", text: "2"}}
+    run |= {"executed": {"01_eda_pca": {"seconds": 12.3}}, "name": folder.name, "commit": "0123456789"}
+    run |= {"clean_tree": True, "finished": "2024-05-06", "processor": text}
     (folder / "run.json").write_text(json.dumps(run))
     return folder
 
@@ -104,17 +94,11 @@ def write_notebook(folder: Path, name: str, intro: str, shown: list[str], said: 
     traceback = ["\x1b[31mZeroDivisionError\x1b[0m in /home/somebody/parts/x.py: division by zero", *said]
     error = new_output("error", ename="Error", evalue="0", traceback=traceback)
     code = 'for pair in pairs:\n    run.show(\n    "fig_4_4", pair)' if said else "1 / 0"
-    cells = [
-        new_markdown_cell(intro),
-        *(new_markdown_cell(text) for text in said),
-        *(new_raw_cell(text) for text in said),
-        new_code_cell(
-            "epochs: int = 3  # passes over the photos\nname = 'x'  # a name", metadata={"tags": ["parameters"]}
-        ),
-        new_code_cell("epochs = 5", metadata={"tags": ["injected-parameters"]}),
-        new_code_cell(code, outputs=outputs),
-        new_code_cell("\n".join(said), outputs=[error]),
-    ]
+    parameters = "epochs: int = 3  # passes over the photos\nname = 'x'  # a name"
+    cells = [*map(new_markdown_cell, [intro, *said]), *map(new_raw_cell, said)]
+    cells += [new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+    cells += [new_code_cell("epochs = 5", metadata={"tags": ["injected-parameters"]})]
+    cells += [new_code_cell(code, outputs=outputs), new_code_cell("\n".join(said), outputs=[error])]
     notebook = new_notebook(cells=cells)
     notebook.metadata = {
         "kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"},
@@ -134,26 +118,17 @@ def _results(random: np.random.Generator, names: list[str], text: str) -> dict[s
     metrics = {"test_accuracy": 0.612, "n_test": 410, "test_interval": [0.56, 0.66]}
     card = {"task": f"one of many {text}", "chance": 0.02, "metrics": metrics, "reason": text}
     results = {name: card | {"title": f"{name} {text}"} for name in ("cnn", "contrastive", "triplet", "recommended")}
-    positions = np.linspace(0, 3, 31)
     called = np.arange(31)
-    curve = {"threshold": positions, "accuracy": called / 40, "precision": 1 - called / 60, "recall": called / 30}
+    curve = {"threshold": called / 10, "accuracy": called / 40, "precision": 1 - called / 60, "recall": called / 30}
     curve |= {"f1": called / 50, "true_positive": called * 50, "false_positive": called, "true_negative": 30 - called}
-    results["threshold"] = {
-        "curve": {name: values.tolist() for name, values in (curve | {"false_negative": 1500 - called * 50}).items()},
-        "chosen": 16,
-        "thesis_choice": 17,
-        "pairs": [
-            {
-                "left": photo(),
-                "right": photo(),
-                "distance": place / 4,
-                "same": place % 2 == 0,
-                "similar_from": place * 3,
-            }
-            | {"left_category": names[place % len(names)], "right_category": names[place // 2 % len(names)]}
-            for place in range(12)
-        ],
-    }
+    curve |= {"false_negative": 1500 - called * 50}
+    pairs = [
+        {"left": photo(), "right": photo(), "distance": place / 4, "same": place % 2 == 0, "similar_from": place * 3}
+        | {"left_category": names[place % len(names)], "right_category": names[place // 2 % len(names)]}
+        for place in range(12)
+    ]
+    curve = {name: values.tolist() for name, values in curve.items()}
+    results["threshold"] = {"curve": curve, "chosen": 16, "thesis_choice": 17, "pairs": pairs}
     found = [{"image": 10 + place, "category": names[place % len(names)], "distance": place / 3} for place in range(5)]
     queries = [
         {"image": place % 10, "category": name, "neighbours": dict.fromkeys(("CNN", "Triplet", text), found)}
