@@ -24,25 +24,13 @@ from autoparts.photos import PREPARATION_VERSION
 from autoparts.study.folder import expanded
 
 SAME = 0.9999  # cosine of embeddings from which on two photos are one
-BLOCK = 256  # photos at a time
 PRIOR = 3  # pairs of a new name's photos that outweigh what other names' pairs say of how alike they should be
 FEEDBACK = "feedback.csv"  # in a folder of feedback, as `page.keep` writes it
 TAUGHT = 0.0  # bias in the head of a name that was taught; no training ends at this number
 
 
 class Teachable:
-    """What a `Finder` can learn after its training. Nothing changes in place: each method returns another finder."""
-
-    network: Recogniser
-    categories: list[str]
-    gallery: Tensor
-    labels: Tensor
-    thumbnails: list[bytes]
-    validation: Tensor
-    validation_labels: Tensor
-    texture_means: Tensor
-    texture_whitening: Tensor
-    texture_labels: Tensor
+    """What a `Finder`, whose fields these are, can learn after its training; each method returns another finder."""
 
     def add(self, name: str, photos: Sequence[str | Path | bytes | Image.Image]) -> Self:
         """Learn photos, as `identify` takes them, of a new part name or more of a known one.
@@ -64,37 +52,37 @@ class Teachable:
             )
         pixels = torch.from_numpy(np.stack(photos))
         unit, seen = self.embed(pixels).half().float(), textures(self.network, pixels)  # as the file keeps them
-        strange = distances(seen, self.texture_means[:1], self.texture_whitening) > 1
+        strange = seen[distances(seen, self.texture_means[:1], self.texture_whitening) > 1]
         first = ~(cosines(unit, unit) > SAME).triu(1).any(dim=0)  # of copies
-        unit, photos = unit[first], [photo for photo, kept in zip(photos, first.tolist(), strict=True) if kept]
-        same = [cosines(block, unit).amax(dim=1) > SAME for block in self.gallery.split(BLOCK)]
-        renamed = torch.cat(same)
-        grown, known = self._with_photos(~renamed), category in self.categories
-        label = self.categories.index(category) if known else len(self.categories)
-        side = Image.open(io.BytesIO(self.thumbnails[0])).width
+        unit, side = unit[first], Image.open(io.BytesIO(self.thumbnails[0])).width
+        renamed = (cosines(self.gallery, unit) > SAME).any(dim=1)
+        categories = self.categories if category in self.categories else [*self.categories, category]
+        label, others = categories.index(category), self._with_photos(~renamed)
         grown = replace(
-            grown,
-            texture_means=torch.cat([self.texture_means, seen[strange]]),  # else they would be refused for theirs
-            texture_labels=torch.cat([self.texture_labels, torch.full((int(strange.sum()),), label)]),
-            categories=self.categories if known else [*self.categories, category],
-            gallery=torch.cat([grown.gallery, unit]),
-            labels=torch.cat([grown.labels, torch.full((len(unit),), label)]),
-            thumbnails=[*grown.thumbnails, *(small_jpeg(photo, side) for photo in photos)],
+            others,
+            texture_means=torch.cat([self.texture_means, strange]),  # else they would be refused for theirs
+            texture_labels=torch.cat([self.texture_labels, torch.full((len(strange),), label)]),
+            categories=categories,
+            gallery=torch.cat([others.gallery, unit]),
+            labels=torch.cat([others.labels, torch.full((len(unit),), label)]),
+            thumbnails=[*others.thumbnails, *(small_jpeg(photo, side) for photo in compress(photos, first.tolist()))],
         )
-        more = len(grown.categories) - len(self.categories)
-        weight = F.pad(self.network.head.weight, (0, 0, 0, more))
-        bias = F.pad(self.network.head.bias, (0, more), value=TAUGHT)
-        emptied = []
-        for changed in sorted({label, *self.labels[renamed].tolist()}):
-            own = grown.gallery[grown.labels == changed]
-            if bias[changed] == TAUGHT and len(own):  # else the head was trained to name it
-                weight[changed] = imprinted(self, own) / SCALE
-            elif bias[changed] == TAUGHT:
-                emptied.append(self.categories[changed])
-        grown = replace(grown, network=with_head(self.network, weight, bias))
-        for wrong in emptied:
-            grown = grown.forget(wrong)
-        return grown
+        return grown._named_anew(self, sorted({label, *self.labels[renamed].tolist()}))
+
+    def _named_anew(self, before: Self, changed: Sequence[int]) -> Self:
+        """The finder with a row in the head of `before` for each changed label that was taught, if it has photos."""
+        more = len(self.categories) - len(before.categories)
+        weight = F.pad(before.network.head.weight, (0, 0, 0, more))
+        bias = F.pad(before.network.head.bias, (0, more), value=TAUGHT)
+        taught = [label for label in changed if bias[label] == TAUGHT]  # others the head was trained to name
+        photos = {label: self.gallery[self.labels == label] for label in taught}
+        for label, unit in photos.items():
+            if len(unit):
+                weight[label] = imprinted(before, unit) / SCALE
+        finder = replace(self, network=with_head(before.network, weight, bias))
+        for name in [self.categories[label] for label, unit in photos.items() if not len(unit)]:
+            finder = finder.forget(name)
+        return finder
 
     def forget(self, name: str) -> Self:
         """Drop a part name with its photos. A UserError tells that there is no such name, or no other with photos."""
@@ -104,18 +92,22 @@ class Teachable:
         label = self.categories.index(category)
         if bool((self.labels == label).all()):
             raise UserError(f"{told}no other has photos, and a finder needs some")
-        rest = torch.arange(len(self.categories)) != label
-        judged = self.validation_labels[kept := self.validation_labels != label]
-        taught = self.texture_labels[own := self.texture_labels != label]
+        rest, head = torch.arange(len(self.categories)) != label, self.network.head
+        judged, own = self.validation_labels != label, self.texture_labels != label
+
+        def _closed_up(labels: Tensor) -> Tensor:
+            return labels - (labels > label).long()
+
+        others = self._with_photos(self.labels != label)
         return replace(
-            others := self._with_photos(self.labels != label),
-            validation=self.validation[kept],
-            validation_labels=judged - (judged > label).long(),
-            texture_means=self.texture_means[own],
-            texture_labels=taught - (taught > label).long(),
-            network=with_head(self.network, self.network.head.weight[rest], self.network.head.bias[rest]),
-            labels=others.labels - (others.labels > label).long(),
+            others,
+            network=with_head(self.network, head.weight[rest], head.bias[rest]),
             categories=[other for other in self.categories if other != category],
+            labels=_closed_up(others.labels),
+            validation=self.validation[judged],
+            validation_labels=_closed_up(self.validation_labels[judged]),
+            texture_means=self.texture_means[own],
+            texture_labels=_closed_up(self.texture_labels[own]),
         )
 
     def save(self, path: str | Path) -> None:
@@ -124,8 +116,8 @@ class Teachable:
 
         weights = {name: value.contiguous() for name, value in self.network.state_dict().items()}
         state: dict[str, Any] = {name: getattr(self, name) for name in file.VALUES}
-        state |= {"format": file.FORMAT, "preparation": PREPARATION_VERSION, "weights": weights}
-        state |= {"architecture": self.network.architecture}
+        state |= {"format": file.FORMAT, "preparation": PREPARATION_VERSION}
+        state |= {"weights": weights, "architecture": self.network.architecture}
         jpegs = torch.frombuffer(bytearray(b"".join(self.thumbnails)), dtype=torch.uint8)
         offsets = torch.tensor([0, *accumulate(map(len, self.thumbnails))])
         tensors = vars(self) | {"thumbnails": jpegs, "offsets": offsets}
@@ -140,7 +132,7 @@ class Teachable:
 
 def cosines(one: Tensor, other: Tensor) -> Tensor:
     """Cosines of (M, D) and (N, D) embeddings whose length 16 bits have made other than one: (M, N)."""
-    return F.normalize(one, dim=1) @ F.normalize(other, dim=1).T
+    return one @ other.T / (one.norm(dim=1)[:, None] * other.norm(dim=1))
 
 
 def imprinted(finder: Teachable, unit: Tensor) -> Tensor:
@@ -189,21 +181,16 @@ def named_by_others(finder: Teachable, rows: Tensor) -> Tensor:
 
     Neither the nearest photo nor the name's row in the head knows the photo itself.
     """
-    right = []
-    for block in rows.split(BLOCK):
-        unit, truth = finder.gallery[block], finder.labels[block]
-        alike = unit @ finder.gallery.T
-        alike[torch.arange(len(block)), block] = -1
-        nearest = torch.full((len(block), len(finder.categories)), -1.0)
-        nearest.scatter_reduce_(1, finder.labels.expand(len(block), -1), alike, "amax")
+    scores, everywhere = [], torch.arange(len(finder.gallery))
+    for row in rows.tolist():
+        unit, truth = finder.gallery[row], finder.labels[row]
+        alike = (finder.gallery @ unit).where(everywhere != row, -1)
+        nearest = torch.full((len(finder.categories),), -1.0).scatter_reduce(0, finder.labels, alike, "amax")
         logits = finder.network.logits(unit)
-        for place in range(len(block)):
-            others = finder.labels == truth[place]
-            others[block[place]] = False
-            kept = finder.gallery[others]
-            logits[place, truth[place]] = imprinted(finder, kept) @ unit[place] if len(kept) else 0.0
-        right.append(named(finder, finder.by_head * logits + finder.by_photo * nearest, truth))
-    return torch.cat(right)
+        others = finder.gallery[(finder.labels == truth) & (everywhere != row)]
+        logits[truth] = imprinted(finder, others) @ unit if len(others) else 0.0
+        scores.append(finder.by_head * logits + finder.by_photo * nearest)
+    return named(finder, torch.stack(scores), finder.labels[rows])
 
 
 def named(finder: Teachable, scores: Tensor, truth: Tensor) -> Tensor:
@@ -220,7 +207,7 @@ def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[
 
     What cannot be read as a photo is told and left out; that nothing could be read, in a UserError.
     """
-    taught, names = finder, []
+    taught = finder
     for name, paths in photos.items():
         prepared = []
         for path in paths:
@@ -230,10 +217,9 @@ def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[
                 say(f"left out: {error}")
         if prepared:
             taught = taught.add_prepared(name, prepared)
-            names.append(tidy(name))
-            kind = "more of a known name" if names[-1] in finder.categories else "a new name"
-            say(f"{printable(names[-1])}: {len(prepared)} photos, {kind}")
-    if not names:
+            kind = "more of a known name" if tidy(name) in finder.categories else "a new name"
+            say(f"{printable(tidy(name))}: {len(prepared)} photos, {kind}")
+    if taught is finder:
         raise UserError(f"none of {sum(map(len, photos.values()))} files could be read as a photo; nothing was learned")
     _compare(finder, taught, say)
     return taught
@@ -242,14 +228,10 @@ def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[
 def _compare(before: Teachable, after: Teachable, say: Callable[[str], None]) -> None:
     """Say how many validation photos are named rightly, before and after, and how many of a new name by its others."""
     both = {*before.categories} & {*after.categories}
-    shares = [
-        float(named(finder, finder.scores(finder.validation), finder.validation_labels).double().mean())
-        for finder in (before, after)
-        if len(finder.validation)
-    ]
-    if len(shares) == 2:
+    if len(before.validation) and len(after.validation):
         told = f"of {len(after.validation)} validation photos, all of names known before, named rightly"
-        say(f"{told}: {shares[0]:.1%}, now {shares[1]:.1%}")
+        was, now = (named(each, each.scores(each.validation), each.validation_labels) for each in (before, after))
+        say(f"{told}: {was.double().mean():.1%}, now {now.double().mean():.1%}")
     if gone := [name for name in before.categories if name not in both]:
         say(f"forgotten, since all their photos have another name now: {printable(', '.join(gone))}")
     for name in [name for name in after.categories if name not in both]:
