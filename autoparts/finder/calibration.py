@@ -27,7 +27,9 @@ from autoparts.training import load_weights
 THUMBNAIL = 64  # pixels
 LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
 FARTHEST = 1.4  # distance of textures (`textures.usual`) at which even the highest score falls to about the threshold
-WEIGHTS = {"head": ("by_head",), "nearest photo": ("by_photo",), "both": ("by_head", "by_photo")}  # of a kind of score
+WEIGHTS = ["by_head", "by_photo"]
+WEIGHED, LEFT_OUT = (LEAST, MOST), (0.0, 0.0)  # between what a weight has to lie
+KINDS = {"head": (WEIGHED, LEFT_OUT), "nearest photo": (LEFT_OUT, WEIGHED), "both": (WEIGHED, WEIGHED)}  # of scores
 
 
 def recommended(run: Run) -> tuple[Recogniser, Photos]:
@@ -54,55 +56,54 @@ def build(run: Run, network: Recogniser, photos: Photos, accept: float = 0.95) -
         gallery, seen = unit[rows["train"]], unit[rows["validation"]]
         by_head, by_photo = network.logits(seen), nearest_of_each(seen, gallery, labels, photos.categories)
     table = calibrate(by_head, by_photo, truth := photos.labels["validation"].cpu())
-    weights = {name: float(table.loc["both", name]) for name in WEIGHTS["both"]}
+    weights = table.loc["both", WEIGHTS].to_dict()
     best = (weights["by_head"] * by_head + weights["by_photo"] * by_photo).amax(dim=1)
     jpegs = [small_jpeg(photo, THUMBNAIL) for photo in pixels.numpy()]
     mean, whitening = usual(network, pixels, judged)
     cost = float(best.max() - torch.quantile(best, 1 - accept)) / (FARTHEST - 1)
-    textures = {"texture_means": mean, "texture_whitening": whitening, "texture_labels": torch.tensor([-1])}
-    textures |= {"texture_cost": max(cost, LEAST)}
-    facts = study.facts() | {"run": run.folder.name, "generated": study.drawn}
-    facts = {name: facts[name] for name in file.FACTS}
-    names, kept = [str(name) for name in study.categories], (gallery, labels, jpegs, seen, truth)
-    finder = Finder(network, names, *kept, photos.side, **weights, threshold=0.0, facts=facts, **textures)
+    told = study.facts() | {"run": run.folder.name, "generated": study.drawn}
+    finder = Finder(
+        network,
+        [str(name) for name in study.categories],
+        *(gallery, labels, jpegs, seen, truth, photos.side),
+        **weights,
+        threshold=0.0,
+        texture_means=mean,
+        texture_whitening=whitening,
+        texture_labels=torch.tensor([-1]),
+        texture_cost=max(cost, LEAST),
+        facts={name: told[name] for name in file.FACTS},
+    )
     threshold = float(torch.quantile(best - finder.strangeness(judged), 1 - accept))
-    finder = replace(finder, threshold=threshold)
-    finder.save(run.weights("finder"))
+    replace(finder, threshold=threshold).save(run.weights("finder"))
     return run.weights("finder"), table
 
 
 def calibrate(by_head: Tensor, by_photo: Tensor, truth: Tensor) -> pd.DataFrame:
     """Weigh logits and nearest photos so that the negative log-likelihood is lowest (Guo et al. 2017, section 4.2).
 
-    Both weights are found at once, not chosen among a few: in them the loss is convex, so there is one lowest point.
-    The truth is smoothed by one photo's worth, for where all names are right no finite weight would do (Platt 1999).
-    All names that have validation photos count alike, as for the head: else the nearest photo, which favours names of
-    many photos, would weigh too much. Takes (M, C) logits of validation photos, the (M, C) cosines of
-    `nearest_of_each` and (M,) int64 labels. Returns a row for each kind of score (head, nearest photo, both): by_head,
-    by_photo, NLL (nats, the mean of the names' means), accuracy.
+    The loss is convex in the weights, so there is one lowest point. The truth is smoothed by one photo's worth, for
+    where all names are right no finite weight would do (Platt 1999). All names that have validation photos count
+    alike, as for the head: else the nearest photo, which favours names of many photos, would weigh too much. Takes
+    (M, C) logits of validation photos, the (M, C) cosines of `nearest_of_each` and (M,) int64 labels. Returns a row for
+    each of `KINDS`: by_head, by_photo, NLL (nats, the mean of the names' means), accuracy.
     """
     counted = (1 / truth.bincount().double())[truth]  # (M,), to one for each name
     counted /= counted.sum()
+    both = torch.stack([by_head, by_photo], dim=-1).double()  # (M, C, 2)
 
-    def _loss(scores: Tensor, smoothing: float = 0.0) -> float:
+    def _loss(weights: np.ndarray, smoothing: float = 0.0) -> float:
+        scores = both @ torch.from_numpy(weights)
         losses = F.cross_entropy(scores, truth, reduction="none", label_smoothing=smoothing)  # (M,)
         return float((losses * counted).sum())
 
-    parts = {"by_head": by_head.double(), "by_photo": by_photo.double()}
     rows = {}
-    for kind, names in WEIGHTS.items():
-        stacked = torch.stack([parts[name] for name in names], dim=-1)  # (M, C, 1 or 2)
-
-        lowest = minimize(
-            lambda weights, stacked=stacked: _loss(stacked @ torch.from_numpy(weights), 1 / (len(truth) + 2)),
-            np.ones(len(names)),
-            bounds=[(LEAST, MOST)] * len(names),
-        )
-        scores = stacked @ torch.from_numpy(lowest.x)
-        accuracy = (scores.argmax(dim=1) == truth).double().mean()
-        rows[kind] = dict.fromkeys(parts, 0.0) | dict(zip(names, lowest.x.tolist(), strict=True))
-        rows[kind] |= {"NLL": _loss(scores), "accuracy": float(accuracy)}
-    return pd.DataFrame(rows).T.rename_axis("score by")
+    for kind, bounds in KINDS.items():
+        weights = minimize(_loss, np.ones(2), (1 / (len(truth) + 2),), bounds=bounds).x
+        right = (both @ torch.from_numpy(weights)).argmax(dim=1) == truth
+        rows[kind] = [*weights, _loss(weights), float(right.double().mean())]
+    columns = [*WEIGHTS, "NLL", "accuracy"]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns).rename_axis("score by")
 
 
 def reliability(
