@@ -54,9 +54,8 @@ def csv_line(path: str, answer: Answer | str, top: int) -> str:
         return _csv_line([path, *[""] * (2 * top + 4), answer])
     names = [value for name in answer.names for value in (name.category, f"{name.confidence:.4f}")]
     names += [""] * (2 * top - len(names))
-    known = "yes" if answer.known else "no"
     compared = [f"{answer.score:.4f}", f"{answer.threshold:.4f}"]
-    return _csv_line([path, known, *names, *compared, answer.warning, ""])
+    return _csv_line([path, "yes" if answer.known else "no", *names, *compared, answer.warning, ""])
 
 
 def _csv_line(values: Sequence[str]) -> str:

@@ -37,7 +37,7 @@ def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.
     enough = np.flatnonzero(table.groupby("label")["product"].transform("nunique") >= FOLDS)
     known, codes = np.unique(truth[enough], return_inverse=True)
     if len(known) < 2:
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in FOUND.items()})
+        return pd.DataFrame(columns=[*FOUND]).astype(FOUND)
     groups = None if products is None else table.groupby(["label", "product"]).ngroup().to_numpy()[enough]
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = list(kind(FOLDS, shuffle=True, random_state=seed).split(enough, codes, groups))
@@ -46,9 +46,9 @@ def suspicious_labels(unit: Tensor, labels: Tensor, seed: int = 0, products: np.
         chances = cross_val_predict(model, unit.numpy()[enough], codes, cv=folds, method="predict_proba")
     found = find_label_issues(codes, chances, return_indices_ranked_by="self_confidence", n_jobs=1)
     likelier = chances[found].argmax(axis=1)
-    columns = {"photo": enough[found], "label": truth[enough][found], "likelier": known[likelier]}
-    columns |= {"of its name": chances[found, codes[found]], "of the likelier": chances[found, likelier]}
-    return pd.DataFrame(columns)
+    labelled, surest = chances[found, codes[found]], chances[found, likelier]
+    columns = enough[found], truth[enough][found], known[likelier], labelled, surest
+    return pd.DataFrame(dict(zip(FOUND, columns, strict=True)))
 
 
 def suspicious_photos(run: Run, network: Recogniser, photos: Photos) -> pd.DataFrame:

@@ -1,12 +1,10 @@
 """The finder's network as ONNX, for programs without Python."""
 
-import io
 import json
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from autoparts.errors import FailedError, UserError, whole_file
@@ -33,15 +31,14 @@ class Prepared(nn.Module):
 def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
     """Write a finder's network as ONNX, any number of photos at a time; scaling, views and centring are in the graph.
 
-    Photos go in as `Finder.prepare` returns them: turned as their EXIF tag says, scaled (bicubic), padded with white to
-    a square of `size` pixels; RGB, or grey (ITU-R 601) for a finder without `colour`. The metadata holds these two as
-    JSON, the categories' names, the `warning` that belongs to every answer, and by what a finder judges besides: it
-    weighs logits by `by_head` and the cosines to the nearest photo of each category, which are not in the file, by
-    `by_photo`, and refuses a sum below `threshold`, from which strange textures have taken first (not in the file
-    either). Logits alone give names, but no calibrated confidence.
+    Photos go in as `Finder.prepare` returns them, a square of `size` pixels; RGB, or grey for a finder without
+    `colour`. The metadata holds these two as JSON, the categories' names, the `warning` that belongs to every answer,
+    and by what a finder judges besides: it weighs logits by `by_head` and the cosines to the nearest photo of each
+    category by `by_photo`, and refuses a sum below `threshold`, from which strange textures have taken first. Cosines
+    and textures are not in the file: logits alone give names, but no calibrated confidence.
 
-    ONNX Runtime has to agree with torch on photos of the gallery, enlarged thumbnails: returns the largest differences
-    of embedding and logits. A UserError tells that the libraries for it are missing.
+    ONNX Runtime has to agree with torch on photos of the gallery: returns the largest differences of embedding and
+    logits. A UserError tells that the libraries for it are missing.
     """
     try:
         import onnx
@@ -55,12 +52,9 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
     program = torch.onnx.export(network, (photos[:2],), dynamic_shapes=batch, dynamo=True, verbose=False, **names)
     model = program.model_proto
     told = ("categories", "by_head", "by_photo", "threshold", "size", "colour", "warning")
-    facts = {name: json.dumps(getattr(finder, name)) for name in told}
-    onnx.helper.set_model_props(model, facts)
-    content = model.SerializeToString()
-    found = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"]).run(
-        None, {"photos": photos.numpy()}
-    )
+    onnx.helper.set_model_props(model, {name: json.dumps(getattr(finder, name)) for name in told})
+    session = onnxruntime.InferenceSession(content := model.SerializeToString(), providers=["CPUExecutionProvider"])
+    found = session.run(None, {"photos": photos.numpy()})
     with torch.inference_mode():
         expected = network(photos)
     pairs = zip(names["output_names"], expected, found, strict=True)
@@ -75,6 +69,4 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
 def gallery_photos(finder: Finder) -> Tensor:
     """Enlarge thumbnails from all over the gallery to photos as the network takes them: (M, S, S[, 3]) uint8."""
     places = np.linspace(0, len(finder.gallery) - 1, TRIED).astype(int)
-    mode, size = "RGB" if finder.colour else "L", (finder.size, finder.size)
-    images = [Image.open(io.BytesIO(finder.thumbnails[place])).convert(mode).resize(size) for place in places]
-    return torch.from_numpy(np.stack([np.asarray(image) for image in images]))
+    return torch.from_numpy(np.stack([finder.prepare(finder.thumbnails[place]) for place in places]))

@@ -74,9 +74,7 @@ class Finder(Teachable):
     by_photo: float  # weight of the cosine to a category's nearest photo
     threshold: float  # lowest score of a known part's likeliest name
     texture_means: Tensor  # (K, C) float32, of the training photos, and of taught ones unlike these; see `textures`
-    texture_whitening: (
-        Tensor  # (C, C) float32, brings distances to units that hardly any photo of the catalogue exceeds
-    )
+    texture_whitening: Tensor  # (C, C) float32, for distances in units that hardly any photo of the catalogue exceeds
     texture_labels: Tensor  # (K,) int64, the categories of taught ones, and -1 for the training photos
     texture_cost: float  # what a photo that does loses of its score, for each unit beyond the first
     facts: dict[str, Any]  # about the run: its name, data, fingerprint, seed, and whether its photos were generated
@@ -186,9 +184,10 @@ def nearest_of_each(unit: Tensor, gallery: Tensor, labels: Tensor, categories: i
 
     Takes (M, D) and (G, D) embeddings of length one and the gallery's (G,) int64 labels; returns (M, categories).
     """
-    blocks = [torch.full((len(block), categories), -1.0) for block in unit.split(BLOCK)]
-    for empty, block in zip(blocks, unit.split(BLOCK), strict=True):
-        empty.scatter_reduce_(1, labels.expand(len(block), -1), block @ gallery.T, "amax")
+    blocks = []
+    for block in unit.split(BLOCK):
+        empty, where = torch.full((len(block), categories), -1.0), labels.expand(len(block), -1)
+        blocks.append(empty.scatter_reduce(1, where, block @ gallery.T, "amax"))
     return torch.cat(blocks)
 
 
