@@ -4,7 +4,7 @@ import pytest
 import torch
 from samples import draw
 
-from autoparts import models
+from autoparts import load_finder, models
 from autoparts.finder import calibration
 from autoparts.study.run import open_run
 from autoparts.study.study import open_study
@@ -52,3 +52,8 @@ def built(run, network, colour):
 @pytest.fixture(scope="session")
 def path(built):
     return built[0]
+
+
+@pytest.fixture(scope="session")
+def here(path):
+    return load_finder(path)

@@ -28,6 +28,7 @@ from autoparts.finder.calibration import influence
 from autoparts.finder.file import LONGEST_TEXT
 from autoparts.finder.finder import Answer, Finder, Named, printable
 from autoparts.finder.places import learning
+from autoparts.finder.teach import FEEDBACK
 from autoparts.study.pictures import thumbnail
 
 try:
@@ -104,25 +105,21 @@ def region(finder: Finder, paths: Sequence[str]) -> str:
 
 def keep(paths: Sequence[str], category: str, folder: Path) -> None:
     """Copy photos into a folder, and note in its `feedback.csv`, a manifest, what they show; the last word counts."""
+    table, names = folder / FEEDBACK, []
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):  # another page may keep photos in it
-        _keep(paths, category, folder)
-
-
-def _keep(paths: Sequence[str], category: str, folder: Path) -> None:
-    table, names = folder / "feedback.csv", []
-    lines = table.read_bytes().splitlines() if table.exists() else []
-    listed = any(line.strip(b' ,;\t"') for line in lines[1:])  # somebody may have emptied it
-    before = [read_table(table)] if listed else []  # a spreadsheet may have saved it
-    for path in map(Path, paths):
-        content = path.read_bytes()
-        names.append(sha256(content).hexdigest()[:20] + path.suffix.lower())
-        with whole_file(folder / names[-1]) as temporary:
-            temporary.write_bytes(content)
-    rows = pd.concat([*before, pd.DataFrame({"path": names, "category": category})])
-    with whole_file(table) as temporary:
-        rows.drop_duplicates("path", keep="last").to_csv(temporary, index=False)
+        lines = table.read_bytes().splitlines() if table.exists() else []
+        listed = any(line.strip(b' ,;\t"') for line in lines[1:])  # somebody may have emptied it
+        before = [read_table(table)] if listed else []  # a spreadsheet may have saved it
+        for path in map(Path, paths):
+            content = path.read_bytes()
+            names.append(sha256(content).hexdigest()[:20] + path.suffix.lower())
+            with whole_file(folder / names[-1]) as temporary:
+                temporary.write_bytes(content)
+        rows = pd.concat([*before, pd.DataFrame({"path": names, "category": category})])
+        with whole_file(table) as temporary:
+            rows.drop_duplicates("path", keep="last").to_csv(temporary, index=False)
 
 
 def build(finder: Finder, feedback: Path | None) -> gradio.Blocks:
@@ -192,18 +189,21 @@ def app(finder: Finder, feedback: str | Path | None = None) -> None:
 def serve(finder: Finder, feedback: Path, host: str, port: int | None, password: str | None, run: str) -> None:
     """Serve the page of a run's finder until interrupted; with a password all have to give it, under any name.
 
+    Without one that of the environment counts, if there is any: `AUTOPARTS_PASSWORD`, which no list of processes shows.
     That others could reach it without a password, or that nothing can listen there, is told in a UserError.
     """
+    password = password or os.environ.get("AUTOPARTS_PASSWORD")
     if host not in ("127.0.0.1", "localhost", "::1") and not password:
-        raise UserError(f"--host {host} lets others open the page; give --password, too")
+        raise UserError(f"--host {host} lets others open the page; set AUTOPARTS_PASSWORD, or give --password, too")
     if port is not None and not 0 < port < 2**16:
         raise UserError(f"nothing can listen at {host}, port {port}: give one from 1 to 65535")
     if feedback.exists() and not feedback.is_dir():
         raise UserError(f"--feedback {feedback} is no folder; choose another")
-    guard = {}
-    if password:
-        right = lambda _, given: secrets.compare_digest(given.encode(), password.encode())  # noqa: E731
-        guard = {"auth": right, "auth_message": "Any user name will do."}
+
+    def _right(_: str, given: str) -> bool:
+        return secrets.compare_digest(given.encode(), password.encode())
+
+    guard = {"auth": _right if password else None, "auth_message": "Any user name will do."}
     try:
         page = launch(finder, feedback, server_name=f"[{host}]" if ":" in host else host, server_port=port, **guard)
     except (OSError, OverflowError) as error:

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 from PIL import Image
 
-import autoparts
 from autoparts import catalogue
 from autoparts.__main__ import main
 from autoparts.errors import UserError
@@ -25,9 +24,9 @@ HOSTILE = ["<img src=x onerror=alert(1)>", "${alert(1)}", "{{7*7}}", "</li><scri
 
 
 @pytest.fixture(scope="module")
-def known(path):
+def known(here):
     """A finder that takes every photo for a known part."""
-    return dataclasses.replace(autoparts.load_finder(path), threshold=-9e9)
+    return dataclasses.replace(here, threshold=-9e9)
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +67,8 @@ def test_an_answer_in_html_tells_names_look_alikes_and_what_is_no_photo(known, p
 
 def test_a_refusal_and_a_warning_are_told_and_names_are_escaped(strict, photos):
     html = page.answer(strict, photos[:1]) + page.region(strict, photos[:1])
-    assert (
-        "Nothing like it in the catalogue" in html and "sure</small>" not in html and "knows drawn parts only" in html
-    )
+    assert "Nothing like it in the catalogue" in html and "knows drawn parts only" in html
+    assert "sure</small>" not in html
     assert "<img src=x" not in html and "<script" not in html and "&lt;img src=x onerror=alert(1)&gt;" in html
 
 
@@ -129,6 +127,7 @@ def test_nothing_is_fetched_from_where_a_request_says(known, monkeypatch):
 
 
 def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("AUTOPARTS_PASSWORD", raising=False)
     assert main(["serve", "--run", str(path), "--host", "0.0.0.0"]) == 2 and "--password" in capsys.readouterr().err
     httpx, told = pytest.importorskip("httpx"), []
 
@@ -140,17 +139,21 @@ def test_others_need_a_password(known, path, tmp_path, monkeypatch, capsys):
             told.append(client.get("config").status_code)
         served.close()
 
-    for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.setenv(name, "")
+    for name, value in {"no_proxy": "", "NO_PROXY": "", "AUTOPARTS_PASSWORD": "secret"}.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setattr(page.gradio.Blocks, "block_thread", visit)
-    page.serve(known, tmp_path, "127.0.0.1", None, "secret", "USB Stick")
+    page.serve(known, tmp_path, "127.0.0.1", None, None, "USB Stick")
     assert told == [401, 400, 200, 200]
     assert os.environ["no_proxy"].startswith("localhost,127.0.0.1,::1,127.0.0.1,")  # a proxy would be asked for it
-    monkeypatch.setattr(page, "launch", lambda *given, **options: launched.append(options["server_name"]) or server)
+    monkeypatch.setattr(page, "launch", lambda *given, **options: launched.append(options) or server)
     launched, server = [], SimpleNamespace(local_url="http://localhost", block_thread=lambda: None)
-    for here in ("localhost", "::1"):  # which nobody else can reach
-        page.serve(known, tmp_path, here, None, None, "./USB Stick")
-    assert launched == ["localhost", "[::1]"]
+    page.serve(known, tmp_path, "0.0.0.0", None, "given", "./USB Stick")
+    asked = launched.pop()["auth"]
+    assert asked("me", "given") and not asked("me", "secret")
+    monkeypatch.delenv("AUTOPARTS_PASSWORD")
+    for host in ("localhost", "::1"):  # which nobody else can reach
+        page.serve(known, tmp_path, host, None, None, "./USB Stick")
+    assert [(options["server_name"], options["auth"]) for options in launched] == [("localhost", None), ("[::1]", None)]
     again = f"autoparts teach --run './USB Stick' {tmp_path / 'feedback.csv'}; then start the page again\n"
     assert capsys.readouterr().out.endswith(again)
 
