@@ -7,18 +7,25 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-import autoparts
-from autoparts import models, training
+from autoparts import load_finder, models, training
 from autoparts.errors import UserError
 from autoparts.finder import calibration, finder
 from autoparts.study.run import Run
 
 pytest_plugins = "finder_files"
+SIX = SimpleNamespace(labels={"test": torch.tensor([0, 0, 0, 1, 1, 1])}, seed=0)  # photos, of two names
 
 
-def test_the_file_holds_what_the_run_knows(study, run, built):
+def drawn(count, by_head, by_photo, categories):
+    """Logits and cosines drawn at random, and labels that follow from them with these weights."""
+    generator = torch.Generator().manual_seed(0)
+    logits, cosines = torch.randn(2, count, categories, generator=generator)
+    chances = F.softmax(logits * by_head + cosines * by_photo, dim=1)
+    return logits, cosines, torch.multinomial(chances, 1, generator=generator).flatten()
+
+
+def test_the_file_holds_what_the_run_knows(study, run, built, here):
     path, table = built
-    here = autoparts.load_finder(path)
     assert path == run.folder / "models" / "finder.pt"
     assert [here.by_head, here.by_photo] == table.loc["both", ["by_head", "by_photo"]].tolist()
     assert here.categories == study.categories and here.labels.tolist() == study.photos.labels["train"].tolist()
@@ -31,7 +38,7 @@ def test_the_file_holds_what_the_run_knows(study, run, built):
 def test_the_threshold_lets_the_chosen_share_of_validation_photos_pass(study, network, colour, tmp_path):
     pixels = colour.pixels[colour.rows["validation"]]
     for accept in (0.5, 0.95, 1.0):
-        here = autoparts.load_finder(calibration.build(Run(tmp_path, study), network, colour, accept)[0])
+        here = load_finder(calibration.build(Run(tmp_path, study), network, colour, accept)[0])
         best = here.scores(here.embed(pixels)).amax(dim=1)
         assert abs(int((best >= here.threshold - 1e-6).sum()) - accept * len(best)) <= 1.5
 
@@ -53,15 +60,13 @@ def test_a_finder_on_a_backbone_is_saved_and_loaded_without_any_connection(study
     monkeypatch.setattr(socket, "socket", None)
     photos = study.prepared(40)
     network = models.initialised(0, models.Recogniser, len(study.categories), "test_efficientnet", 3, views=(1.0, 1.25))
-    loaded = autoparts.load_finder(calibration.build(Run(tmp_path, study), network.eval(), photos)[0])
+    loaded = load_finder(calibration.build(Run(tmp_path, study), network.eval(), photos)[0])
     assert torch.allclose(loaded.embed(photos.pixels[:4]), finder.embed(network, photos.pixels[:4]), atol=1e-5)
     assert loaded.network.standard.equal(network.standard) and "through test_efficientnet" in repr(loaded)
 
 
 def test_calibration_finds_the_weights_of_lowest_loss():
-    generator = torch.Generator().manual_seed(0)
-    logits, cosines = (torch.randn(4000, 5, generator=generator) for _ in range(2))
-    truth = torch.multinomial(F.softmax(logits * 2 + cosines * 5, dim=1), 1, generator=generator).flatten()
+    logits, cosines, truth = drawn(4000, 2, 5, categories=5)
     table = calibration.calibrate(logits, cosines, truth)
     assert table.index.tolist() == ["head", "nearest photo", "both"]
     assert table.loc["both", ["by_head", "by_photo"]].tolist() == pytest.approx([2, 5], rel=0.1)
@@ -69,7 +74,7 @@ def test_calibration_finds_the_weights_of_lowest_loss():
     assert table["NLL"].idxmin() == "both" and table.loc["head", "NLL"] < float(F.cross_entropy(logits, truth))
     right = ((logits * 2 + cosines * 5).argmax(dim=1) == truth).double().mean()
     assert table.loc["both", "accuracy"] == pytest.approx(float(right), abs=0.01)
-    useless = calibration.calibrate(logits, torch.randn(4000, 5, generator=generator), truth)
+    useless = calibration.calibrate(logits, cosines.roll(1, dims=0), truth)
     assert useless.loc["both", "by_photo"] < 0.1
     views = [F.softmax(logits * sharpness + cosines * 2.5 * sharpness, dim=1) for sharpness in (10, 2)]
     photos = SimpleNamespace(labels={"test": truth}, seed=0)
@@ -79,9 +84,7 @@ def test_calibration_finds_the_weights_of_lowest_loss():
 
 def test_names_count_alike_however_many_photos_they_have():
     """A name of three times as many photos, all of them questions thrice, changes nothing."""
-    generator = torch.Generator().manual_seed(0)
-    logits, cosines = (torch.randn(3000, 3, generator=generator) for _ in range(2))
-    truth = torch.multinomial(F.softmax(logits + cosines, dim=1), 1, generator=generator).flatten()
+    logits, cosines, truth = drawn(3000, 1, 1, categories=3)
     alike = calibration.calibrate(logits, cosines, truth)
     more = torch.cat([torch.arange(3000), *[(truth == 1).nonzero().flatten()] * 2])
     tail = calibration.calibrate(logits[more], cosines[more], truth[more])
@@ -99,8 +102,7 @@ def test_scores_are_never_all_alike():
 def test_reliability_by_hand():
     confidence = torch.tensor([0.95, 0.95, 0.95, 1.0, 0.31, 0.35])
     hits = torch.tensor([True, True, False, True, False, False])
-    photos = SimpleNamespace(labels={"test": torch.tensor([0, 0, 0, 1, 1, 1])}, seed=0)
-    table, error, low, high = calibration.reliability(confidence, hits, photos)
+    table, error, low, high = calibration.reliability(confidence, hits, SIX)
     assert 0 <= low <= error <= high <= 1
     assert table.index.tolist() == [3, 9]
     assert table["photos"].tolist() == [2, 4] and table["accuracy"].tolist() == [0, 0.75]
@@ -126,8 +128,7 @@ def test_occlusion_finds_the_patch_that_decides():
     assert calibration.occlusion(lambda photos: -chance(photos), photo).min() == -influence.max()
 
 
-def test_the_influence_is_on_the_likeliest_name(colour, path):
-    here = autoparts.load_finder(path)
+def test_the_influence_is_on_the_likeliest_name(colour, here):
     pixels = colour.pixels[colour.rows["test"][0]]
     influence = calibration.influence(here, pixels.numpy())
     best = here.probabilities(here.embed(pixels[None])).amax()
@@ -145,15 +146,13 @@ def test_near_white_borders():
     assert calibration.white_border(photos[..., None].expand(-1, -1, -1, 3)).tolist() == [True, True, False, False]
 
 
-def test_refusals_are_told_for_known_and_unknown_photos(path, monkeypatch):
-    here = autoparts.load_finder(path)
+def test_refusals_are_told_for_known_and_unknown_photos(here, monkeypatch):
     known, unknown, names = torch.zeros(6, 48, 48, 3), torch.ones(4, 48, 48, 3), pd.Series(list("aabb"))
     monkeypatch.setattr(type(here), "best_scores", lambda _, pixels: here.threshold + 1 - 2 * pixels[:, 0, 0, 0])
-    photos = SimpleNamespace(labels={"test": torch.tensor([0, 0, 0, 1, 1, 1])}, seed=0)
     right = torch.tensor([True, True, True, False, True, True])
     known[1] = 1  # it is refused
-    table, auc = calibration.refusals(here, photos, known, unknown, names, right)
+    table, auc = calibration.refusals(here, SIX, known, unknown, names, right)
     assert table["photos"].to_dict() == {"known: test photos": 6, "unknown: removed categories": 4}
     assert table["accuracy"].to_list() == pytest.approx([1 / 6, 1]) and auc == pytest.approx(11 / 12)
     assert table["named rightly"].to_list() == pytest.approx([4 / 6, math.nan], nan_ok=True)
-    assert calibration.refusals(here, photos, known, unknown[:0], names[:0], right)[1] is None
+    assert calibration.refusals(here, SIX, known, unknown[:0], names[:0], right)[1] is None

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-import autoparts
-from autoparts import models
+from autoparts import load_finder, models
 from autoparts.__main__ import main
 from autoparts.errors import FailedError
 from autoparts.finder import calibration, export
@@ -33,7 +32,7 @@ def test_onnx_runtime_names_photos_as_torch_does(study, tmp_path, monkeypatch, c
     written = tmp_path / "net.onnx"
     assert main(["export", "--run", str(path), "--onnx", str(written)]) == 0
     assert "embedding at most" in capsys.readouterr().out
-    here, session = autoparts.load_finder(path), onnxruntime.InferenceSession(written)
+    here, session = load_finder(path), onnxruntime.InferenceSession(written)
     facts = {name: json.loads(value) for name, value in session.get_modelmeta().custom_metadata_map.items()}
     told = ("categories", "by_head", "by_photo", "threshold", "size", "colour", "warning")
     assert facts == {name: getattr(here, name) for name in told}
@@ -48,8 +47,7 @@ def test_onnx_runtime_names_photos_as_torch_does(study, tmp_path, monkeypatch, c
     assert not (tmp_path / "other.onnx").exists()
 
 
-def test_photos_to_compare_are_the_gallerys(path):
-    here = autoparts.load_finder(path)
+def test_photos_to_compare_are_the_gallerys(here):
     photos = export.gallery_photos(here)
     assert photos.shape == (64, 48, 48, 3) and photos.dtype == torch.uint8
     cosines = here.embed(photos[[0, -1]]) @ here.gallery.T

@@ -20,11 +20,6 @@ pytest_plugins = "finder_files"
 
 
 @pytest.fixture(scope="module")
-def here(path):
-    return autoparts.load_finder(path)
-
-
-@pytest.fixture(scope="module")
 def photos(study):
     """Paths of the test photos."""
     return study.subset("test")["path"].tolist()

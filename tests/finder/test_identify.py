@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-import autoparts
 from autoparts.__main__ import main
 from autoparts.finder import finder
 
@@ -35,18 +34,13 @@ def identify(path, capsys):
     return run
 
 
-def test_a_table_has_a_row_for_each_name(identify, path, photos, monkeypatch):
-    here = dataclasses.replace(autoparts.load_finder(path), threshold=-9e9)
-    monkeypatch.setattr(finder, "load_finder", lambda _: here)
-    code, lines, _ = identify(photos / "0.jpg", "--top", 3)
-    assert code == 0 and len(lines) == 3 and "0.jpg" in lines[0] and "0.jpg" not in lines[1]
-
-
-def test_folders_are_read_and_what_is_no_photo_is_told(identify, photos):
-    code, lines, _ = identify(photos, photos / "nowhere.jpg", "--top", 1)
-    assert code == 0 and len(lines) == 4 and all(map(str.isprintable, lines))
-    assert r"2\n\x1b[2J.jpg  cannot be read: not a photo of a known format" in lines[2]
-    assert "nowhere.jpg  cannot be read: No such file" in lines[3]
+def test_folders_are_read_names_have_a_row_each_and_what_is_no_photo_is_told(identify, here, photos, monkeypatch):
+    monkeypatch.setattr(finder, "load_finder", lambda _: dataclasses.replace(here, threshold=-9e9))
+    code, lines, _ = identify(photos, photos / "nowhere.jpg", "--top", 2)
+    assert code == 0 and len(lines) == 6 and all(map(str.isprintable, lines))
+    assert ["0.jpg" in line for line in lines[:2]] == [True, False] and "1.jpg" in lines[2]
+    assert r"2\n\x1b[2J.jpg  cannot be read: not a photo of a known format" in lines[4]
+    assert "nowhere.jpg  cannot be read: No such file" in lines[5]
     code, _, told = identify(photos / "nowhere.jpg")
     assert code == 1 and "none of 1 files could be read" in told
 

@@ -7,7 +7,7 @@ import torch
 from samples import draw
 from torch.nn import functional as F
 
-import autoparts
+from autoparts import load_finder
 from autoparts.__main__ import main
 from autoparts.errors import UserError
 from autoparts.finder import places, teach
@@ -16,12 +16,11 @@ pytest_plugins = "finder_files"
 
 
 @pytest.fixture
-def here(path):
+def here(here):
     """A finder whose head names its own photos, as a trained one does."""
-    finder = autoparts.load_finder(path)
-    means = torch.stack([finder.gallery[finder.labels == label].mean(dim=0) for label in range(4)])
-    network = teach.with_head(finder.network, 2 * F.normalize(means, dim=1), torch.full((4,), 0.01))
-    return dataclasses.replace(finder, network=network, by_head=1.0, by_photo=5.0)
+    means = torch.stack([here.gallery[here.labels == label].mean(dim=0) for label in range(4)])
+    network = teach.with_head(here.network, 2 * F.normalize(means, dim=1), torch.full((4,), 0.01))
+    return dataclasses.replace(here, network=network, by_head=1.0, by_photo=5.0)
 
 
 @pytest.fixture
@@ -44,7 +43,7 @@ def test_a_new_name_is_known_at_once_and_nothing_else_changes(here, photos, stud
     known = study.subset("train")["path"].iloc[0]
     assert learned.identify(known).names[0].category == here.identify(known).names[0].category
     learned.save(tmp_path / "again.pt")
-    again = autoparts.load_finder(tmp_path / "again.pt")
+    again = load_finder(tmp_path / "again.pt")
     assert again.gallery.equal(learned.gallery) and again.thumbnails == learned.thumbnails
     assert again.identify(photos[5]) == answer
 
@@ -95,12 +94,10 @@ def test_forgetting_undoes_teaching_and_stops_before_the_last_name(here, photos)
     assert forgot.identify(photos[0]) == here.identify(photos[0])
     less = here.forget("Mirror")
     assert less.categories == ["Clutch", "Pump", "Wheel"] and len(less.thumbnails) == len(less.gallery)
-    names = [here.categories[label] for label in here.labels if here.categories[label] != "Mirror"]
-    assert [less.categories[label] for label in less.labels] == names
-    judged = [here.categories[label] for label in here.validation_labels if here.categories[label] != "Mirror"]
-    assert [less.categories[label] for label in less.validation_labels] == judged and len(less.validation) == len(
-        judged
-    )
+    for kind in ("labels", "validation_labels"):
+        names = [here.categories[label] for label in getattr(here, kind)]
+        assert [less.categories[label] for label in getattr(less, kind)] == [name for name in names if name != "Mirror"]
+    assert len(less.validation) == len(less.validation_labels)
     with pytest.raises(UserError, match=r"'Mi\\x1bror' cannot be forgotten: the finder does not know it"):
         less.forget("Mi\x1bror")
     with pytest.raises(UserError, match="'Wheel' cannot be forgotten: no other has photos"):
@@ -140,16 +137,13 @@ def test_a_name_that_is_mostly_mistaken_needs_more_photos(here, photos, right, m
 
 
 def test_what_teaching_does_to_known_names_is_told_on_validation_photos(here):
-    said, unit = [], here.validation
-    right = here.scores(unit).argmax(dim=1) == here.validation_labels
-    worse = dataclasses.replace(here, by_head=0.0, by_photo=0.0)  # names everything alike
-    known = here.scores(unit).amax(dim=1) >= here.threshold
+    said, scores = [], here.scores(here.validation)
+    right = scores.argmax(dim=1) == here.validation_labels
+    share = float((right & (scores.amax(dim=1) >= here.threshold)).double().mean())
+    worse = dataclasses.replace(here, threshold=9e9)  # refuses all
     teach._compare(here, worse, said.append)
-    before, now = float((right & known).double().mean()), float((here.validation_labels == 0).double().mean())
-    now *= worse.threshold <= 0  # it refuses all
-    assert said == [
-        f"of {len(unit)} validation photos, all of names known before, named rightly: {before:.1%}, now {now:.1%}"
-    ]
+    told = f"of {len(scores)} validation photos, all of names known before, named rightly"
+    assert said == [f"{told}: {share:.1%}, now 0.0%"]
 
 
 def test_a_refused_photo_is_not_named(here):
@@ -176,9 +170,8 @@ def test_a_finder_all_of_whose_names_are_corrected_has_none_to_compare(here, pho
         before, after = before.forget(name), after.forget(name)
     assert not len(before.validation) and len(here.validation)
     teach._compare(before, after, said.append)
-    assert [line.partition(":")[0] for line in said] == [
-        "forgotten, since all their photos have another name now", "of Arm",
-    ]  # fmt: skip
+    gone = "forgotten, since all their photos have another name now"
+    assert [line.partition(":")[0] for line in said] == [gone, "of Arm"]
 
 
 def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos, tmp_path, capsys):
@@ -189,7 +182,7 @@ def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos,
     assert "no.png cannot be read" in told and "Torque Arm: 5 photos, a new name" in told
     assert "of Torque Arm: " in told and "of names known before, named rightly: " in told and "finder.pt stays" in told
     assert path.read_bytes() == before
-    assert "Torque Arm" in autoparts.load_finder(places.taught_file(path)).categories
+    assert "Torque Arm" in load_finder(places.taught_file(path)).categories
     (tmp_path / "feedback.csv").write_text("path,category\n5.png,Torque Arm\n")
     assert main(["teach", *run, str(tmp_path / "feedback.csv")]) == 0
     assert "1 photos, more of a known name" in capsys.readouterr().out
@@ -197,7 +190,7 @@ def test_the_command_teaches_beside_the_file_and_identify_knows_it(path, photos,
     header, line = capsys.readouterr().out.splitlines()
     assert header.startswith("photo,known,name_1") and ",Torque Arm," in line
     assert main(["forget", *run, "--name", "Torque Arm"]) == 0
-    assert "Torque Arm" not in autoparts.load_finder(places.taught_file(path)).categories
+    assert "Torque Arm" not in load_finder(places.taught_file(path)).categories
     places.taught_file(path).rename(other := path.with_name("finder-taught-00000000.pt"))  # of a finder of before
     assert main(["identify", *run, "--csv", str(photos[0])]) == 0
     assert f"{other} was taught an earlier finder, and is not used" in capsys.readouterr().err
