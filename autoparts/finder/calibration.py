@@ -28,8 +28,8 @@ THUMBNAIL = 64  # pixels
 LEAST, MOST = 1e-3, 1e3  # weights in a score: with none all names would be alike, and no photos ask for more
 FARTHEST = 1.4  # distance of textures (`textures.usual`) at which even the highest score falls to about the threshold
 WEIGHTS = ["by_head", "by_photo"]
-WEIGHED, LEFT_OUT = (LEAST, MOST), (0.0, 0.0)  # between what a weight has to lie
-KINDS = {"head": (WEIGHED, LEFT_OUT), "nearest photo": (LEFT_OUT, WEIGHED), "both": (WEIGHED, WEIGHED)}  # of scores
+FREE, NONE = (LEAST, MOST), (0.0, 0.0)  # bounds of a weight
+KINDS = {"head": (FREE, NONE), "nearest photo": (NONE, FREE), "both": (FREE, FREE)}  # of scores
 
 
 def recommended(run: Run) -> tuple[Recogniser, Photos]:
