@@ -21,17 +21,16 @@ Queries = Mapping[str, pd.DataFrame]  # model to the naming measures of each tes
 THESIS_MODELS = {"cnn": "02_cnn_baseline", "contrastive": "03_siamese_contrastive", "triplet": "04_siamese_triplet"}
 NEAREST = ["precision@1 macro", "recall@5", "recall@10", "R-precision", "MAP@R"]
 HEADLINE = ["precision@1", "95 % interval", *NEAREST, "ROC AUC", "EER", "ranking"]
-BESIDE = ["precision@1", "95 % interval", "precision@1 macro", "recall@5", "MAP@R", "ROC AUC", "EER", "ranking"]
-BESIDE += ["class top-1"]
+BESIDE = [name for name in HEADLINE if name not in ("recall@10", "R-precision")] + ["class top-1"]
 INTERVALS = ["MAP@R, 95 % interval", "ROC AUC, 95 % interval", "ranking, 95 % interval"]
 NAMED = ["precision@1", *NEAREST, "class top-1", "class top-5", "queries"]  # columns on naming alone
 VERIFIED = ["ROC AUC", "EER", "accuracy", "precision", "recall", "f1", "FNMR at 1 % FMR", "FNMR at 10 % FMR"]
 TRAINED = ["learning rate", "margin", "verdict"]  # how a row was, and what that ended in
 JUDGED = ("better", "worse", "not to be told apart")
 THESIS = {  # Table 5.1 of the thesis; its CNN's validation accuracy is printed as 0.0007 %
-    "cnn": {"training": 0.9979, "validation": 0.000007, "test": 0.5080},
-    "contrastive": {"training": 0.9794, "validation": 0.9198, "test": 0.7024},
-    "triplet": {"training": None, "validation": None, "test": 0.4036},
+    "cnn": {"training accuracy": 0.9979, "validation accuracy": 0.000007, "test accuracy": 0.5080},
+    "contrastive": {"training accuracy": 0.9794, "validation accuracy": 0.9198, "test accuracy": 0.7024},
+    "triplet": {"training accuracy": None, "validation accuracy": None, "test accuracy": 0.4036},
 }
 
 
@@ -45,13 +44,10 @@ def table_5_1(results: Mapping[str, dict]) -> pd.DataFrame:
     rows = []
     for name, result in results.items():
         metrics = result["metrics"]
-        low, high = metrics["test_interval"]
-        thesis = {f"{split} accuracy": accuracy for split, accuracy in THESIS[name].items()}
-        ours = {f"{split} accuracy": metrics[f"{split}_accuracy"] for split in THESIS[name]}
-        certain = {"95 % interval": interval_text(low, high), "n (test)": metrics["n_test"]}
-        facts = {"chance": result["chance"], "task": result["task"]}
-        rows.append({"model": result["title"], "source": "thesis", **thesis})
-        rows.append({"model": "", "source": "this run", **ours, **certain, **facts})
+        rows.append({"model": result["title"], "source": "thesis", **THESIS[name]})
+        ours = {column: metrics[column.replace(" ", "_")] for column in THESIS[name]}
+        ours |= {"95 % interval": interval_text(*metrics["test_interval"]), "n (test)": metrics["n_test"]}
+        rows.append({"model": "", "source": "this run", **ours, "chance": result["chance"], "task": result["task"]})
     return pd.DataFrame(rows).astype({"n (test)": "Int64"})
 
 
@@ -69,10 +65,10 @@ def convergence(results: Mapping[str, dict]) -> pd.DataFrame:
     rows = {}
     for result in results.values():
         history = pd.DataFrame(result["history"]).set_index("epoch")
-        before, loss, accuracy = len(history) * 3 // 4, history["validation_loss"], history["validation_accuracy"]
+        loss, accuracy = history["validation_loss"], history["validation_accuracy"]
         rows[result["title"]] = {
             "epochs": len(history),
-            "training loss after three quarters": history["training_loss"].iloc[max(0, before - 1)],
+            "training loss after three quarters": history["training_loss"].iloc[max(0, len(history) * 3 // 4 - 1)],
             "training loss": history["training_loss"].iloc[-1],
             "validation loss": loss.iloc[-1],
             "lowest": loss.min(),
@@ -81,8 +77,7 @@ def convergence(results: Mapping[str, dict]) -> pd.DataFrame:
             "highest": accuracy.max(),
             "highest in epoch": accuracy.idxmax(),
         }
-    whole = dict.fromkeys(("epochs", "lowest in epoch", "highest in epoch"), int)
-    return pd.DataFrame(rows).T.astype(whole).rename_axis("model")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
 def views(run: Run, results: Mapping[str, dict]) -> dict[str, Embedded]:
@@ -205,17 +200,18 @@ def paired_differences(queries: Queries, photos: Photos, against: str, draws: in
     return table.sort_values("difference", ascending=False, kind="stable")
 
 
-def limits_of(hits: pd.DataFrame, weights: np.ndarray, photos: Photos) -> tuple[float, float]:
+def limits_of(hits: pd.DataFrame, photos: Photos, draws: int) -> tuple[float, float]:
     """Return the 95 % interval of a share, over what `retrieval.units` draws and over trainings.
 
-    Takes a column of hits for each training, by test photo, and the bootstrap weights of the test photos. Where no hit
-    differs from another, it is that of a single training.
+    Takes a column of hits for each training, by test photo. Where no hit differs from another, it is that of a single
+    training.
     """
     if np.unique(hits).size == 1:
         alike = torch.tensor(hits.iloc[:, 0].to_numpy())
         return retrieval.share_interval(alike, photos.labels["test"][torch.tensor(hits.index)], photos.seed)
-    means = over_trainings(retrieval.resampled_means(hits.to_numpy().T, weights[:, hits.index]), photos.seed)
-    return retrieval.percentile_interval(means.clip(0, 1))
+    weights = retrieval.resampled_weights(photos.labels["test"], draws, np.random.default_rng(photos.seed))
+    means = retrieval.resampled_means(hits.to_numpy().T, weights[:, hits.index])  # (draws, S)
+    return retrieval.percentile_interval(over_trainings(means, photos.seed).clip(0, 1))
 
 
 def over_trainings(means: np.ndarray, seed: int) -> np.ndarray:
@@ -248,11 +244,10 @@ def learning_curves(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
 
 def decisive(table: pd.DataFrame) -> list[str]:
     """Name the rows whose curves tell most: the few that matter, a reader's own, and all that are still rising."""
-    few, known = ({row.name for row in rows} for rows in (variants.FEW, variants.ROWS))
+    others = {row.name for row in variants.ROWS} - {row.name for row in variants.FEW}
     alike = {row.name for row in variants.ROWS if row.hamming}  # whose training is another row's
     trained = table[table["learning rate"].notna() & ~table["variant"].isin(alike)]
-    rising = trained["verdict"].str.contains("rising")
-    return trained["variant"][rising | trained["variant"].isin(few) | ~trained["variant"].isin(known)].to_list()
+    return trained["variant"][trained["verdict"].str.contains("rising") | ~trained["variant"].isin(others)].to_list()
 
 
 def losses_by_recipe(table: pd.DataFrame, queries: Queries, photos: Photos, draws: int) -> pd.DataFrame:
@@ -262,14 +257,12 @@ def losses_by_recipe(table: pd.DataFrame, queries: Queries, photos: Photos, draw
     precision@1, how that differs from the contrastive loss's with the same recipe and whether from the untrained
     network's, see `paired_differences`, its learning rate and margin, and the verdict on its training.
     """
-    facts, lines = table.set_index("variant"), []
     learned = paired_differences(queries, photos, variants.UNTRAINED.name, draws)["judged"]
+    facts, lines = table.set_index("variant").assign(**{"beside untrained": learned}), []
     for recipe, rows in {"thesis network": variants.THESIS, "residual, augmented": variants.RECIPES}.items():
         named = {loss: queries[row.name] for loss, row in rows.items()}
-        apart = paired_differences(named, photos, "contrastive", draws).reindex(list(rows))
-        names = [row.name for row in rows.values()]
-        told = facts.loc[names, ["precision@1", *TRAINED]].set_axis(list(rows))
-        told["beside untrained"] = learned[names].to_numpy()
+        apart = paired_differences(named, photos, "contrastive", draws)
+        told = facts.loc[[row.name for row in rows.values()]].set_axis(list(rows))
         lines.append(told.join(apart).assign(recipe=recipe))
     columns = ["recipe", "precision@1", "difference", "difference low", "difference high", "judged"]
     return pd.concat(lines)[[*columns, "beside untrained", *TRAINED]].rename_axis("loss")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from autoparts import models, retrieval, tasks
@@ -40,12 +39,11 @@ def over_seeds(
         if model.history.empty:  # it was not trained, so another seed changes nothing
             break
     hits = {name: pd.concat([named["precision@1"] for _, named in each], axis=1) for name, each in judged.items()}
-    draws, generator = retrieval.DRAWS, np.random.default_rng(photos.seed)  # so a single training has one interval
-    weights = retrieval.resampled_weights(photos.labels["test"], draws, generator)
     table = {}
-    for name in hits:
-        interval = comparison.interval_text(*comparison.limits_of(hits[name], weights, photos))
-        table[name] = {"95 % interval": interval} | with_spread(pd.DataFrame([scores for scores, _ in judged[name]]))
+    for name, each in judged.items():  # by as many draws as elsewhere, so that a single training has one interval
+        limits = comparison.limits_of(hits[name], photos, retrieval.DRAWS)
+        table[name] = {"95 % interval": comparison.interval_text(*limits)}
+        table[name] |= with_spread(pd.DataFrame([scores for scores, _ in each]))
     frame = pd.DataFrame(table).T[["precision@1", "95 % interval", "spread", *MEASURES[1:]]].infer_objects()
     best = frame["precision@1"].drop("recommended").idxmax()
     paired = comparison.paired_differences({name: hits[name] for name in seen}, photos, best, settings.draws)
@@ -55,7 +53,7 @@ def over_seeds(
 def again(run: Run, short: str, result: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train one of the thesis's networks as its saved result says, with another seed, and judge it."""
     fields = dict(result["trained_for"])
-    task = {"Naming": tasks.Naming, "Pairs": tasks.Pairs, "Triplets": tasks.Triplets}[fields.pop("kind")](**fields)
+    task = getattr(tasks, fields.pop("kind"))(**fields)
     network = models.thesis_network(**result["architecture"], seed=seed)
     with one_thread(run):
         run.fit(f"beyond/{short}-{seed}", network, task, **result["settings"], seed=seed, say=heard)

@@ -1,7 +1,6 @@
 """Other selections of a study's photos: at another size, a share of them, some categories, or all but some."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -43,10 +42,5 @@ def held_out(photos: Photos, purpose: str, share: float) -> tuple[Photos, Photos
     order = torch.randperm(photos.categories, generator=photos.generator(purpose))
     count = max(2, round(share * photos.categories))
     hidden, others = only(photos, order[:count]), only(photos, order[count:])
-
-    def mixed(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Take queries from one side, and the threshold's photos from the other."""
-        return {"train": own["train"], "validation": other["validation"], "test": own["test"]}
-
-    rows, labels = mixed(hidden.rows, others.rows), mixed(hidden.labels, others.labels)
-    return others, replace(photos, rows=rows, labels=labels)
+    rows = hidden.rows | {"validation": others.rows["validation"]}  # which the threshold is chosen on
+    return others, replace(hidden, rows=rows, labels=hidden.labels | {"validation": others.labels["validation"]})

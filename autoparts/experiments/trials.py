@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,8 +113,7 @@ def train(run: Run, row: Row, settings: Settings, photos: Photos, seed: int) -> 
     name = f"beyond/{fingerprint(same, seed, given.side, given.rows['train'])[:16]}"
     task, rate = Budgeted(row.task, len(photos.rows["train"])), settings.learning_rate * row.rate
     schedule = training.one_cycle if row.network == "residual" else training.constant
-    options = {"photos": given, "seed": seed, "augment": augment_of(row, given), "schedule": schedule}
-    options["say"] = heard  # a line for each row is enough
+    options = {"photos": given, "seed": seed, "augment": augment_of(row, given), "schedule": schedule, "say": heard}
     later = run.fit(name, network, task, settings.epochs - len(begun), settings.batch_size, rate, **options)
     later["epoch"] += len(begun)
     history = pd.concat([begun, later], ignore_index=True) if len(begun) else later
@@ -180,17 +179,17 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"rows have one name, {sorted(twice)[0]!r}: give each its own, or drop the earlier one")
     # The longest trainings come first: at the end one of them would run alone. A row that only reads another's bits
-    # comes after all, so that no two processes train the same.
+    # comes after all have ended, so that no two processes train the same.
     seeds, order = seeds_of(run, settings), sorted(rows, key=lambda row: (row.hamming, row.network != "residual"))
-    parts = [[row for row in order if row.hamming == hamming] for hamming in (False, True)]
-    jobs = ([(run, row, settings, photos, photos, seed) for row in part for seed in seeds] for part in parts)
-    done = chain.from_iterable(side_by_side(try_row, part, photos.device) for part in jobs)
     tried: dict[str, list[Trial]] = {}
-    for row in order:
-        tried[row.name] = [next(done) for _ in range(settings.seeds)]
-        print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in tried[row.name]):.0f} s")
+    for _, group in groupby(order, key=lambda row: row.hamming):
+        part = [*group]
+        jobs = [(run, row, settings, photos, photos, seed) for row in part for seed in seeds]
+        done = side_by_side(try_row, jobs, photos.device)
+        for row in part:
+            tried[row.name] = [next(done) for _ in seeds]
+            print(f"{row.group}: {row.name}, {sum(trial.seconds for trial in tried[row.name]):.0f} s")
     table, queries, histories = [], {}, {}
-    weights = retrieval.resampled_weights(photos.labels["test"], settings.draws, np.random.default_rng(photos.seed))
     for row in rows:
         trials = tried[row.name]
         queries[row.name] = pd.concat([trial.named for trial in trials], axis=1)
@@ -199,8 +198,8 @@ def compare(run: Run, rows: Sequence[Row], settings: Settings, photos: Photos) -
             histories[row.name] = sum(trial.history for trial in trials) / len(trials)
             facts |= {"learning rate": settings.learning_rate * row.rate, "margin": getattr(row.task, "margin", None)}
         facts |= _summary(trials, histories.get(row.name))
-        limits = comparison.limits_of(queries[row.name], weights, photos)
-        table.append(facts | dict(zip(("precision@1 low", "precision@1 high"), limits, strict=True)))
+        low, high = comparison.limits_of(queries[row.name], photos, settings.draws)
+        table.append(facts | {"precision@1 low": low, "precision@1 high": high})
     return Comparison(pd.DataFrame(table), queries, histories)
 
 

@@ -68,12 +68,12 @@ def differences(precision: pd.DataFrame) -> pd.DataFrame:
     lines per trained variant: what never saw the categories less the untrained network (if that is there), and less
     itself trained on all.
     """
-    lines, untrained = {}, (variants.UNTRAINED.name, "no")
-    for variant in dict.fromkeys(name for name, known in precision.index if known == "yes"):
-        never, others = precision.loc[(variant, "no")], {"trained on all": (variant, "yes"), untrained[0]: untrained}
-        lines |= {
-            f"{variant}, less {told}": never - precision.loc[of] for told, of in others.items() if of in precision.index
-        }
+    lines, untrained = {}, variants.UNTRAINED.name
+    for variant, known in precision.xs("yes", level=1).iterrows():
+        never = precision.loc[(variant, "no")]
+        lines[f"{variant}, less trained on all"] = never - known
+        if (untrained, "no") in precision.index:
+            lines[f"{variant}, less {untrained}"] = never - precision.loc[(untrained, "no")]
     table = pd.DataFrame(lines).T.rename_axis("not trained on them")
     means, reach = table.mean(axis=1), _reach(table)
     return pd.DataFrame(dict(zip(DIFFERENCES, (means, means - reach, means + reach), strict=True)))
