@@ -48,14 +48,14 @@ def side_by_side(function: Callable, jobs: Sequence[tuple], device: torch.device
     """
     # joblib replaces a process that has kept much memory, which torch does on purpose; no job is lost by it.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
-    cluster = jobs[0][0].cluster if jobs else ""
-    if cluster and not replaced():
+    cluster, alone = jobs[0][0].cluster if jobs else "", bool(replaced())
+    if cluster and not alone:
         return _counted(_on_cluster(function, jobs, device, cluster), jobs)
     if cluster:
         print(f"the workers of {cluster} lack what this notebook has replaced: it trains alone")
-    workers = min(joblib.cpu_count(), len(jobs)) if device.type == "cpu" and not replaced() else 1
+    workers = 1 if alone or not jobs or device.type != "cpu" else min(joblib.cpu_count(), len(jobs))
     calls = (joblib.delayed(function)(*job) for job in jobs)
-    return _counted(joblib.Parallel(max(1, workers), return_as="generator")(calls), jobs)
+    return _counted(joblib.Parallel(workers, return_as="generator")(calls), jobs)
 
 
 def _counted(results: Generator[Any], jobs: Sequence[tuple]) -> Iterator[Any]:
@@ -152,22 +152,22 @@ def _work_of(file: Path, expected: dict[str, str]) -> Callable[[int], tuple[str,
 
 def _result_of(future: Any, client: Any, cluster: str) -> tuple[str, Any]:
     """Wait for a result, as long as there are workers; what Dask gives up is told in a FailedError."""
-    seen = time.monotonic()
+    seen, kept = time.monotonic(), "what is trained is kept, except with --restart or --force"
     while True:
         try:
             if (error := future.exception(timeout=min(5, PATIENCE))) is None:
                 return future.result()
         except TimeoutError:  # of this waiting: a training's own is returned above
-            seen, error = time.monotonic() if client.scheduler_info()["workers"] else seen, None
-            if time.monotonic() - seen < PATIENCE:
-                continue
+            if client.scheduler_info()["workers"]:
+                seen = time.monotonic()
+            elif time.monotonic() - seen >= PATIENCE:
+                raise FailedError(f"the cluster {cluster} has had no worker for {PATIENCE} seconds; {kept}") from None
+            continue
         except Exception as unread:  # what another version of Python or Dask cannot read
             error = unread
         if isinstance(error, UserError):
             raise error
-        reason = f"gave a training up: {type(error).__name__}: {error}"
-        reason = reason if error else f"has had no worker for {PATIENCE} seconds"
-        raise FailedError(f"the cluster {cluster} {reason}; what is trained is kept, except with --restart or --force")
+        raise FailedError(f"the cluster {cluster} gave a training up: {type(error).__name__}: {error}; {kept}")
 
 
 @cache
