@@ -101,10 +101,10 @@ def train_all(run: Run, epochs: int, scratch_epochs: int, seed: int, **recipe: A
     if scratch_epochs and recipe["backbone"]:
         small = run.study.prepared(recipe["side"] // 2, recipe["colour"])
         made["from scratch"] = from_scratch(run, small, scratch_epochs, seed, "scratch")
-    made["recommended"] = train_recommended(run, epochs, seed, **recipe)
-    if recipe["backbone"] and not made["recommended"].history.empty:
-        made["at once"] = at_once(run, made["recommended"].photos, recipe["backbone"], seed)
-    return {name: made[name] for name in ("from scratch", "at once", "recommended") if name in made}
+    model = train_recommended(run, epochs, seed, **recipe)
+    if recipe["backbone"] and len(model.history):
+        made["at once"] = at_once(run, model.photos, recipe["backbone"], seed)
+    return made | {"recommended": model}
 
 
 def histories(made: Mapping[str, Trained]) -> dict[str, tuple[pd.DataFrame, str]]:
@@ -113,30 +113,21 @@ def histories(made: Mapping[str, Trained]) -> dict[str, tuple[pd.DataFrame, str]
 
 
 def train_recommended(
-    run: Run,
-    epochs: int,
-    seed: int,
-    name: str = "recommended",
-    backbone: str = "",
-    side: int = 100,
-    colour: bool = False,
+    run: Run, epochs: int, seed: int, name: str = "recommended", *, backbone: str, side: int, colour: bool
 ) -> Trained:
     """Make the recommended model for the photos of the run's study, and keep its weights as `name`.
 
     A backbone is the name of one of timm's convolutional networks, whose features name photos at once; it is then
-    tuned for so many epochs, if these make `LEAST_STEPS`. Without one our residual trunk is trained from scratch. Both
-    take photos at that side in pixels, in colour or grey. A UserError tells of a backbone that cannot be had, and of a
-    model that names no more validation photos than their largest category.
+    tuned for so many epochs, if these make `LEAST_STEPS`. With none, "", our residual trunk is trained from scratch.
+    Both take photos at that side in pixels, in colour or grey. A UserError tells of a backbone that cannot be had, and
+    of a model that names no more validation photos than their largest category.
     """
     photos = run.study.prepared(side, colour)
-    if backbone:
-        model = at_once(run, photos, backbone, seed)
-        enough = epochs * max(1, len(photos.rows["train"]) // BATCH) >= LEAST_STEPS
-        model = tuned(run, model, epochs, seed, name) if enough else model
-    else:
-        model = from_scratch(run, photos, epochs, seed, name)
+    model = at_once(run, photos, backbone, seed) if backbone else from_scratch(run, photos, epochs, seed, name)
+    if backbone and epochs * max(1, len(photos.rows["train"]) // BATCH) >= LEAST_STEPS:
+        model = tuned(run, model, epochs, seed, name)
     refuse_guesses(model, run.weights(name))
-    if backbone and not enough:
+    if model.history.empty:  # nothing else has kept its weights
         training.save_tensors({"key": "at once", "network": model.network.state_dict()}, run.weights(name))
     return model
 
@@ -174,14 +165,13 @@ def ablation(run: Run, made: Mapping[str, Trained], seed: int, backbone: str, si
     The side is halved first, so that the other choices, colour or grey and what the backbone has learned on ImageNet,
     take a quarter of the time.
     """
-    changed, half = {}, side // 2
+    compared, halved = dict(made), f"at once, at {side // 2} pixels"
     if backbone:
-        small, other = run.study.prepared(half, colour), run.study.prepared(half, not colour)
-        changed[""] = at_once(run, small, backbone, seed)
-        changed[", in grey" if colour else ", in colour"] = at_once(run, other, backbone, seed)
-        changed[", from random weights"] = at_once(run, small, backbone, seed, pretrained=False)
-        changed = {f"at once, at {half} pixels{change}": model for change, model in changed.items()}
-    accuracies = {name: model.accuracy for name, model in {**made, **changed}.items()}
+        small, other = (run.study.prepared(side // 2, each) for each in (colour, not colour))
+        compared[halved] = at_once(run, small, backbone, seed)
+        compared[f"{halved}, in {'grey' if colour else 'colour'}"] = at_once(run, other, backbone, seed)
+        compared[f"{halved}, from random weights"] = at_once(run, small, backbone, seed, pretrained=False)
+    accuracies = {name: model.accuracy for name, model in compared.items()}
     return pd.Series(accuracies, name="validation accuracy").rename_axis("model").to_frame()
 
 
@@ -199,7 +189,7 @@ def fit_head(network: models.Recogniser, features: Tensor, photos: Photos) -> No
     prior = log_prior(photos)
     unit = network.cpu().unit(features)
     train, validation = (unit[photos.rows[split]].numpy() for split in ("train", "validation"))
-    lowest, model = float("inf"), None
+    lowest = float("inf")
     for penalty in INVERSE_PENALTIES:
         with threadpool_limits(1, "blas"):  # with more they wait for each other, and sums depend on how many
             model = LogisticRegression(C=penalty, max_iter=300).fit(train, photos.labels["train"].numpy())

@@ -22,6 +22,7 @@ from autoparts.study.run import Run
 
 TINY = "test_efficientnet"  # timm's own for tests, here with random weights
 COLOUR = {"backbone": TINY, "side": 32, "colour": True}
+GREY = {"backbone": "", "side": 64, "colour": False}
 
 
 def test_photos_grow_over_the_training():
@@ -62,7 +63,7 @@ def slim(monkeypatch):
     monkeypatch.setattr(recommended, "LEAST_RATE", 0.4)
 
 
-@pytest.mark.parametrize("how", [{}, COLOUR], ids=["from scratch", "tuned"])
+@pytest.mark.parametrize("how", [GREY, COLOUR], ids=["from scratch", "tuned"])
 def test_it_trains_without_test_photos_and_goes_on_where_it_was_stopped(colours, slim, monkeypatch, tmp_path, how):
     whole = train_recommended(colours, 4, 1, **how)
     assert np.isfinite(whole.history.to_numpy()).all() and whole.history["epoch"].tolist() == [1, 2, 3, 4]
@@ -185,9 +186,8 @@ def test_earlier_layers_learn_slower_and_the_first_not_at_all():
     optimiser = recommended.discriminative(network, 1e-3)
     rate = {id(weight): group.get("lr_scale", 1.0) for group in optimiser.param_groups for weight in group["params"]}
     trunk = network.trunk
-    first, middle, last = (
-        rate.get(id(each.weight), 0) for each in (trunk.conv_stem, trunk.blocks[4][0].conv_pw, trunk.conv_head)
-    )
+    layers = trunk.conv_stem, trunk.blocks[4][0].conv_pw, trunk.conv_head
+    first, middle, last = (rate.get(id(layer.weight), 0) for layer in layers)
     assert 0 == first < middle < last < 1 and rate[id(network.head.weight)] == 1.0
     assert not trunk.conv_stem.weight.requires_grad and trunk.conv_head.weight.requires_grad
 
@@ -220,22 +220,20 @@ def test_a_model_that_knows_rare_names_is_not_refused_for_what_frequent_ones_los
     photos = Photos(torch.zeros(20, 8, 8), {"validation": torch.arange(20)}, labels)
     apart = torch.tensor([-3.0] * 14 + [1.0] * 4 + [3.0] * 2)  # of the logits: 80 % right, and 90 % are of one name
     model = SimpleNamespace(photos=photos, logits=Embedded(torch.stack([-apart / 2, apart / 2], dim=1)))
-    recommended.refuse_guesses(
-        model, tmp_path / "weights.pt"
-    )  # with names as likely as they are frequent, all are right
+    weights = tmp_path / "weights.pt"
+    recommended.refuse_guesses(model, weights)  # with names as likely as they are frequent, all are right
     model.logits.vectors[18:] *= -1
     with pytest.raises(UserError, match=r"names 90.0% of 20 validation photos, no more than .* \(90.0%\)"):
-        recommended.refuse_guesses(model, tmp_path / "weights.pt")
+        recommended.refuse_guesses(model, weights)
     model.logits.vectors[:18] += torch.tensor([9.0, 0])
     model.photos.labels["validation"][18:] = 0  # one name alone: no model could name more
-    recommended.refuse_guesses(model, tmp_path / "weights.pt")
+    recommended.refuse_guesses(model, weights)
 
 
 def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, slim, monkeypatch):
-    recipe = {"backbone": TINY, "side": 32, "colour": True}
     asked, fit = [], Run.fit
     monkeypatch.setattr(Run, "fit", lambda *given, **options: asked.append(given[3]) or fit(*given, **options))
-    made = recommended.train_all(colours, 2, 1, 1, **recipe)
+    made = recommended.train_all(colours, 2, 1, 1, **COLOUR)
     assert list(made) == ["from scratch", "at once", "recommended"]
     shares = colours.study.photos.labels["train"].bincount().float()
     assert [task.log_prior.exp().tolist() for task in asked] == [pytest.approx((shares / shares.sum()).tolist())] * 2
@@ -245,8 +243,8 @@ def test_the_recommended_model_stands_beside_those_that_it_has_to_beat(colours, 
     named = made["recommended"].logits.vectors[made["recommended"].photos.rows["validation"]].argmax(dim=1)
     right = named == made["recommended"].photos.labels["validation"]
     assert float(right.double().mean()) == made["recommended"].accuracy
-    assert list(recommended.train_all(colours, 0, 0, 1, **recipe)) == ["recommended"]
-    assert list(recommended.train_all(colours, 1, 1, 1, **recipe | {"backbone": ""})) == ["recommended"]
+    assert list(recommended.train_all(colours, 0, 0, 1, **COLOUR)) == ["recommended"]
+    assert list(recommended.train_all(colours, 1, 1, 1, **COLOUR | {"backbone": ""})) == ["recommended"]
 
 
 def test_one_choice_at_a_time_is_changed_on_frozen_features(colours, monkeypatch):
