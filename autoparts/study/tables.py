@@ -43,47 +43,42 @@ def table_html(frame: pd.DataFrame, caption: str, best: bool = False) -> str:
     """Write a table as HTML with a caption, header cells with a scope, and everything escaped.
 
     The index becomes the row headers; a frame with a plain RangeIndex has its first column there instead. Columns are
-    shown as `FORMATS` says of their names, those of numbers right-aligned; missing values are a dash. The caption is
-    also the accessible name of the scrollable region. `best` sets the best values of the columns in `BEST` in bold,
-    with a star.
+    shown as `FORMATS` says of their names; missing values are a dash. `best` marks the best values of those in `BEST`.
     """
-    columns = _columns(frame)
-    texts = {name: [_shown(value, FORMATS.get(name)) for value in values] for name, values in columns.items()}
-    right = {
-        name: ' class="number"' if shown and all(map(NUMBERS.fullmatch, shown)) else "" for name, shown in texts.items()
-    }
-    head = "".join(
-        f'<th scope="col"{right[name]}>{escape(name.replace("_", " "))}</th>' if name else "<td></td>" for name in texts
-    )
-    present = {name: [value for value in columns[name] if value is not None] for name in columns if name in BEST}
-    winners = {name: BEST[name](values) for name, values in present.items() if best and values}
-    body = ""
-    for row in range(len(frame)):
-        body += "<tr>"
-        for position, name in enumerate(texts):
-            text = escape(texts[name][row])
-            if name in winners and columns[name][row] == winners[name]:
-                text = f'<strong class="best">{text}<span aria-label=" (best)" role="img">\u202f★</span></strong>'
-            cell, scope = ("th", ' scope="row"') if position == 0 and text else ("td", "")
-            body += f"<{cell}{scope}{right[name]}>{text}</{cell}>"
-        body += "</tr>\n"
-    body = body or "<tr><td>none</td></tr>"
-    shown = escape(caption) + (" (★ best)" if winners else "")
+    columns = enumerate(_columns(frame).items())
+    cells = [_cells(name, values, place == 0, best) for place, (name, values) in columns]
+    head, *rows = map("".join, zip(*cells, strict=True)) if cells else [""]
+    body = "".join(f"<tr>{row}</tr>\n" for row in rows) or "<tr><td>none</td></tr>"
+    shown = escape(caption) + (" (★ best)" if '<strong class="best">' in body else "")
     return (
         f'<div class="table" role="region" aria-label="{escape(caption)}" tabindex="0"><table><caption><span>'
         f"{shown}</span></caption><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
     )
 
 
+def _cells(name: str, values: list, first: bool, best: bool) -> list[str]:
+    """Write the cells of a column, its header before them."""
+    texts = [_shown(value, FORMATS.get(name)) for value in values]
+    number = ' class="number"' if texts and all(map(NUMBERS.fullmatch, texts)) else ""
+    present = [value for value in values if value is not None]
+    winner = BEST[name](present) if best and name in BEST and present else None
+    cells = [f'<th scope="col"{number}>{escape(name.replace("_", " "))}</th>' if name else "<td></td>"]
+    for text, value in zip(map(escape, texts), values, strict=True):
+        cell, scope = ("th", ' scope="row"') if first and text else ("td", "")
+        if winner is not None and value == winner:
+            text = f'<strong class="best">{text}<span aria-label=" (best)" role="img">\u202f★</span></strong>'
+        cells.append(f"<{cell}{scope}{number}>{text}</{cell}>")
+    return cells
+
+
 def csv_text(frame: pd.DataFrame) -> str:
     """Write a table as CSV, without a plain RangeIndex; text that a spreadsheet would run gets an apostrophe first."""
-
-    def harmless(value: object) -> object:
-        """Put an apostrophe before a formula."""
-        return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
-
-    columns = {harmless(name): list(map(harmless, values)) for name, values in _columns(frame).items()}
+    columns = {_harmless(name): list(map(_harmless, values)) for name, values in _columns(frame).items()}
     return pd.DataFrame(columns, dtype=object).to_csv(index=False, lineterminator="\n")
+
+
+def _harmless(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and FORMULA.match(value) else value
 
 
 def write_text(path: Path, text: str) -> None:
