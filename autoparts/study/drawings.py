@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
-from autoparts.study.figures import BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, beside_photos, styled, told
+from autoparts.study.figures import BLUE, GREEN, GREY, ORANGE, RED, SKY, WIDTH, beside_photos, sheet, styled, told
 
 Point = tuple[float, float]
 
@@ -29,23 +29,21 @@ def convolution(kernel: np.ndarray, photo: np.ndarray) -> Figure:
     for panel, title in zip(axes, ("photo I", "kernel K", "feature map S = I ∗ K"), strict=True):
         panel.set_title(title, fontsize=9)
         panel.set_axis_off()
-    size = f"{len(kernel)} by {len(kernel)}"
     answers = "the feature map, large where the photo is like the kernel turned by 180°"
-    return told(figure, f"A photo, a {size} kernel, and {answers}.")
+    return told(figure, f"A photo, a {len(kernel)} by {len(kernel)} kernel, and {answers}.")
 
 
 @beside_photos
 def architecture(layers: Sequence[str], photo: np.ndarray) -> Figure:
     """A network as a row of boxes, each with its text, from an (S, S) uint8 photo to its output."""
-    figure, axes = _canvas(2.0, 10, 2.4)
+    figure, axes = sheet(2.0, 10, 2.4)
     _photo(axes, photo, (0.9, 1.2), 1.5)
     step = 8.0 / len(layers)
     for place, text in enumerate(layers):
         x = 1.9 + step * (place + 0.5)
         _box(axes, (x, 1.2), step * 0.82, 1.4, text, (SKY, ORANGE)[place == len(layers) - 1])
         _arrow(axes, (x - step * 0.57, 1.2), (x - step * 0.42, 1.2))
-    blocks = f"{len(layers) - 1} convolution blocks"
-    return told(figure, f"A photo goes through {blocks} and one fully connected layer.")
+    return told(figure, f"A photo goes through {len(layers) - 1} convolution blocks and one fully connected layer.")
 
 
 @beside_photos
@@ -55,7 +53,7 @@ def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> F
     Takes two or three (S, S) uint8 photos, their names such as anchor, and what becomes of the embeddings.
     """
     height = 1.25 * len(photos)
-    figure, axes = _canvas(height * 0.72, 10, height)
+    figure, axes = sheet(height * 0.72, 10, height)
     for place, (photo, name) in enumerate(zip(photos, names, strict=True)):
         y = height - 0.65 - 1.2 * place
         _photo(axes, photo, (1.9, y), 1.05)
@@ -76,7 +74,7 @@ def towers(photos: Sequence[np.ndarray], names: Sequence[str], output: str) -> F
 @styled
 def negatives() -> Figure:
     """Where hard, semi-hard and easy negatives lie around an anchor and its positive (2.12)."""
-    figure, axes = _canvas(3.1, 10, 4.3)
+    figure, axes = sheet(3.1, 10, 4.3)
     anchor, positive, margin = (3.4, 2.1), 1.15, 0.8
     for radius, style in ((positive, "-"), (positive + margin, "--")):
         axes.add_patch(Circle(anchor, radius, fill=False, linestyle=style, color="0.4"))
@@ -89,9 +87,8 @@ def negatives() -> Figure:
     }
     for name, (place, colour) in dots.items():
         axes.plot(*place, "o", color=colour, markersize=8)
-        above = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center"}
-        clear = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # of the circles
-        axes.annotate(name, place, fontsize=9, color=colour, bbox=clear, **above)
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # clear of the circles
+        axes.annotate(name, place, (0, 8), textcoords="offset points", ha="center", fontsize=9, color=colour, bbox=box)
     notes = (
         "hard: nearer than the positive",
         "semi-hard: farther, but within the margin",
@@ -101,19 +98,8 @@ def negatives() -> Figure:
     )
     for line, note in enumerate(notes):
         axes.text(5.7, 2.6 - 0.42 * line, note, fontsize=8.5, va="center")
-    return told(
-        figure,
-        "An anchor with its positive on a circle: a hard negative inside it, a semi-hard one between it and the "
-        "margin, an easy one beyond the margin.",
-    )
-
-
-def _canvas(height: float, right: float, top: float) -> tuple[Figure, Axes]:
-    figure, axes = plt.subplots(figsize=(WIDTH, height))
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
-    axes.set(xlim=(0, right), ylim=(0, top), aspect="equal")
-    axes.set_axis_off()
-    return figure, axes
+    circle = "An anchor with its positive on a circle: a hard negative inside it"
+    return told(figure, f"{circle}, a semi-hard one between it and the margin, an easy one beyond the margin.")
 
 
 def _photo(axes: Axes, photo: np.ndarray, centre: Point, side: float) -> None:

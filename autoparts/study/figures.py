@@ -64,6 +64,15 @@ def plain(text: str, longest: int) -> str:
     return (text if len(text) <= longest else text[: longest - 1] + "…").replace("$", r"\$")
 
 
+def sheet(height: float, right: float, top: float) -> tuple[Figure, Axes]:
+    """An empty figure as wide as the text, all of it one plot without axes: from (0, 0) to (`right`, `top`)."""
+    figure, axes = plt.subplots(figsize=(WIDTH, height))
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+    axes.set(xlim=(0, right), ylim=(0, top), aspect="equal")
+    axes.set_axis_off()
+    return figure, axes
+
+
 @styled
 def category_bars(counts: pd.Series, top: int = 30) -> Figure:
     """Bar chart of the `top` largest categories, given the photos per category (Fig 3.5)."""
@@ -98,8 +107,8 @@ def cumulative_variance(shares: np.ndarray, marks: Mapping[str, int]) -> Figure:
 def curves(history: pd.DataFrame, measures: str | Mapping[str, str] | Sequence[str], ylabel: str = "") -> Figure:
     """Curves over the epochs, training and validation (Figs 4.1, 4.2, 4.5, 4.6, 4.7).
 
-    The history has a row per epoch, as `training.fit` returns it. A measure such as "loss" stands for its columns
-    training_loss and validation_loss (or plain loss); several come with words for the legend, or are named as they are.
+    The history is as `training.fit` returns it. A measure such as "loss" stands for its columns training_loss and
+    validation_loss (or plain loss); several come with words for the legend, or are named as they are.
     """
     figure, axes = _canvas(3.2)
     return told(figure, _curves(axes, history, measures, ylabel))

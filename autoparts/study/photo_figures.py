@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from PIL import Image
 
-from autoparts.study.drawings import _canvas as canvas
-from autoparts.study.figures import GREY, WIDTH, beside_photos, plain, told
+from autoparts.study.figures import GREY, WIDTH, beside_photos, plain, sheet, told
 
 GAP, LINE = 0.02, 0.145  # inches around a photo, and of a line of its title
 LETTERS = 14  # of a title, to an inch
@@ -30,7 +29,8 @@ def photo_grid(
     texts = [_wrapped(title, int(step * LETTERS)) for title in titles or [""] * len(photos)]
     lines = [text.count("\n") + 1 if text else 0 for text in texts]
     heights = [step + LINE * max(lines[first : first + columns]) for first in range(0, len(photos), columns)]
-    figure, axes = _sheet(sum(heights))
+    figure, axes = sheet(sum(heights), WIDTH, sum(heights))
+    axes.invert_yaxis()
     for place, (photo, text) in enumerate(zip(photos, texts, strict=True)):
         row, column = divmod(place, columns)
         bottom = sum(heights[: row + 1])
@@ -44,15 +44,11 @@ def _wrapped(title: str, longest: int) -> str:
     return "\n".join(fill(plain(line, 120), longest) for line in title.split("\n"))
 
 
-def _sheet(height: float) -> tuple[Figure, Axes]:
-    """One empty sheet as wide as the text, in inches from its upper left corner: axes for each photo take seconds."""
-    figure, axes = canvas(height, WIDTH, height)
-    axes.invert_yaxis()
-    return figure, axes
-
-
 def _lay(axes: Axes, photo: np.ndarray, corner: tuple[float, float], step: float) -> None:
-    """Lay a photo on the middle of a square with that upper left corner and side, and leave some space around."""
+    """Lay a photo on the middle of a square with that upper left corner and side, and leave some space around.
+
+    All lie on one sheet, in inches from its upper left corner: axes for each photo take seconds.
+    """
     height, width = np.array(photo.shape[:2]) / max(photo.shape[:2]) * (step - 2 * GAP)
     left, top = corner[0] + (step - width) / 2, corner[1] + (step - height) / 2
     axes.imshow(photo, **GREY, extent=(left, left + width, top + height, top), aspect="auto")
@@ -69,7 +65,8 @@ def contact_sheet(photos: Sequence[Sequence[np.ndarray]], names: Sequence[str]) 
     """One row of photos per category, (S, S) uint8 each, with its name on the left."""
     names_width = 1.3
     step = (WIDTH - names_width) / max(len(row) for row in photos)
-    figure, axes = _sheet(step * len(photos))
+    figure, axes = sheet(step * len(photos), WIDTH, step * len(photos))
+    axes.invert_yaxis()
     for place, (row, name) in enumerate(zip(photos, names, strict=True)):
         for column, photo in enumerate(row):
             _lay(axes, photo, (names_width + column * step, place * step), step)

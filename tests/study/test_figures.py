@@ -1,3 +1,4 @@
+import inspect
 import warnings
 
 import matplotlib as mpl
@@ -9,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from autoparts import evaluation
-from autoparts.study import figures, pictures
+from autoparts.study import drawings, figures, photo_figures, pictures
 
 HISTORY = pd.DataFrame(
     {
@@ -29,6 +30,9 @@ CURVE = evaluation.threshold_curve(torch.tensor(DISTANCES), torch.tensor(SAME), 
 INTERVALS = pd.DataFrame({"accuracy": [0.5, 0.9], "low": [0.4, 0.8], "high": [0.6, 1.0]}, index=["a $ b", "c" * 60])
 NAMED = INTERVALS.rename(columns={"low": "accuracy low", "high": "accuracy high"})
 RELIABILITY = INTERVALS.assign(confidence=[0.4, 0.8])
+PHOTOS = list(np.random.default_rng(0).integers(0, 256, (5, 12, 12), dtype=np.uint8))
+JPEGS = [pictures.small_jpeg(photo, 8) for photo in PHOTOS[:2]]
+COMPONENTS = np.random.default_rng(0).normal(size=(6, 16))
 
 DRAWN = [  # function, its arguments, what its alternative text says of the result
     (figures.category_bars, (COUNTS,), ["horn, has 30 photos", "Lone, has 1", "hold 99% of all"]),
@@ -49,11 +53,24 @@ DRAWN = [  # function, its arguments, what its alternative text says of the resu
     (figures.interval_bars, (NAMED, "accuracy", "accuracy"), ["a $ b 50.0% (40.0% to 60.0%)"]),
     (figures.reliability_diagram, ({"ECE 9 %": RELIABILITY, "ECE 3 %": RELIABILITY},), ["ECE 9 %", "ECE 3 %"]),
     (figures.confidence_bars, ({"Wheel $ nut": 0.75, "\U0001f697 horn": 0.25},), ["Wheel $ nut 75.0%", "horn 25.0%"]),
+    (photo_figures.photo_grid, (PHOTOS, ["$", "\U0001f697", "c", "d", "e\nf"], 3, "noise"), ["5 photos: noise."]),
+    (photo_figures.thumbnail_grid, (JPEGS, ["Cap\n0.1", "Nut\n0.2"]), ["2 photos: Cap 0.1, Nut 0.2."]),
+    (photo_figures.contact_sheet, ([PHOTOS[:2], PHOTOS[2:]], ["$ nut", "Cap"]), ["2 categories", "from $ nut to Cap"]),
+    (photo_figures.component_grid, (COMPONENTS, np.array([0.4, 0.3, 0.1, 0.1, 0.05, 0.05])),
+     ["6 principal components", "the first explains 40.0%", "together 95.0%"]),
+    (photo_figures.occlusion_map, (PHOTOS[0], np.linspace(-0.1, 0.3, 144).reshape(12, 12)),
+     ["the strongest takes 30.0 percentage points"]),
+    (drawings.convolution, (np.array([[1.0, 0, -1]] * 3), PHOTOS[0]), ["3 by 3 kernel", "turned by 180°"]),
+    (drawings.architecture, (["block", "block", "fully connected"], PHOTOS[0]), ["2 convolution blocks and one fully"]),
+    (drawings.towers, (PHOTOS[:2], ["left", "right"], "distance"), ["2 photos", "shared weights"]),
+    (drawings.towers, (PHOTOS[:3], ["anchor", "positive", "negative"], "loss"), ["3 photos"]),
+    (drawings.negatives, (), ["hard negative inside", "semi-hard"]),
 ]  # fmt: skip
+HELPERS = {figures.styled, figures.told, figures.plain, figures.sheet}
 
 
-def check(function, arguments, texts):
-    """What every figure has to be: told in words, quiet, in its own style, and the same bytes again."""
+@pytest.mark.parametrize(("function", "arguments", "texts"), DRAWN, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_figure_tells_its_result_quietly_in_its_own_style_and_by_the_same_bytes(function, arguments, texts):
     plt.close("all")
     before = dict(mpl.rcParams)
     with warnings.catch_warnings(action="error"):  # names may hold what the font has not, or a formula's sign
@@ -66,26 +83,17 @@ def check(function, arguments, texts):
     assert png == pictures.figure_png(function(*arguments), "Caption")
 
 
-def drawing(module):
-    """The functions of a module that draw."""
-    public = {name: each for name, each in vars(module).items() if callable(each) and not name.startswith("_")}
-    return {each for each in public.values() if getattr(each, "__module__", "") == module.__name__}
-
-
-@pytest.mark.parametrize(("function", "arguments", "texts"), DRAWN, ids=lambda value: getattr(value, "__name__", ""))
-def test_a_figure_tells_its_result_in_words_and_changes_nobody_elses_style(function, arguments, texts):
-    check(function, arguments, texts)
-
-
 def test_every_function_that_draws_is_tested_here():
-    assert drawing(figures) - {figures.styled, figures.told, figures.plain} == {function for function, _, _ in DRAWN}
+    for room in (drawings, figures, photo_figures):
+        own = {each for _, each in inspect.getmembers(room, inspect.isfunction) if each.__module__ == room.__name__}
+        tested = {function for function, _, _ in DRAWN if function.__module__ == room.__name__}
+        assert {each for each in own - HELPERS if not each.__name__.startswith("_")} == tested
 
 
 def test_curves_draw_what_is_in_the_history():
     (axes,) = figures.curves(HISTORY, "loss").axes
-    assert {line.get_label(): line.get_ydata().tolist() for line in axes.lines} == {
-        "training": [2, 1, 0.5], "validation": [2, 1.25, 1.5],
-    }  # fmt: skip
+    drawn = {line.get_label(): line.get_ydata().tolist() for line in axes.lines}
+    assert drawn == {"training": [2, 1, 0.5], "validation": [2, 1.25, 1.5]}
     assert axes.get_ylabel() == "loss" and axes.get_xlabel() == "epoch"
     (axes,) = figures.curves(HISTORY, "accuracy").axes
     assert axes.get_ylim() == (0, 1.02)
