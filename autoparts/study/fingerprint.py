@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import is_dataclass
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -29,8 +28,8 @@ DATACLASS = re.compile("__(init|repr|eq|hash|lt|le|gt|ge|(set|del)attr|replace|[
 def fingerprint(*values: Any) -> str:
     """Hash any values: tensors and networks by content, tasks by their fields, functions and classes by their code.
 
-    Code is taken as compiled, so comments, docstrings and places do not count; what a function holds in a closure, a
-    partial or a default does, and so do the globals that functions of a notebook or of a room use.
+    Code is taken as compiled: comments, docstrings and places do not count; closures, defaults, and the globals that
+    functions of a notebook or of a room use do.
     """
     digest = hashlib.blake2b(digest_size=16)
     seen: dict[int, Any] = {}
@@ -47,8 +46,8 @@ def _describe(value: Any, digest: Any, seen: dict[int, Any], within: frozenset[i
     """
     kind = type(value)
     digest.update(f"\0{kind.__module__}.{kind.__qualname__}:".encode())
-    if isinstance(value, Tensor | np.ndarray):
-        array = value.detach().cpu().contiguous().numpy() if isinstance(value, Tensor) else np.ascontiguousarray(value)
+    if isinstance(value, Tensor | np.ndarray) and value.dtype != object:  # whose bytes are addresses
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.ascontiguousarray(value)
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)  # without a copy: photos in colour take a gigabyte
     elif isinstance(value, PLAIN):
@@ -108,22 +107,20 @@ def _of_class(value: type) -> list[Any]:
     name, root = [value.__module__, value.__qualname__], value.__module__.split(".")[0]
     if root in sys.stdlib_module_names | {"torch", "numpy", "pandas"}:  # covered by versions
         return name
-    own, made = vars(value).items(), is_dataclass(value) and "__dataclass_params__" in vars(value)
-    special = {key for key, each in own if key[:2] == "__" and not isinstance(each, FunctionType)}
-    special |= {key for key, _ in own if made and DATACLASS.fullmatch(key)}
-    written = {key: each for key, each in own if key not in special}
+    written = {key: each for key, each in vars(value).items() if key[:2] != "__" or isinstance(each, FunctionType)}
+    if "__dataclass_params__" in vars(value):
+        written = {key: each for key, each in written.items() if not DATACLASS.fullmatch(key)}
     return [*name, written, *value.__bases__]
 
 
-def _of_weights(network: nn.Module) -> list[Any]:
-    """Its weights, which of them are frozen, and what it keeps besides, some of which is in no `state_dict`."""
+def _of_network(network: nn.Module) -> list[Any]:
+    """Its weights, which are frozen, all buffers, also those of no `state_dict`, and what else each layer was given."""
     frozen = [name for name, weight in network.named_parameters() if not weight.requires_grad]
-    return [dict(network.state_dict()), dict(network.named_buffers()), frozen]
-
-
-def _of_layer(layer: nn.Module) -> list[Any]:
-    """A layer apart from its weights: its class, and what else it was given."""
-    return [type(layer), {name: each for name, each in vars(layer).items() if name[0] != "_" and name != "training"}]
+    layers = [
+        [type(layer), {name: each for name, each in vars(layer).items() if name[0] != "_" and name != "training"}]
+        for layer in network.modules()
+    ]
+    return [str(network), dict(network.state_dict()), dict(network.named_buffers()), frozen, *layers]
 
 
 CONTENTS = {  # by kind; the first that a value is of counts
@@ -136,7 +133,7 @@ CONTENTS = {  # by kind; the first that a value is of counts
     MethodType | staticmethod | classmethod: lambda value: [value.__func__, getattr(value, "__self__", None)],
     CodeType: _of_code,
     FunctionType: _of_function,
-    nn.Module: lambda value: [str(value), *_of_weights(value), *map(_of_layer, value.modules())],
+    nn.Module: _of_network,
     type: _of_class,
 }
 
@@ -151,7 +148,6 @@ def code_fingerprint(folder: Path, pattern: str = "**/*.py") -> str:
 
 @cache
 def _syntax(source: bytes) -> str:
-    """The syntax tree of a module, without docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:

@@ -58,6 +58,8 @@ def test_equal_values_have_equal_fingerprints_and_others_have_not():
     assert len(set(found)) == len(values)
     assert [fingerprint(copy.deepcopy(value)) for value in values] == found
     assert fingerprint(1, 2) != fingerprint(2, 1) != fingerprint((2, 1))
+    texts = [np.array([text], dtype=object) for text in ("ab", "".join(["a", "b"]), "ac")]  # wherever they lie
+    assert fingerprint(texts[0]) == fingerprint(texts[1]) != fingerprint(texts[2])
 
 
 def test_what_comes_again_is_told_from_what_is_like_it_and_circles_end():
@@ -78,18 +80,19 @@ def test_a_network_is_its_layers_and_its_initial_weights():
     known = fingerprint(network)
     assert fingerprint(models.thesis_network(3, (4, 4), 8, seed=1)) == known
     assert fingerprint(copy.deepcopy(network).eval()) == known
-    others = [models.thesis_network(3, (4, 4), 8, seed=2), models.thesis_network(4, (4, 4), 8, seed=1)]
+    others = [models.thesis_network(4, (4, 4), 8, seed=1)]
     others += [nn.Sequential(network, nn.Dropout(rate)) for rate in (0.1, 0.2)]
+
+    def changed():
+        others.append(copy.deepcopy(network))
+        return others[-1]
+
     for name, weights in network.state_dict().items():  # down to a single weight
-        others.append(copy.deepcopy(network))
-        others[-1].state_dict()[name][(-1,) * weights.ndim] += 1e-3
-    others.append(copy.deepcopy(network))
-    others[-1].forward = lambda inputs: inputs
+        changed().state_dict()[name][(-1,) * weights.ndim] += 1e-3
+    changed().forward = lambda inputs: inputs
     for layer in (0, 1):  # frozen, and with what no `state_dict` has
-        others.append(copy.deepcopy(network))
-        others[-1][layer].requires_grad_(False)
-        others.append(copy.deepcopy(network))
-        others[-1].register_buffer("kept", torch.tensor(layer), persistent=False)
+        changed()[layer].requires_grad_(False)
+        changed().register_buffer("kept", torch.tensor(layer), persistent=False)
     assert len({known, *map(fingerprint, others)}) == 1 + len(others)
 
 
@@ -118,24 +121,19 @@ class C:
         return x * self.n
 """
 GLOBAL = "N = 7\ndef loss(x):\n    return {}"
-
-
 CHANGES = [
     (LOSS, "7", "8"),
     (LOSS, "*", "+"),
     (LOSS, "(x)", "(x, y=1)"),
     (LOSS.replace("(x)", "(x, y=1)"), "y=1", "y=2"),
     (LOSS.replace("(x)", "(x, *, y=1)"), "y=1", "y=2"),
-    ("loss = lambda x: x * 7", "7", "8"),
     ("def of(n):\n    return lambda x: x * n\nloss = of(7)", "7", "8"),
     (GLOBAL.format("x * N"), "7", "8"),
     (GLOBAL.format("map(lambda y: y * N, x)"), "7", "8"),
-    ("N = [7]\ndef loss(x):\n    return [x * n for n in N]", "7", "8"),
     ("def f(x):\n    return +x\ndef loss(x):\n    return f(x)", "+", "-"),
     (TASK, "7", "8"),
     (TASK, "tasks.Pairs", "tasks.Triplets"),
     (TASK, "7}", "7}\n    margin: float = 3.0"),
-    (TASK, "7}", "7}\n    power = 3"),
     (TASK + "    power = 2", "power = 2", "power = 3"),
     (TASK, "7}", "7}\n    @property\n    def power(self):\n        return 3"),
     (TASK, "7}", "7}\nMine.values = lambda self, *columns: {}"),
@@ -158,7 +156,6 @@ def test_what_a_notebook_defines_counts_with_its_code_and_all_it_uses(source, ol
 
 
 COMMENTED = '''
-
 class Mine(tasks.Pairs):
     """A task of mine."""
 
@@ -174,8 +171,8 @@ INNER = "def loss(x):\n    def f(y):\n{}        return None if y else x\n    ret
 def test_comments_docstrings_places_and_unused_names_do_not_count():
     plain = TASK.replace("@dataclass(frozen=True)\n", "")
     assert of(plain, "Mine") == of(COMMENTED, "Mine") == of("\n\n# more\n" + plain, "Mine", other=3)
-    told = [LOSS.replace(":\n", f':\n    """Cost {much}."""\n') for much in ("seven", "a lot")]
-    assert {of(each, "loss") for each in (*told, "unused = 5\n\n" + LOSS)} == {of(LOSS, "loss")}
+    told = LOSS.replace(":\n", ':\n    """Cost seven."""\n')
+    assert of(told, "loss") == of("unused = 5\n\n" + LOSS, "loss") == of(LOSS, "loss")
     assert of(INNER.format(""), "loss") == of(INNER.format('        "Choose."\n'), "loss")
 
 
@@ -221,12 +218,9 @@ def test_the_code_of_a_folder_counts_and_its_docstrings_and_comments_do_not(tmp_
         path.write_text(source)
         return code_fingerprint(tmp_path)
 
-    known = of_source(MODULE)
-    assert {of_source(MODULE.replace(*change)) for change in SAME.items()} == {known}
-    others = {of_source(MODULE.replace(*change)) for change in OTHER.items()}
-    assert of_source(MODULE) == known not in others and len(others) == len(OTHER)
-    path = path.rename(tmp_path / "room" / "other.py")
-    assert code_fingerprint(tmp_path) != known
-    path.rename(tmp_path / "room" / "module.py")
+    same, others = ({of_source(MODULE.replace(*change)) for change in each.items()} for each in (SAME, OTHER))
+    assert same == {known := of_source(MODULE)} and known not in others and len(others) == len(OTHER)
     (tmp_path / "new.py").touch()
     assert code_fingerprint(tmp_path) != known == code_fingerprint(tmp_path, "room/*.py")
+    path.rename(tmp_path / "room" / "other.py")
+    assert code_fingerprint(tmp_path, "room/*.py") != known
