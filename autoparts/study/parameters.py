@@ -18,7 +18,16 @@ KINDS = {  # annotation: what is taken, and what a message calls it
     "bool": (bool, "True or False"),
     "list[int]": (list, "a list of whole numbers, such as [32, 64] (by papermill: -y)"),
 }
-CHOICES = {"draw_by": ("photo", "category"), "rows": ("few", "all")}  # what only a notebook's middle would refuse
+LIMIT = 2**63
+ALLOWED = {  # of other numbers than those above 0, and of texts that only a notebook's middle would refuse
+    **dict.fromkeys(("seed", "split_seed"), (range(LIMIT), "a number from 0 to 2**63 - 1")),
+    **dict.fromkeys(("recipe_epochs", "scratch_epochs"), (range(LIMIT), "a number, 0 or more")),
+    "threads": (range(1025), "a number from 0 to 1024"),
+    "recipe_side": (range(32, 513), "a number from 32 to 512"),  # fewer pixels leave a network's last layers one
+    "row_side": (range(24, 513), "a number from 24 to 512"),
+    "draw_by": (("photo", "category"), "photo or category"),
+    "rows": (("few", "all"), "few or all"),
+}
 NAMES = (  # of all notebooks: a profile is for all, so papermill may give one what is meant for another
     "data name seed split_seed cleaning split side device precision threads allow_outside show_photos largest "
     "epochs batch_size learning_rate filters embedding_size margin draw_by threshold_pairs bootstrap row_epochs rows "
@@ -84,10 +93,9 @@ def _expected(name: str, value: Any, kind: str) -> str:
         return words
     if kind == "list[int]" and not (value and all(type(number) is int for number in value)):
         return words
-    if name in CHOICES and value not in CHOICES[name]:
-        return " or ".join(CHOICES[name])
-    if name in ("seed", "split_seed"):
-        return "" if 0 <= value < 2**63 else "a number from 0 to 2**63 - 1"
+    if name in ALLOWED:
+        allowed, words = ALLOWED[name]
+        return "" if value in allowed else words
     if name == "accept":
         return "" if 0 < value < 1 else "a share between 0 and 1"
     if name == "photo" and value:
@@ -104,11 +112,4 @@ def _expected(name: str, value: Any, kind: str) -> str:
 
         pretrained_weights(value)  # refuses what it does not know or cannot fetch
     numbers = value if kind == "list[int]" else [value] if kind in ("int", "float") else []
-    if name == "threads":
-        return "" if 0 <= value <= 1024 else "a number from 0 to 1024"
-    if name in ("recipe_side", "row_side"):  # smaller ones leave the last layers of a network a single pixel
-        low = 32 if name == "recipe_side" else 24
-        return "" if low <= value <= 512 else f"a number from {low} to 512"
-    if name in ("recipe_epochs", "scratch_epochs"):
-        return "" if 0 <= value < 2**63 else "a number, 0 or more"
-    return "" if all(0 < number < 2**63 for number in numbers) else "a number above 0"
+    return "" if all(0 < number < LIMIT for number in numbers) else "a number above 0"

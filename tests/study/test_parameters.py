@@ -19,14 +19,12 @@ def test_the_real_notebooks_declare_what_is_known_and_their_defaults_will_do():
         assert {parameter.kind for parameter in declared.values()} <= parameters.KINDS.keys()
         check({name: parameter.default for name, parameter in declared.items()}, declared, "this notebook has no")
     assert EVERY.keys() == {*parameters.NAMES.split()}
-    assert parameters.CHOICES.keys() | {"seed", "split_seed", "accept", "photo", "backbone"} <= EVERY.keys()
+    assert parameters.ALLOWED.keys() | {"accept", "photo", "cluster", "backbone"} <= EVERY.keys()
     assert EVERY["filters"] == Parameter("list[int]", [32, 64])
 
 
 def test_annotated_assignments_are_found_and_nothing_else():
-    code = (
-        "a: int = 1  # = 2\nb: 'list[int]' = [1, 2]\nc = 3\nd.e: int = 4\nf: int = g\nh: str\ni += 1\nj: float = -1.5"
-    )
+    code = "a: int = 1  #= 2\nb: 'list[int]' = [1, 2]\nc = 3\nd.e: int = 4\nf: int = g\nh: str\ni += 1\nj: float = -1.5"
     assert annotated(code) == {"a": ("int", 1), "b": ("'list[int]'", [1, 2]), "j": ("float", -1.5)}
     assert annotated("%magic") == annotated("\0") == {}
 
@@ -35,7 +33,6 @@ def test_annotated_assignments_are_found_and_nothing_else():
     ("given", "message"),
     [
         ({"margin": 0}, "margin is 0; expected a number above 0"),
-        ({"epochs": -3}, "epochs is -3; expected a number above 0"),
         ({"epochs": 2.5}, "epochs is 2.5; expected a whole number"),
         ({"epochs": True}, "epochs is True; expected a whole number"),
         ({"epochs": 10**400}, "expected a number above 0"),
@@ -70,8 +67,8 @@ def test_impossible_parameters_are_refused(given, message):
 def test_a_backbone_is_looked_for_before_anything_long(monkeypatch):
     asked = []
     monkeypatch.setattr(backbones, "pretrained_weights", asked.append)
-    check({"backbone": "resnet18"}, EVERY, "")
-    check({"backbone": ""}, EVERY, "")
+    for backbone in ("resnet18", ""):
+        check({"backbone": backbone}, EVERY, "")
     assert asked == ["resnet18"]
 
 
@@ -96,9 +93,7 @@ def test_a_notebook_refuses_what_papermill_was_given(shell):
     shell.run_cell("half =", store_history=True)
     shell.check()
     shell.say("# Parameters\nepoch = 4\n")
-    with pytest.raises(
-        UserError, match="this notebook has no parameter 'epoch'; there are a, epochs, filters, loss, m"
-    ):
+    with pytest.raises(UserError, match="has no parameter 'epoch'; there are a, epochs, filters, loss, m"):
         shell.check()
     shell.say("# Parameters\nepochs = 4\n")  # mended in JupyterLab
     shell.check()
@@ -120,9 +115,7 @@ def test_plain_papermill_ends_with_one_message(tmp_path):
     check = "from autoparts.study.parameters import check_notebook\ncheck_notebook(globals())"
     notebook.cells = [new_code_cell("epochs: int = 10", metadata={"tags": ["parameters"]}), new_code_cell(check)]
     nbformat.write(notebook, tmp_path / "in.ipynb")
-    with pytest.raises(
-        papermill.PapermillExecutionError, match="this notebook has no parameter 'epoch'; there are epo"
-    ):
+    with pytest.raises(papermill.PapermillExecutionError, match="has no parameter 'epoch'; there are epo"):
         papermill.execute_notebook(tmp_path / "in.ipynb", tmp_path / "out.ipynb", {"epoch": 3}, progress_bar=False)
     error = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[-1].outputs[0]
     assert error["traceback"] == [f"UserError: {error['evalue']}"]
