@@ -33,8 +33,7 @@ def source_summary(study: Study) -> pd.DataFrame:
 
 def skipped_files(study: Study) -> pd.DataFrame:
     """List files that could not be read as photos: path below the catalogue, category, reason."""
-    every = pd.concat([study.source["path"], study.skipped["path"]])
-    return study.skipped.assign(path=below_root(study.skipped["path"], every))
+    return study.unreadable
 
 
 def cleaning_summary(removed: pd.DataFrame) -> pd.DataFrame:
@@ -125,10 +124,10 @@ def accuracy_by_group(
     photos (none if empty), and their (M,) int64 labels, if they are not the test photos.
     """
     labels = photos.labels["test"] if labels is None else labels
-    places = pd.Series(np.arange(len(hits)))
-    chosen = {name: own.to_numpy(copy=True) for name, own in places.groupby(np.asarray(groups))}
+    chosen = pd.DataFrame({"group": np.asarray(groups)}).groupby("group").indices
+    every = {total: np.arange(len(hits))} if total else {}
     rows = {}
-    for name, own in (chosen | ({total: places.to_numpy(copy=True)} if total else {})).items():
+    for name, own in (chosen | every).items():
         low, high = share_interval(hits[own], labels[own], photos.seed)
         rows[name] = {"photos": len(own), "accuracy": float(hits[own].double().mean()), "low": low, "high": high}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("group")
@@ -188,12 +187,10 @@ def coverage(catalogue: pd.DataFrame) -> pd.DataFrame:
 
 def parameter_table(network: nn.Module) -> pd.DataFrame:
     """List the layers that have weights: layer, shape of the weights, number of weights with biases."""
-    kinds = {nn.Conv2d: "convolution", nn.Linear: "fully connected"}
-    rows = [
-        (kinds[type(layer)], " × ".join(map(str, layer.weight.shape)), count_parameters(layer))
-        for layer in network.modules()
-        if type(layer) in kinds
-    ]
+    kinds, rows = {nn.Conv2d: "convolution", nn.Linear: "fully connected"}, []
+    for layer in network.modules():
+        if kind := kinds.get(type(layer)):
+            rows.append((kind, " × ".join(map(str, layer.weight.shape)), count_parameters(layer)))
     return pd.DataFrame([*rows, ("all layers", "", count_parameters(network))], columns=["layer", "shape", "weights"])
 
 
@@ -232,12 +229,8 @@ def extreme_pairs(pairs: LabelledPairs, distances: Tensor, threshold: float, eac
     photos = torch.stack([pairs.left, pairs.right]).sort(dim=0).values[:, order]  # lists may hold a pair several times
     order = order[torch.from_numpy(~pd.DataFrame(photos.T).duplicated().to_numpy())]
     similar, dissimilar = order[pairs.same[order]], order[~pairs.same[order]]
-    kinds = {
-        "easiest similar": similar[:each],
-        "hardest similar": similar[-each:],
-        "hardest dissimilar": dissimilar[:each],
-        "easiest dissimilar": dissimilar[-each:],
-    }
+    kinds = {"easiest similar": similar[:each], "hardest similar": similar[-each:]}
+    kinds |= {"hardest dissimilar": dissimilar[:each], "easiest dissimilar": dissimilar[-each:]}
     right, titles = pair_hits(distances, pairs.same, threshold), []
     for kind, chosen in kinds.items():
         for place in chosen.tolist():

@@ -83,9 +83,13 @@ class Study:
     @cached_property
     def source_fingerprint(self) -> str:
         """Hash of every file of the source: also of what cleaning removes, and of what cannot be read."""
+        return _hashed(self.source[["content", "category"]], self.unreadable)
+
+    @property
+    def unreadable(self) -> pd.DataFrame:
+        """Files that could not be read as photos, as `skipped`, with their paths below the catalogue."""
         every = pd.concat([self.source["path"], self.skipped["path"]])
-        unreadable = self.skipped.assign(path=catalogues.below_root(self.skipped["path"], every))
-        return _hashed(self.source[["content", "category"]], unreadable)
+        return self.skipped.assign(path=catalogues.below_root(self.skipped["path"], every))
 
     def subset(self, split: str) -> pd.DataFrame:
         """Return the photos of one split."""
@@ -189,10 +193,9 @@ def open_study(
 def size_groups(counts: pd.Series) -> pd.Series:
     """Put categories into head, middle and tail, each holding about a third of the training photos.
 
-    Groups of equal weight give accuracies of similar precision at any scale. Training photos lie on a line, those of
-    the largest categories first; categories of equal size are one block, and belong to the third of the line that the
-    middle of their block falls into (all are "middle" if all are equal). Takes training photos by category, and
-    returns "head", "middle" or "tail" for each, in the same order.
+    Training photos lie on a line, those of the largest categories first; categories of equal size are one block, and
+    belong to the third of the line that the middle of their block falls into (all are "middle" if all are equal). Takes
+    training photos by category, and returns "head", "middle" or "tail" for each, in the same order.
     """
     blocks = counts.groupby(counts).sum().sort_index(ascending=False)
     middle = (blocks.cumsum() - blocks / 2) / blocks.sum()

@@ -41,15 +41,13 @@ def test_the_most_diverse_category_is_the_one_that_varies(small_study):
 
 
 def test_near_duplicates_are_counted_by_the_splits_they_fall_into(small_study):
-    pixels = small_study.photos.pixels.clone()
+    pixels, labels = small_study.photos.pixels.clone(), small_study.photos.labels["train"]
     train, test = small_study.photos.rows["train"], small_study.photos.rows["test"]
-    pixels[test[0]] = pixels[train[0]]
-    pixels[train[1]] = pixels[train[0]]
-    others = small_study.photos.labels["train"] != small_study.photos.labels["train"][0]
-    pixels[train[others][0]] = pixels[train[0]]
+    place = int((labels != labels[0]).nonzero()[0, 0])
+    pixels[torch.stack([test[0], train[1], train[place]])] = small_study.photos.pixels[train[0]]
     pairs = exploration.near_duplicates(with_pixels(small_study, pixels))
     twice = exploration.under_two_names(small_study, pairs)
-    other = small_study.subset("train")["path"].iloc[int(others.nonzero()[0, 0])]
+    other = small_study.subset("train")["path"].iloc[place]
     assert len(twice) == 3 and (twice["name"] != twice["its name"]).all() and (twice["bits that differ"] == 0).all()
     assert all(other.endswith(f"/{path}") for path in twice["nearly the same photo"])
     counts = exploration.duplicate_summary(pairs).set_index("splits")["pairs"]
@@ -120,11 +118,8 @@ def test_coverage_counts_categories_with_photos():
     catalogue = pd.DataFrame({"category": list("aabcabbc"), "split": splits, "product": list("11234567")})
     table = exploration.coverage(catalogue).set_index("split")
     assert table["photos"].tolist() == [4, 1, 3] and table["categories"].tolist() == [3, 1, 2]
-    assert table["share of categories"].tolist() == pytest.approx([1, 1 / 3, 2 / 3]) and table["products"].tolist() == [
-        3,
-        1,
-        3,
-    ]
+    assert table["share of categories"].tolist() == pytest.approx([1, 1 / 3, 2 / 3])
+    assert table["products"].tolist() == [3, 1, 3]
     one = exploration.coverage(catalogue.assign(category="a", product="1"))  # in all splits, as the data's own has it
     assert one["products"].tolist() == [1, 1, 1]
     without = exploration.coverage(catalogue.drop(columns="product").head(4))
