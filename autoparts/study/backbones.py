@@ -15,10 +15,9 @@ LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db
 
 
 def pretrained_weights(backbone: str) -> dict[str, Tensor]:
-    """Return what timm's network learned on ImageNet, by the names of its weights.
+    """Return what timm's network learned on ImageNet, by the names of its weights; UserError if they cannot be had.
 
-    Those of tf_efficientnet_lite0 lie in a package of their own, which is checked; others are fetched by timm, or found
-    where it put them earlier. That they are damaged or cannot be had is told in a UserError.
+    Those of tf_efficientnet_lite0 lie in a package of their own; timm fetches others, or finds what it fetched before.
     """
     import timm
 

@@ -23,9 +23,8 @@ def figure_png(figure: Figure, caption: str) -> bytes:
     """Draw a figure as a PNG at `DENSITY`, and close it.
 
     The PNG carries the caption as the text chunk `Title`, and as `Description` the alternative text: the figure's
-    label, set by the function that drew it; without one, a ValueError. It has at most 64 grey levels or 128 colours,
-    none of them far from what was drawn, and photos take a third less space. A chart is drawn on white, for pages to
-    bring to their own colours, which photos must keep: what is around those is transparent.
+    label; without one, a ValueError. At most 64 grey levels or 128 colours, near what was drawn, take less space.
+    A chart is on white, for pages to bring to their own colours, which photos must keep: around those is transparency.
     """
     alternative = figure.get_label()
     if not alternative:

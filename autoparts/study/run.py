@@ -52,9 +52,8 @@ class Run:
     cluster: str = ""  # address of the Dask scheduler whose workers train rows; none: this machine's cores
 
     def show(self, name: str, figure: Figure, caption: str) -> HTML:
-        """Save a figure as `figures/<name>.png` and return it for display, with what the reader sees below it.
+        """Save a figure with an alternative text as `figures/<name>.png`, close it, and return it for display.
 
-        The figure is as the functions of `figures` and `drawings` return it, with an alternative text; it is closed.
         One that shows photos, or what is made of them, is left out unless the run shows photos; a line says so.
         """
         file = self.folder / "figures" / f"{name}.png"
@@ -97,10 +96,9 @@ class Run:
 
         What counts as this very training: the photos, the task and its fields, the network and its initial weights,
         all settings, the code of the package's core and of functions and classes that the notebook itself defines, what
-        it puts in place of the core's own (`losses.contrastive_loss = ...`), torch's version, the device and the number
-        of threads. Of a training that was interrupted the rest is done.
-        Photos and seed are those of the study, if none are given. Training changes the network, so a cell that makes it
-        and trains it may be executed again; one that only trains would begin with what the last time left, and says so.
+        it puts in place of the core's own (`losses.contrastive_loss = ...`), versions, the device and the number of
+        threads. The rest of an interrupted training is done. Photos and seed are the study's, if none are given.
+        A cell that makes a network and trains it may be executed again; one that only trains goes on, and says so.
         """
         if getattr(network, "_trained", False):
             print("this network was trained before, and its weights are where that begins: make it anew to start over")
@@ -146,8 +144,7 @@ class Run:
     ) -> None:
         """Save what the comparison needs to know of one of the thesis's models, under the name of its weights.
 
-        Takes the trained network, the task it was trained for, the history as `fit` returns it with its settings, what
-        it judged rightly in each split, as `task.judge` returns it, and more facts to keep.
+        Takes the trained network, its task, the history of `fit`, the hits of `task.judge`, and more facts to keep.
         """
         photos = self.study.photos
         metrics = evaluation.accuracies(training=hits["train"], validation=hits["validation"], test=hits["test"])
@@ -181,12 +178,11 @@ class Run:
         """
         advice = f"run notebook {notebook} first"
         result = read_json(self.folder / "results" / f"{name}.json", advice)
+        file = f"{name}.json in run '{self.folder.name}'"
         if result.get("version") != RESULTS_VERSION:
-            raise UserError(
-                f"{name}.json in run '{self.folder.name}' was made by another version of autoparts: {advice}"
-            )
+            raise UserError(f"{file} was made by another version of autoparts: {advice}")
         if (result.get("fingerprint"), result.get("seed")) != (self.study.fingerprint, self.study.seed):
-            raise UserError(f"{name}.json in run '{self.folder.name}' belongs to another study: {advice}")
+            raise UserError(f"{file} belongs to another study: {advice}")
         return result
 
 
@@ -198,11 +194,8 @@ def open_run(name: str, study: Study) -> Run:
     """
     folder, split = run_folder(name), tables.csv_text(split_table(study))
     path, table = folder / "results" / "data.json", folder / SPLIT
-    facts = {
-        "version": RESULTS_VERSION,
-        **study.facts(),
-        "split_file": blake2b(split.encode(), digest_size=16).hexdigest(),
-    }
+    digest = blake2b(split.encode(), digest_size=16).hexdigest()
+    facts = {"version": RESULTS_VERSION, **study.facts(), "split_file": digest}
     with disk_errors(path):  # the name may be too long to be looked for
         there = read_json_or_empty(path)
     if there and any(there.get(key) != facts[key] for key in ("version", *IDENTITY)):

@@ -17,14 +17,9 @@ from autoparts.study.run import RESULTS_VERSION as VERSION
 from autoparts.study.run import open_run
 
 
-@pytest.fixture(autouse=True)
-def reports(tmp_path, monkeypatch):
-    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path / "reports"))
-    return tmp_path / "reports"
-
-
 @pytest.fixture
-def run(small_study):
+def run(small_study, tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOPARTS_REPORTS", str(tmp_path))
     return open_run("tiny", small_study)
 
 
@@ -41,25 +36,29 @@ def test_a_new_folder_gets_facts_and_split_without_a_path_of_the_user(run, small
     split = pd.read_csv(run.folder / "tables" / "split.csv")
     assert split["path"].iloc[0] == "Mirror/0.jpg"
     assert split["split"].tolist() == small_study.catalogue["split"].tolist()
-    assert {path.name for path in snapshot(run.folder)} == {"data.json", "split.csv"}
     before = snapshot(run.folder)
-    assert not [path for path, content in before.items() if str(small_folder.parent).encode() in content]
+    assert {path.name for path in before} == {"data.json", "split.csv"}
+    assert not any(str(small_folder.parent).encode() in content for content in before.values())
     times = [path.stat().st_mtime_ns for path in before]
     assert open_run("tiny", small_study) == run == open_run(str(run.folder), small_study)  # by its name or its path
     assert snapshot(run.folder) == before and [path.stat().st_mtime_ns for path in before] == times
 
 
-CHANGES = {"seed": 1, "split_seed": 1, "cleaning": "word", "split": "own"}
+CHANGES = {
+    "seed": lambda study: {"seed": 1},
+    "split_seed": lambda study: {"split_seed": 1},
+    "cleaning": lambda study: {"cleaning": "word"},
+    "split": lambda study: {"split": "own"},
+    "side": lambda study: {"photos": replace(study.photos, pixels=study.photos.pixels[:, :10, :10])},
+    "fingerprint": lambda study: {"catalogue": study.catalogue.iloc[:-1]},
+    "version": lambda study: {},
+}
 
 
-@pytest.mark.parametrize("what", [*CHANGES, "side", "fingerprint", "version"])
+@pytest.mark.parametrize("what", CHANGES)
 def test_another_study_is_refused_with_one_message_that_names_both_and_nothing_is_written(run, what, monkeypatch):
     study, before = run.study, snapshot(run.folder)
-    other = replace(study, **{what: CHANGES[what]}) if what in CHANGES else study
-    if what == "side":
-        other = replace(study, photos=replace(study.photos, pixels=study.photos.pixels[:, :10, :10]))
-    if what == "fingerprint":
-        other = replace(study, catalogue=study.catalogue.iloc[:-1])
+    other = replace(study, **CHANGES[what](study))
     with monkeypatch.context() as patch, pytest.raises(UserError, match=r"--name.*--restart") as found:
         patch.setattr(runs, "RESULTS_VERSION", 99 if what == "version" else VERSION)
         open_run("tiny", other)
@@ -88,12 +87,11 @@ def test_damaged_facts_are_set_aside_and_made_again(run, small_study, capsys):
     assert told.err.count("\n") == 1 and "data.json is damaged and was set aside as data.json.damaged" in told.err
 
 
-def test_a_folder_that_cannot_be_is_told(small_study, reports):
-    reports.mkdir()
-    (reports / "file").touch()
+def test_a_folder_that_cannot_be_is_told(run):
+    (run.folder.parent / "file").touch()
     for name in ("file", "file/run", "x" * 300):
         with pytest.raises(UserError, match=r"cannot be written: .*--name"):
-            open_run(name, small_study)
+            open_run(name, run.study)
 
 
 # Results
@@ -159,18 +157,13 @@ def test_a_run_without_photos_saves_none_and_removes_those_of_before(run):
         assert run.result("cnn", "")["pairs"] == [{"left": kept, "category": "data"}]
 
 
-def test_a_table_is_saved_and_shown_alike(run):
-    frame = pd.DataFrame({"category": ["=1+1", "Pump"], "accuracy": [0.25, 0.5]})
-    shown = run.table("table_1", frame, "A caption", best=True).data
-    assert tables.table_html(*tables.read_table(run.folder / "tables" / "table_1.csv")) == shown
-
-
-def test_a_long_table_is_cut_where_it_is_shown_and_whole_in_its_file(run):
-    frame = pd.DataFrame({"photo": [f"{place}.jpg" for place in range(41)]})
-    shown = run.table("table_1", frame, "A caption").data
+def test_a_table_is_saved_and_shown_alike_and_a_long_one_is_whole_in_its_file(run):
+    frame = pd.DataFrame({"photo": [f"{place}.jpg" for place in range(41)], "accuracy": 0.5})
+    shown, path = run.table("table_1", frame, "A caption").data, run.folder / "tables" / "table_1.csv"
     assert ">39.jpg<" in shown and "40.jpg" not in shown and "A caption (the first 40; all are in table_1.csv)" in shown
-    assert len(tables.read_table(run.folder / "tables" / "table_1.csv")[0]) == 41
-    assert "the first" not in run.table("table_1", frame.head(40), "A caption").data
+    assert len(tables.read_table(path)[0]) == 41
+    shown = run.table("table_1", frame.head(40), "A caption", best=True).data
+    assert "the first" not in shown and tables.table_html(*tables.read_table(path)) == shown
 
 
 def test_source_is_shown_without_its_docstring_and_with_its_comments(run):
@@ -183,8 +176,7 @@ def test_source_is_shown_without_its_docstring_and_with_its_comments(run):
 
     text = shown(losses.contrastive_loss, tasks.Pairs.values)
     assert ".clamp(min=0))  # (P,)" in text and text.lstrip().startswith("def contrastive_loss(")
-    assert "\ndef values(self, embeddings" in text  # a method, moved to the left
-    assert '"""' not in text and "Hadsell" not in text
+    assert "\ndef values(self, embeddings" in text and '"""' not in text  # a method, moved to the left
     text = shown(models.ThesisNetwork, training.constant)
     assert "class ThesisNetwork" in text and "The convolutional trunk" not in text and "return 1.0" in text
 
@@ -198,13 +190,12 @@ def network(seed=0, outputs=3):
 
 def fit(run, task=None, net=None, epochs=2, batch_size=16, learning_rate=0.01, **options):
     """Train under the name "cnn"; return the history and how many epochs were trained for it."""
-    lines = []
-    options = {"say": lines.append} | options
-    history = run.fit("cnn", net or network(), task or tasks.Naming(), epochs, batch_size, learning_rate, **options)
-    return history, len([line for line in lines if line.startswith("epoch")])
+    lines, settings = [], (epochs, batch_size, learning_rate)
+    history = run.fit("cnn", net or network(), task or tasks.Naming(), *settings, say=lines.append, **options)
+    return history, sum(line.startswith("epoch") for line in lines)
 
 
-def test_a_training_is_kept_with_its_settings_and_not_done_again(run):
+def test_a_training_is_kept_with_its_settings_and_not_done_again_and_going_on_is_said(run, capsys):
     history, trained = fit(run)
     assert trained == 2 and run.weights("cnn").is_file()
     assert history.attrs["settings"] == {"epochs": 2, "batch_size": 16, "learning_rate": 0.01}
@@ -214,17 +205,11 @@ def test_a_training_is_kept_with_its_settings_and_not_done_again(run):
     pd.testing.assert_frame_equal(again, history, check_exact=True)
     kept = training.load_weights(network(5), run.weights("cnn"))
     assert all(a.equal(b) for a, b in zip(net.parameters(), kept.parameters(), strict=True))
-    expected = training.fit(network(), run.study.photos, tasks.Naming(), epochs=2, batch_size=16, learning_rate=0.01,
-                            seed=0, say=lambda line: None)  # fmt: skip
+    settings = {"epochs": 2, "batch_size": 16, "learning_rate": 0.01, "seed": 0, "say": lambda line: None}
+    expected = training.fit(network(), run.study.photos, tasks.Naming(), **settings)
     pd.testing.assert_frame_equal(history, expected, check_exact=True)
-
-
-def test_a_network_that_is_trained_on_says_so(run, capsys):
-    net = network()
-    fit(run, net=net)
     assert capsys.readouterr().out == ""
-    _, trained = fit(run, net=net)
-    assert trained == 2 and "this network was trained before" in capsys.readouterr().out
+    assert fit(run, net=net)[1] == 2 and "this network was trained before" in capsys.readouterr().out
 
 
 class Naming(tasks.Naming):
@@ -235,11 +220,7 @@ class Naming(tasks.Naming):
 
 
 OTHERS = [
-    {"epochs": 1},
-    {"batch_size": 8},
-    {"learning_rate": 0.02},
-    {"seed": 4},
-    {"net": network(seed=1)},
+    *({"epochs": 1}, {"batch_size": 8}, {"learning_rate": 0.02}, {"seed": 4}, {"net": network(seed=1)}),
     {"task": Naming()},
     {"task": tasks.Pairs(margin=1.0)},
     {"schedule": training.one_cycle},
@@ -261,19 +242,12 @@ def test_whatever_a_training_is_made_of_makes_another_one(run, options):
     assert fit(run, **options)[1] == (0 if "net" not in options else epochs)  # that network is trained by now
 
 
-CHANGED = {
-    "torch.__version__": "99",
-    "torch.get_num_threads": lambda: 99,
-    "CORE": "other code",
-    "PIL.__version__": "99",
-}
-
-
-@pytest.mark.parametrize("name", CHANGED)
-def test_another_library_number_of_threads_or_code_of_the_package_makes_another_training(run, monkeypatch, name):
+def test_another_library_number_of_threads_or_code_of_the_package_makes_another_training(run, monkeypatch):
     fit(run)
-    monkeypatch.setattr(f"autoparts.study.run.{name}", CHANGED[name])
-    assert fit(run)[1] == 2
+    versions = {"torch.__version__": "99", "CORE": "other code", "PIL.__version__": "99"}
+    for name, value in (versions | {"torch.get_num_threads": lambda: 99}).items():
+        monkeypatch.setattr(f"autoparts.study.run.{name}", value)
+        assert fit(run)[1] == 2
 
 
 PUT_IN_PLACE = [  # of what, by what
@@ -294,11 +268,9 @@ def test_what_a_notebook_puts_in_place_of_the_packages_own_makes_another_trainin
     assert fit(run, task)[1] == 0
     set_in(owner, name, value)
     changed, trained = fit(run, task)
-    assert (
-        trained == 2 and runs.replaced() and (name != "contrastive_loss" or changed["training_loss"].tolist() == [7, 7])
-    )
-    assert fit(run, task)[1] == 0
+    assert trained == 2 and runs.replaced() and fit(run, task)[1] == 0
     if name == "contrastive_loss":  # put there before the room was imported, it is no less a notebook's
+        assert changed["training_loss"].tolist() == [7, 7]
         monkeypatch.setitem(fingerprints.CORE_AS_MADE, ("losses", name), value)
         monkeypatch.setattr(value, "__module__", "__main__")
         assert (("losses", name), value) in runs.replaced()
