@@ -40,7 +40,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in FULL + CLOSED:
             raise
-        kind, advice = UserError, "Allow it, or choose another folder: AUTOPARTS_CACHE for the cache, --name for a run."
+        kind, advice = UserError, "Allow it, or choose another: AUTOPARTS_CACHE for the cache, another name for a run."
         if error.errno in FULL:
             kind, advice = FailedError, "Free some space there; what is done is kept, except with --restart or --force."
         raise kind(f"{path} cannot be written: {error.strerror}. {advice}") from None

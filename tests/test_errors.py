@@ -48,10 +48,10 @@ def test_a_folder_appears_whole_or_not_at_all_and_others_may_read_it(tmp_path):
     [
         (errno.ENOSPC, FailedError, "No space left on device. Free some space"),
         (errno.EDQUOT, FailedError, "except with --restart or --force"),
-        (errno.EACCES, UserError, "Allow it, or choose another folder: AUTOPARTS_CACHE for the cache, --name for a"),
+        (errno.EACCES, UserError, "Allow it, or choose another: AUTOPARTS_CACHE for the cache, another name for"),
         (errno.EROFS, UserError, "Read-only file system"),
-        (errno.EEXIST, UserError, "File exists.*--name"),
-        (errno.ENOTDIR, UserError, "Not a directory.*--name"),
+        (errno.EEXIST, UserError, "File exists.*another name for a run"),
+        (errno.ENOTDIR, UserError, "Not a directory.*another name for a run"),
     ],
 )
 def test_a_disk_that_takes_no_file_is_told_with_its_name(tmp_path, number, kind, words):
@@ -65,7 +65,7 @@ def test_a_disk_that_takes_no_file_is_told_with_its_name(tmp_path, number, kind,
 @pytest.mark.parametrize("name", ["file/results/data.json", "x" * 300 + ".json"])
 def test_a_file_or_folder_where_none_can_be_is_told(tmp_path, name, whole):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be written: .*--name"), whole(tmp_path / name) as path:
+    with pytest.raises(UserError, match=r"cannot be written: .*another name"), whole(tmp_path / name) as path:
         path.write_text("{}")
 
 

@@ -90,7 +90,7 @@ def test_damaged_facts_are_set_aside_and_made_again(run, small_study, capsys):
 def test_a_folder_that_cannot_be_is_told(run):
     (run.folder.parent / "file").touch()
     for name in ("file", "file/run", "x" * 300):
-        with pytest.raises(UserError, match=r"cannot be written: .*--name"):
+        with pytest.raises(UserError, match=r"cannot be written: .*another name"):
             open_run(name, run.study)
 
 
