@@ -264,13 +264,13 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _photos_of(photos: Sequence[str]) -> list[str]:
-    """Return the photos, and what is beneath the folders among them, as `catalogue._files` finds it."""
-    from autoparts.catalogue import _files
+    """Return the photos, and what is beneath the folders among them, as `catalogue.files_beneath` finds it."""
+    from autoparts.catalogue import files_beneath
 
     paths = []
     for photo in photos:
         folder = os.path.isdir(photo)  # noqa: PTH112 - Path.is_dir raises where one may not look
-        paths += sorted(_files(photo)) if folder else [photo]
+        paths += sorted(files_beneath(photo)) if folder else [photo]
     if not paths:
         raise UserError(f"there is no file in {', '.join(photos)}; give photos, or a folder of them")
     return paths

@@ -90,8 +90,8 @@ def below_root(paths: pd.Series, catalogue: pd.Series) -> pd.Series:
     return pd.Series(map(printable, short), paths.index, name=paths.name, dtype=paths.dtype)
 
 
-def _files(folder: Path) -> Iterator[str]:
-    """Every file beneath a folder, and what cannot be entered: links to folders, folders without permission."""
+def files_beneath(folder: Path) -> Iterator[str]:
+    """Yield every file beneath a folder, and what cannot be entered: links to folders, folders without permission."""
     closed: list[OSError] = []  # they will be listed as skipped
     for parent, folders, files in os.walk(folder, onerror=closed.append):
         folders[:] = [name for name in folders if not _hidden(name)]
@@ -114,26 +114,26 @@ def _read_folder(root: Path) -> pd.DataFrame:
         raise UserError(f"{printable(root)}: {told}; move it elsewhere, or name the photos in a CSV")
     if "train" not in folders.values() or not all(folders.values()) or not splits:
         folders = {root: None}  # they are no splits but categories
-    categories = [(_tidy(f.name), f, split) for folder, split in folders.items() for f in _subfolders(folder)]
-    rows = [(path, name, split) for name, folder, split in categories for path in _files(folder)]
+    categories = [(tidy_name(f.name), f, split) for folder, split in folders.items() for f in _subfolders(folder)]
+    rows = [(path, name, split) for name, folder, split in categories for path in files_beneath(folder)]
     if not rows:
         raise UserError(f"{printable(root)}: no photos found; expected one sub-folder per category with photos in it.")
     return pd.DataFrame(rows, columns=["path", "category", "split"])
 
 
-def _tidy(name: str) -> str:
-    """A name in composed Unicode (NFC), with single spaces; empty if nothing visible is left."""
+def tidy_name(name: str) -> str:
+    """Return a name in composed Unicode (NFC), with single spaces; empty if nothing visible is left."""
     text = os.fsencode(name).decode(errors="backslashreplace")  # need not be UTF-8
     text = "".join(c for c in " ".join(text.split()) if unicodedata.category(c) != "Cc").strip()
     return unicodedata.normalize("NFC", text) if any(map(str.isprintable, text)) else ""
 
 
 def _read_manifest(file: Path, allow_outside: bool, own_split: bool) -> pd.DataFrame:
-    given, names = _table(file), ("path", "category", "product", *["split"] * own_split)
+    given, names = csv_rows(file), ("path", "category", "product", *["split"] * own_split)
     table = given[[name for name in names if name in given]].copy()
     table["path"] = _inside(file, given["path"], allow_outside)
     _refuse(table["path"].duplicated(), given["path"], file, "is listed twice")
-    table["category"] = given["category"].map(cache(_tidy))
+    table["category"] = given["category"].map(cache(tidy_name))
     wrong = ~table["category"].str.len().between(1, 1000)
     _refuse(wrong, given["category"], file, "is an empty category name, or one of more than 1,000 characters")
     if "product" in table:  # a photo of unknown product is its own product
@@ -144,8 +144,8 @@ def _read_manifest(file: Path, allow_outside: bool, own_split: bool) -> pd.DataF
     return table
 
 
-def _table(file: Path) -> pd.DataFrame:
-    """The rows of a CSV file as they stand there, with the names of columns in lower case."""
+def csv_rows(file: Path) -> pd.DataFrame:
+    """Return the rows of a manifest as they stand there, columns in lower case; UserError: it is none."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as text, warnings.catch_warnings(action="error"):
             told = (first := text.readline()).lower().startswith("sep=")  # by a spreadsheet, which does not show it

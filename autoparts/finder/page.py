@@ -20,8 +20,7 @@ from jinja2 import Environment, PackageLoader
 from markupsafe import escape
 from matplotlib import colormaps
 
-from autoparts.catalogue import _table as read_table
-from autoparts.catalogue import _tidy as tidy
+from autoparts.catalogue import csv_rows, tidy_name
 from autoparts.errors import UserError, disk_errors, whole_file
 from autoparts.finder.answers import FORMULA
 from autoparts.finder.calibration import influence
@@ -111,7 +110,7 @@ def keep(paths: Sequence[str], category: str, folder: Path) -> None:
     with FileLock(folder / ".lock"):  # another page may keep photos in it
         lines = table.read_bytes().splitlines() if table.exists() else []
         listed = any(line.strip(b' ,;\t"') for line in lines[1:])  # somebody may have emptied it
-        before = [read_table(table)] if listed else []  # a spreadsheet may have saved it
+        before = [csv_rows(table)] if listed else []  # a spreadsheet may have saved it
         for path in map(Path, paths):
             content = path.read_bytes()
             names.append(sha256(content).hexdigest()[:20] + path.suffix.lower())
@@ -136,7 +135,7 @@ def build(finder: Finder, feedback: Path | None) -> gradio.Blocks:
 
     def learn(shown: list[tuple[str, None]] | None, category: str | None, consent: bool) -> str:
         """Keep photos with their name, if their giver agrees."""
-        category = tidy(category or "")[:LONGEST_TEXT]
+        category = tidy_name(category or "")[:LONGEST_TEXT]
         if FORMULA.match(category) and category not in finder.categories:
             return "Nothing is kept yet: to a spreadsheet a name that begins so is a formula."
         if not (shown and category and consent):

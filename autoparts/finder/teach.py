@@ -14,8 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from autoparts.catalogue import _tidy as tidy
-from autoparts.catalogue import printable, read_catalogue
+from autoparts.catalogue import printable, read_catalogue, tidy_name
 from autoparts.errors import UserError
 from autoparts.finder import file
 from autoparts.finder.textures import distances, textures
@@ -44,7 +43,7 @@ class Teachable:
         """As `add`, for photos as `prepare` returns them: (size, size[, 3]) uint8 each."""
         from autoparts.study.pictures import small_jpeg  # seconds, which naming a photo should not cost
 
-        category = tidy(name)
+        category = tidy_name(name)
         if not 0 < len(category) <= file.LONGEST_TEXT or not photos:
             raise UserError(
                 f"'{printable(name)[:200]}' with {len(photos)} photos cannot be learned: give a name of 1 to "
@@ -86,7 +85,7 @@ class Teachable:
 
     def forget(self, name: str) -> Self:
         """Drop a part name with its photos. A UserError tells that there is no such name, or no other with photos."""
-        category, told = tidy(name), f"the part name '{printable(name)[:200]}' cannot be forgotten: "
+        category, told = tidy_name(name), f"the part name '{printable(name)[:200]}' cannot be forgotten: "
         if category not in self.categories:
             raise UserError(f"{told}the finder does not know it")
         label = self.categories.index(category)
@@ -217,8 +216,8 @@ def learn(finder: Teachable, photos: Mapping[str, Sequence[str]], say: Callable[
                 say(f"left out: {error}")
         if prepared:
             taught = taught.add_prepared(name, prepared)
-            kind = "more of a known name" if tidy(name) in finder.categories else "a new name"
-            say(f"{printable(tidy(name))}: {len(prepared)} photos, {kind}")
+            kind = "more of a known name" if tidy_name(name) in finder.categories else "a new name"
+            say(f"{printable(tidy_name(name))}: {len(prepared)} photos, {kind}")
     if taught is finder:
         raise UserError(f"none of {sum(map(len, photos.values()))} files could be read as a photo; nothing was learned")
     _compare(finder, taught, say)
