@@ -15,7 +15,7 @@ TRIED = 64  # photos that torch and ONNX have to agree on
 LARGEST_DIFFERENCE = 1e-3  # of a logit or of an embedding's number
 
 
-class Prepared(nn.Module):
+class FromStored(nn.Module):
     """A recogniser that takes photos as they are stored: (B, S, S[, 3]) uint8 to (B, D) and (B, C)."""
 
     def __init__(self, network: Recogniser) -> None:
@@ -46,7 +46,7 @@ def to_onnx(finder: Finder, path: Path) -> dict[str, float]:
         import onnxscript  # noqa: F401 (torch needs it)
     except ImportError as error:
         raise UserError(f"{error.name} is missing; install it with: pip install 'autoparts[export]'") from None
-    network, photos = Prepared(finder.network).eval(), gallery_photos(finder)
+    network, photos = FromStored(finder.network).eval(), gallery_photos(finder)
     batch = {"photos": {0: torch.export.Dim("batch", min=1)}}
     names = {"input_names": ["photos"], "output_names": ["embedding", "logits"]}
     program = torch.onnx.export(network, (photos[:2],), dynamic_shapes=batch, dynamo=True, verbose=False, **names)
