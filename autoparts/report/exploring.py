@@ -29,12 +29,7 @@ def attended() -> bool:
 
 
 def explore(
-    run: Run,
-    name: str,
-    draw: Callable[[int], Drawn],
-    choices: Sequence[str],
-    at: int = 0,
-    control: type = Dropdown,
+    run: Run, name: str, draw: Callable[[int], Drawn], choices: Sequence[str], at: int = 0, control: type = Dropdown
 ) -> HTML | None:
     """Save and return the figure of the choice `at`; if somebody can choose, show a control with all of them instead.
 
@@ -45,13 +40,12 @@ def explore(
     if not (attended() and run.show_photos):
         return still
 
-    def shown(choice: int) -> HTML:
-        """Draw one choice."""
+    def _shown(choice: int) -> HTML:
         figure, caption, below = draw(choice)
         return HTML(pictures.figure_html(pictures.figure_png(figure, caption), name) + below)
 
     options = [(label, place) for place, label in enumerate(choices)]
-    interact(shown, choice=control(options=options, value=at, description="Show"))
+    interact(_shown, choice=control(options=options, value=at, description="Show"))
     return None
 
 
@@ -59,8 +53,7 @@ def threshold(run: Run, name: str, explorer: Mapping[str, Any], marks: Mapping[s
     """Move the threshold of `interactive.threshold_explorer`: its figure and the counts of pairs follow (Fig 4.4)."""
     curve = pd.DataFrame(explorer["curve"])
 
-    def draw(place: int) -> Drawn:
-        """Draw the curves with the threshold at one of their places."""
+    def _draw(place: int) -> Drawn:
         row = curve.loc[place]
         counts = row.filter(regex="positive$|negative$").astype(int)
         cells = {
@@ -74,7 +67,7 @@ def threshold(run: Run, name: str, explorer: Mapping[str, Any], marks: Mapping[s
         return figures.threshold_curves(curve, {**marks, **here}), caption, below
 
     labels = [f"{value:.2f}" for value in curve["threshold"]]
-    return explore(run, name, draw, labels, explorer["chosen"], SelectionSlider)
+    return explore(run, name, _draw, labels, explorer["chosen"], SelectionSlider)
 
 
 def hardest_photos(run: Run, name: str, logits: Tensor) -> HTML | None:
@@ -87,8 +80,7 @@ def hardest_photos(run: Run, name: str, logits: Tensor) -> HTML | None:
     if not wrong:
         return HTML("<p>No test photo is named wrongly.</p>")
 
-    def draw(page: int) -> Drawn:
-        """Draw one page."""
+    def _draw(page: int) -> Drawn:
         places = wrong[PAGE * page : PAGE * (page + 1)]
         mistaken = study.subset("test").iloc[places]
         given = [study.categories[guess] for guess in named[places]]
@@ -96,7 +88,7 @@ def hardest_photos(run: Run, name: str, logits: Tensor) -> HTML | None:
         grid = photo_figures.photo_grid(study.pixels(mistaken), titles, shows=f"named wrongly, {', '.join(titles)}")
         return grid, f"The surest of {len(wrong):,} mistakes: true → given name.", ""
 
-    return explore(run, name, draw, [f"page {page + 1}" for page in range(-(-len(wrong) // PAGE))])
+    return explore(run, name, _draw, [f"page {page + 1}" for page in range(-(-len(wrong) // PAGE))])
 
 
 def lookalikes(run: Run, name: str, found: Mapping[str, Any]) -> HTML | None:
@@ -106,8 +98,7 @@ def lookalikes(run: Run, name: str, found: Mapping[str, Any]) -> HTML | None:
     ]
     queries = found["queries"]
 
-    def draw(place: int) -> Drawn:
-        """Draw the look-alikes of one photo."""
+    def _draw(place: int) -> Drawn:
         asked = queries[place]
         shown, titles = [], []
         for model, nearest in asked["neighbours"].items():
@@ -117,4 +108,4 @@ def lookalikes(run: Run, name: str, found: Mapping[str, Any]) -> HTML | None:
         grid = photo_figures.photo_grid(shown, titles, columns, shows=f"{asked['category']}, and what looks like it")
         return grid, f"{asked['category']} (left), and the nearest training photos under each model.", ""
 
-    return explore(run, name, draw, [f"{place + 1} · {each['category']}" for place, each in enumerate(queries)])
+    return explore(run, name, _draw, [f"{place + 1} · {each['category']}" for place, each in enumerate(queries)])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -24,26 +25,24 @@ def threshold_explorer(
     the columns of `evaluation.threshold_curve` at all positions, the places of these two, and a dozen pairs, each with
     `similar_from`, the first position at which it is called similar.
     """
-    marks = torch.tensor([*thresholds.values()], dtype=torch.float64)
-    grid = torch.linspace(0, float(distances.double().quantile(0.999)), 201 - len(marks), dtype=torch.float64)
+    marks, exact = torch.tensor([*thresholds.values()], dtype=torch.float64), distances.double()
+    grid = torch.linspace(0, float(exact.quantile(0.999)), 201 - len(marks), dtype=torch.float64)
     positions = torch.cat([grid, marks]).unique()  # rising
-    exact = distances.double()
     chosen, thesis_choice = torch.searchsorted(positions, marks).tolist()
+    curve = threshold_curve(distances, pairs.same, positions).to_dict("list")
     category = study.catalogue.set_index("row")["category"]
     spread = exact.argsort()[np.linspace(0, 0.98 * (len(exact) - 1), 12).astype(int)]
-    shown = [
-        {
-            "left": thumbnail(study.pixels_at(pairs.left[place, None])[0]),
-            "right": thumbnail(study.pixels_at(pairs.right[place, None])[0]),
-            "left_category": category[int(pairs.left[place])],
-            "right_category": category[int(pairs.right[place])],
-            "distance": float(exact[place]),
-            "same": bool(pairs.same[place]),
-            "similar_from": int(torch.searchsorted(positions, exact[place], right=True)),
-        }
-        for place in spread
-    ]
-    curve = threshold_curve(distances, pairs.same, positions).to_dict(orient="list")
+    left, right = pairs.left[spread], pairs.right[spread]
+    columns = {
+        "left": [thumbnail(photo) for photo in study.pixels_at(left)],
+        "right": [thumbnail(photo) for photo in study.pixels_at(right)],
+        "left_category": category.loc[left.tolist()].tolist(),
+        "right_category": category.loc[right.tolist()].tolist(),
+        "distance": exact[spread].tolist(),
+        "same": pairs.same[spread].tolist(),
+        "similar_from": torch.searchsorted(positions, exact[spread], right=True).tolist(),
+    }
+    shown = pd.DataFrame(columns).to_dict("records")
     return {"curve": curve, "chosen": chosen, "thesis_choice": thesis_choice, "pairs": shown}
 
 

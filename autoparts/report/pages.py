@@ -21,7 +21,6 @@ from latex2mathml.converter import convert
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
-from papermill.exceptions import PapermillException
 from papermill.inspection import inspect_notebook
 
 from autoparts.errors import UserError, read_json, set_aside
@@ -102,13 +101,8 @@ class _Markdown(IPythonRenderer):
         super().__init__(**options)
         self.headings = headings
 
-    def block_math(self, body: str) -> str:
-        """Set a formula on a line of its own."""
-        return equation(body)
-
-    def inline_math(self, body: str) -> str:
-        """Set a formula within the text."""
-        return mathml(body)
+    block_math = staticmethod(equation)
+    inline_math = staticmethod(mathml)
 
     def latex_environment(self, name: str, body: str) -> str:
         """Set an environment such as align."""
@@ -189,21 +183,16 @@ def scrub(html: str, run_folder: Path) -> str:
 
 def restored(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record's parameters with what `scrub` shortened and `expanduser` does not know: temporary files."""
-    folder = tempfile.gettempdir()
     texts = {name: value for name, value in parameters.items() if str(value).startswith(f"{TEMPORARY}/")}
-    return {**parameters, **{name: value.replace(TEMPORARY, folder, 1) for name, value in texts.items()}}
+    return {**parameters, **{name: tempfile.gettempdir() + text[len(TEMPORARY) :] for name, text in texts.items()}}
 
 
 def _parameters(path: Path, notebook: nbformat.NotebookNode) -> str:
-    given = notebook.metadata.get("papermill", {}).get("parameters", {})
-    try:
-        declared = inspect_notebook(str(path))
-    except (PapermillException, ValueError):  # a notebook that does not say in which language it is
-        declared = {}
-    values = [repr(given[name]) if name in given else known["default"] for name, known in declared.items()]
-    meanings = [known["help"] for known in declared.values()]
-    table = pd.DataFrame({"name": list(declared), "value": values, "meaning": meanings})
-    return table_html(table, "Parameters of this run") if declared else ""
+    given = {name: repr(value) for name, value in notebook.metadata.get("papermill", {}).get("parameters", {}).items()}
+    declared = inspect_notebook(str(path)).items()
+    rows = [(name, given.get(name, known["default"]), known["help"]) for name, known in declared]
+    table = pd.DataFrame(rows, columns=["name", "value", "meaning"])
+    return table_html(table, "Parameters of this run") if rows else ""
 
 
 def _without_progress(text: str) -> str:
