@@ -28,20 +28,19 @@ def check(name: str, data: str | None = None) -> bool:
     mixed = [stem for stem, record in records.items() if _other_study(record, facts)]
     compared = records and (data or facts.get("generated"))
     study = opened(data or facts["data"], next(iter(records.values()))["parameters"]) if compared else None
-    left = [path.stem for path in select() if made.get("model") and path.stem not in made.get("executed", {})]
+    left = [stem for stem in TABLE if made.get("model") and stem not in made.get("executed", {})]
+    executed = {stem: restored(record["parameters"]) for stem, record in records.items()}
     judged = [path for path in select() if path.stem not in left]
-    executed = {path: restored(records.get(path.stem, {}).get("parameters", {})) for path in judged}
-    wanted = {path: complete(declared_parameters(path), values) for path, values in executed.items()}
+    wanted = {path: complete(declared_parameters(path), executed.get(path.stem, {})) for path in judged}
     again = stamps.due(wanted, folder, records, study, given=False)
     more = f" and {len(broken) - MOST} more" if len(broken) > MOST else ""
-    others = f"; another one: {', '.join(mixed)}" if mixed else ""
-    known = "{photos} photos of {data} in {categories} categories, seed {seed}".format_map(UNKNOWN | facts)
     lines = {
         "run": folder,
         "files": (", ".join(broken[:MOST]) or "all are as they were written") + more,
-        "study": known + others,
+        "study": "{photos} photos of {data} in {categories} categories, seed {seed}".format_map(UNKNOWN | facts),
         "photos": "compared" if study else "not compared: give --data",
     }
+    lines["study"] += f"; another one: {', '.join(mixed)}" if mixed else ""
     lines |= dict.fromkeys(TABLE, "up to date") | dict.fromkeys(left, "no part of what autoparts train makes") | again
     for what, told in lines.items():
         print(f"{what:24} {told}")

@@ -92,10 +92,8 @@ def _differences(runs: dict[str, Facts]) -> pd.DataFrame:
     for name, facts in runs.items():
         flat = facts | facts.get("versions", {})
         told[name] = {key: value for key, value in flat.items() if not isinstance(value, dict | list)}
-        values: dict[str, dict[str, None]] = {}  # of notebooks, in their order, each once
-        for (parameter, _), value in _settings(facts).items():
-            values.setdefault(parameter, {})[str(value)] = None
-        told[name] |= {parameter: " / ".join(each) for parameter, each in values.items()}
+        values = pd.Series(_settings(facts), dtype=object).map(str).groupby(level=0, sort=False).unique()
+        told[name] |= values.map(" / ".join).to_dict()
     table = pd.DataFrame(told, dtype=object).drop(index="name", errors="ignore").rename_axis("")
     return table[table.astype(str).nunique(axis=1) > 1]
 

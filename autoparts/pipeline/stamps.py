@@ -1,6 +1,5 @@
 """What a notebook's result depends on, and whether what it wrote is still there: when it has to run again."""
 
-import json
 import platform
 import re
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ import torch
 from autoparts.errors import FailedError
 from autoparts.models import fast_bfloat16
 from autoparts.pipeline.notebooks import PACKAGE, TABLE, Plan, read_notebook
-from autoparts.study.fingerprint import code_fingerprint
+from autoparts.study.fingerprint import code_fingerprint, fingerprint
 from autoparts.study.folder import expanded
 from autoparts.study.study import Study
 
@@ -35,7 +34,7 @@ def versions() -> dict[str, str]:
 def code() -> dict[str, str]:
     """Return a hash of the package, as its files are now and with the texts beside them, and of the libraries."""
     texts = sorted(text for text in PACKAGE.rglob("*") if text.suffix in (".csv", ".txt"))
-    return {"code": _hash([code_fingerprint(PACKAGE), *map(digest, texts)]), "libraries": _hash(versions())}
+    return {"code": fingerprint(code_fingerprint(PACKAGE), *map(digest, texts)), "libraries": fingerprint(versions())}
 
 
 def precision(study: Study) -> str:
@@ -48,19 +47,18 @@ def stamp(path: Path, folder: Path, parameters: Mapping[str, Any], study: Study 
 
     Parameters are values of all that it declares; photos and precision are left out without a study.
     """
-    declared = TABLE[path.stem]
-    photo = parameters.get("photo")
+    declared, photo = TABLE[path.stem], parameters.get("photo")
     read = {kind: [digest(folder / name) for name in declared.reads if name.startswith(kind)] for kind in FOLDERS}
     known = {"photos": study.fingerprint, "precision": f"{precision(study)}, {study.photos.device}"} if study else {}
     if study and declared.shows_left_out:
         known["photos left out"] = study.source_fingerprint
     return known | {
         **code(),
-        "notebook": _hash([cell.source for cell in read_notebook(path).cells]),
-        "parameters": _hash({name: value for name, value in parameters.items() if name != "cluster"}),
+        "notebook": fingerprint([cell.source for cell in read_notebook(path).cells]),
+        "parameters": fingerprint({name: value for name, value in parameters.items() if name != "cluster"}),
         "photo": digest(expanded(photo)) if photo else "",
-        "results": _hash(read["results"]),
-        "weights": _hash(read["models"]),
+        "results": fingerprint(read["results"]),
+        "weights": fingerprint(read["models"]),
         "threads": str(parameters.get("threads") or torch.get_num_threads()),
     }
 
@@ -131,7 +129,3 @@ def digest(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return file_digest(file, lambda: blake2b(digest_size=16)).hexdigest()
-
-
-def _hash(value: Any) -> str:
-    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).hexdigest()
