@@ -21,6 +21,7 @@ from latex2mathml.converter import convert
 from nbconvert.exporters import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from papermill.exceptions import PapermillException
 from papermill.inspection import inspect_notebook
 
 from autoparts.errors import UserError, read_json, set_aside
@@ -189,8 +190,11 @@ def restored(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parameters(path: Path, notebook: nbformat.NotebookNode) -> str:
     given = {name: repr(value) for name, value in notebook.metadata.get("papermill", {}).get("parameters", {}).items()}
-    declared = inspect_notebook(str(path)).items()
-    rows = [(name, given.get(name, known["default"]), known["help"]) for name, known in declared]
+    try:
+        declared = inspect_notebook(str(path))
+    except (PapermillException, ValueError):  # it does not say in which language it is, or its name has braces
+        declared = {}
+    rows = [(name, given.get(name, known["default"]), known["help"]) for name, known in declared.items()]
     table = pd.DataFrame(rows, columns=["name", "value", "meaning"])
     return table_html(table, "Parameters of this run") if rows else ""
 
