@@ -32,7 +32,8 @@ def test_fixed_lists_name_photos_by_their_row_and_stay_within_their_split(draw_b
     for split in SPLITS:
         left, right, same = photos.pairs(split, 30, draw_by)
         anchors, positives, negatives = photos.triplets(split, 30, draw_by)
-        assert torch.cat([left, right, anchors, positives, negatives]).isin(photos.rows[split]).all()
+        listed = torch.cat([left, right, anchors, positives, negatives])
+        assert torch.isin(listed, photos.rows[split]).all()
         assert (kind[left] == kind[right]).equal(same) and (left != right).all()
         assert (kind[anchors] == kind[positives]).all() and (anchors != positives).all()
         assert (kind[anchors] != kind[negatives]).all()
